@@ -1,0 +1,108 @@
+"""The one FastAPI app: routes, errors in one shape, CORS, compression, request ids."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import structlog
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette_compress import CompressMiddleware
+
+from flux_actors import __version__, limits
+from flux_actors.errors import FluxError, Unavailable
+from flux_actors.settings import Settings
+
+from flux_api.door import Door
+from flux_api.requests import POSITION_HEADER
+from flux_api.responses import error_response, json_response
+from flux_api.routes import admin, connectors, entities, events, health, live
+
+_log = structlog.get_logger(__name__)
+_METHODS: Final = ["GET", "POST", "PUT", "DELETE", "HEAD"]
+_EXPOSED: Final = [POSITION_HEADER, "ETag", "Link", "Flux-Count", "Retry-After", "X-Request-Id"]
+_REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,%d}" % limits.request_id_chars_max)
+_COMPRESS_BYTES_MIN: Final = 500
+
+
+def build_app(settings: Settings, door: Door) -> FastAPI:
+    """Return the app that serves `door`."""
+    app = FastAPI(title="Flux", version=__version__, redirect_slashes=False, redoc_url=None)
+    app.state.door = door
+    for routes in (events, entities, health, admin, connectors, live):
+        app.include_router(routes.router)
+    app.add_exception_handler(FluxError, _on_flux_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    app.add_exception_handler(Exception, _on_fault)
+    app.add_middleware(CompressMiddleware, minimum_size=_COMPRESS_BYTES_MIN, brotli=False)
+    origins = [origin.strip() for origin in settings.cors_origins.split(",")]
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=_METHODS,
+        allow_headers=["*"],
+        expose_headers=_EXPOSED,
+    )
+    app.add_middleware(RequestIds)
+    return app
+
+
+class RequestIds:
+    """Echoes `X-Request-Id`, so that a client finds its request in its own logs and ours."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add the header to the answer when the request had one."""
+        found = [value for name, value in scope.get("headers", []) if name == b"x-request-id"]
+        if scope["type"] != "http" or not found or not _REQUEST_ID.fullmatch(found[0]):
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", found[0])]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+async def _on_flux_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, FluxError)
+    return error_response(error)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:  # noqa: PLR2004 - an HTTP status
+        return json_response({"error": "there is nothing at this path; see /docs for what there is"}, 404)
+    if error.status_code == 405:  # noqa: PLR2004 - an HTTP status
+        allowed = ", ".join(sorted(_allowed(request)))
+        return json_response({"error": f"this path takes {allowed}"}, 405, {"Allow": allowed})
+    return json_response({"error": str(error.detail)}, error.status_code, dict(error.headers or {}))
+
+
+async def _on_disconnect(_: Request, __: Exception) -> Response:
+    return Response(status_code=400)  # nobody is there to read it
+
+
+async def _on_fault(request: Request, error: Exception) -> Response:
+    _log.error("request.fault", path=request.url.path, error=repr(error), exc_info=error)
+    return error_response(Unavailable("the server met a fault of its own; try again in a second"))
+
+
+def _allowed(request: Request) -> set[str]:
+    """Return the methods of all routes of the request's path."""
+    methods: set[str] = set()
+    for route in request.app.router.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return methods

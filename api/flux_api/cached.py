@@ -1,0 +1,59 @@
+"""One entity in a live view."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from flux_actors.domain.change import Change
+from flux_actors.domain.entity import EntityRow, etag_of, render
+
+
+class CachedEntity:
+    """A door's copy of an entity, or of the fact that there is none; renders once until it changes."""
+
+    __slots__ = ("_body", "as_of", "entity_id", "partition", "position", "properties", "updated_us")
+
+    def __init__(self, entity_id: str, partition: int, as_of: int, row: EntityRow | None) -> None:
+        self.entity_id = entity_id
+        self.partition = partition
+        self.as_of = as_of  # all changes up to this packed position are in
+        self.properties: dict[str, Any] | None = row.properties if row else None
+        self.position = row.position if row else -1
+        self.updated_us = row.updated_us if row else 0
+        self._body: bytes | None = None
+
+    def apply(self, change: Change) -> None:
+        """Take a change that is newer than what is known."""
+        if change.position <= self.as_of:
+            return
+        self.as_of = self.position = change.position
+        self.updated_us = change.clock_us
+        self._body = None
+        if change.properties is None:
+            self.properties = None
+        elif self.properties is None:
+            self.properties = dict(change.properties)
+        else:
+            self.properties.update(change.properties)
+
+    @property
+    def lives(self) -> bool:
+        """Whether the entity exists."""
+        return self.properties is not None
+
+    @property
+    def etag(self) -> str:
+        """The ETag with its quotes."""
+        return etag_of(self.partition, self.position)
+
+    def body(self) -> bytes:
+        """Return the JSON of a living entity."""
+        if self._body is None:
+            self._body = render(EntityRow(self.entity_id, self.properties, self.position, self.updated_us))
+        return self._body
+
+    def public(self) -> msgspec.Raw:
+        """Return the JSON of a living entity as a part of a larger answer."""
+        return msgspec.Raw(self.body())

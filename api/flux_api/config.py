@@ -1,0 +1,67 @@
+"""The runtime config of this door: read from the store, followed, changed by admins."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from flux_actors import limits
+from flux_actors.domain.runtime_config import RuntimeConfig, changed
+from flux_actors.errors import FluxError, Refused, Unavailable
+from flux_actors.log.ports import KeyValue
+from flux_actors.router.topology import CONFIG_KEY
+
+_log = structlog.get_logger(__name__)
+_TRIES: Final = 5
+_decode = msgspec.json.Decoder(RuntimeConfig).decode
+
+
+class ConfigKeeper:
+    """Holds the present config."""
+
+    def __init__(self, store: KeyValue) -> None:
+        self._store = store
+        self.config = RuntimeConfig()
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Read the config and begin to follow it."""
+        await self._read()
+        self._task = asyncio.create_task(self._follow())
+
+    async def close(self) -> None:
+        """Follow no longer."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def change(self, update: Any) -> RuntimeConfig:
+        """Store the changed config for all doors and return it."""
+        changed(self.config, update)  # refuse before the store is asked
+        for _ in range(_TRIES):
+            revision = await self._read()
+            config = changed(self.config, update)
+            try:
+                await self._store.put(CONFIG_KEY, msgspec.json.encode(config), revision)
+            except Refused:
+                continue  # another admin was faster: merge into what is there now
+            self.config = config
+            return config
+        raise Unavailable("the config is being changed by others; try again in a second")
+
+    async def _read(self) -> int:
+        stored = await self._store.get(CONFIG_KEY)
+        if stored is None:
+            return 0
+        self.config = _decode(stored.value)
+        return stored.revision
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(limits.config_poll_s)
+            try:
+                await self._read()
+            except FluxError as error:
+                _log.warning("config.unread", reason=error.message)

@@ -1,0 +1,76 @@
+"""The Serve deployment: each replica is a door with a listener of its own beside Serve's proxy."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from fastapi import FastAPI
+from ray import serve
+
+from flux_actors.errors import Unavailable
+from flux_actors.log.connection import NatsAccess
+from flux_actors.settings import Settings
+
+from flux_api.app import build_app
+from flux_api.door import Door, open_door
+from flux_api.listener import Listener
+
+APPLICATION: Final = "flux"
+_ONGOING_MAX: Final = 100_000  # a WebSocket through Serve's proxy holds one for its life
+
+
+class Ingress:
+    """One replica."""
+
+    async def __init__(self, settings: Settings, access: NatsAccess) -> None:  # type: ignore[misc]
+        # Serve awaits the constructor of a replica.
+        self._door: Door = await open_door(settings, access)
+        self._flux_app = build_app(settings, self._door)
+        self._listener = Listener(self._flux_app, settings.host, settings.port)
+        await self._listener.open()
+        self._closing = False
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Give Serve's proxy the same app that the listener serves."""
+        return self._flux_app
+
+    async def check_health(self) -> None:
+        """Tell Serve to replace a replica whose listener has ended."""
+        if not self._listener.listens and not self._closing:
+            raise Unavailable("the listener of this door has ended")
+
+    async def drain(self) -> None:
+        """Stop listening, finish what is under way, then close everything."""
+        if not self._closing:
+            self._closing = True
+            await self._listener.close()
+            await self._door.close()
+
+
+def application(settings: Settings, access: NatsAccess) -> Any:
+    """Return the Serve application of Flux."""
+    base = serve.ingress()(Ingress)
+
+    class Replica(base):  # type: ignore[misc, valid-type]
+        """The ingress with Serve's farewell."""
+
+        async def __init__(self, settings: Settings, access: NatsAccess) -> None:
+            await super().__init__(settings, access)
+
+        async def __del__(self) -> None:
+            await asyncio.wait_for(self.drain(), 15)
+            await super().__del__()
+
+    deployment = serve.deployment(
+        Replica,
+        name="door",
+        num_replicas=settings.doors,
+        max_ongoing_requests=_ONGOING_MAX,
+        health_check_period_s=1,
+        health_check_timeout_s=5,
+        graceful_shutdown_timeout_s=20,
+        graceful_shutdown_wait_loop_s=0.2,
+        ray_actor_options={"num_cpus": 0},
+    )
+    return deployment.bind(settings, access)

@@ -1,0 +1,160 @@
+"""The door: everything one ingress replica needs to serve, put together and taken apart in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+
+import msgspec
+from nats.aio.client import Client
+
+from flux_actors import __version__, limits
+from flux_actors.domain.change import Change
+from flux_actors.domain.entity import EntityRow
+from flux_actors.domain.partitioning import Partitioning
+from flux_actors.domain.position import Packed, parse
+from flux_actors.errors import Unavailable
+from flux_actors.log.bus import NatsBus
+from flux_actors.log.connection import NatsAccess, connect
+from flux_actors.log.jetstream import JetStreamLog
+from flux_actors.log.key_value import JetStreamKeyValue
+from flux_actors.log.ports import EventLog
+from flux_actors.router.ray_shards import RAY_NAMESPACE
+from flux_actors.router.topology import (
+    CONFIG_BUCKET,
+    TOPOLOGY_BUCKET,
+    TOPOLOGY_KEY,
+    decode_topology,
+)
+from flux_actors.settings import Settings
+
+from flux_api.cached import CachedEntity
+from flux_api.config import ConfigKeeper
+from flux_api.feed import Feeds, PartitionFeed
+from flux_api.hub import Hub
+from flux_api.metrics import Metrics
+from flux_api.publishing import Publisher
+from flux_api.shards import RayShardCalls
+from flux_api.view import LiveView
+
+
+class Health(msgspec.Struct, frozen=True):
+    """What `/api/health` tells."""
+
+    status: str
+    partitions: dict[str, int]
+    lag: int
+    version: str
+
+
+@dataclass(slots=True)
+class Door:
+    """The parts of one replica."""
+
+    settings: Settings
+    client: Client
+    log: EventLog
+    partitioning: Partitioning
+    shards: RayShardCalls
+    feeds: Feeds
+    view: LiveView
+    hub: Hub
+    publisher: Publisher
+    config: ConfigKeeper
+    metrics: Metrics
+    name: str
+
+    async def close(self) -> None:
+        """Finish what is under way and let go of everything."""
+        await self.publisher.close()
+        await self.metrics.close()
+        await self.config.close()
+        await self.shards.stop()
+        await self.feeds.close()
+        await self.view.close()
+        await self.client.close()
+
+    def health(self) -> Health:
+        """Return the state of the partitions as their feeds tell it: nothing is asked for it."""
+        parts = self.feeds.parts
+        ready = sum(part.ready for part in parts)
+        status = "ok" if ready == len(parts) else "recovering"
+        lag = sum(part.pending for part in parts)
+        return Health(status, {"ready": ready, "recovering": len(parts) - ready}, lag, __version__)
+
+    def positions(self, text: str) -> dict[int, Packed]:
+        """Return the positions of a client's text."""
+        return parse(text, self.partitioning.partitions)
+
+    async def reached(self, positions: dict[int, Packed], partitions: tuple[int, ...]) -> None:
+        """Return when the view of `partitions` includes `positions`; raises `Unavailable` if not in time."""
+        timeout_s = self.settings.read_wait_ms / 1000
+        for partition in partitions:
+            if partition in positions:
+                sequence = positions[partition] >> limits.offset_bits
+                await self.feeds.parts[partition].reached(sequence, timeout_s)
+
+    async def caught_up(self, partitions: tuple[int, ...]) -> None:
+        """Return when the view of `partitions` includes all that the log holds now."""
+        bounds = await asyncio.gather(*(self.log.bounds(partition) for partition in partitions))
+        timeout_s = self.settings.read_wait_ms / 1000
+        for partition, (_, last, _) in zip(partitions, bounds, strict=True):
+            await self.feeds.parts[partition].reached(last, timeout_s)
+
+    async def applied(self, entity_id: str | None, partition: int, position: Packed) -> CachedEntity | None:
+        """Return the entity once its event at `position` is visible; `None` for an event without one."""
+        await self.reached({partition: position}, (partition,))
+        return None if entity_id is None else await self.view.get(entity_id)
+
+
+class _Listener:
+    """Hands what the feeds bring to the view first, then to the watchers."""
+
+    def __init__(self, view: LiveView, hub: Hub) -> None:
+        self._view = view
+        self._hub = hub
+
+    def on_changes(self, partition: int, changes: list[Change]) -> None:
+        """Changes in log order."""
+        self._view.on_changes(changes)
+        self._hub.dispatch(changes)
+
+    def on_lost(self, partition: int, sequence: int, rows: list[EntityRow]) -> None:
+        """Show the entities as they are now."""
+        self._view.forget(partition)
+        self._hub.dispatch([Change(r.position, r.entity_id, r.properties, r.updated_us) for r in rows])
+
+
+async def open_door(settings: Settings, access: NatsAccess) -> Door:
+    """Connect everything and return when every partition's feed is in place or a bound has passed.
+
+    Raises:
+        Unavailable: the log or the topology cannot be reached.
+    """
+    client = await connect(access, "flux-door")
+    log = JetStreamLog(client)
+    bus = NatsBus(client)
+    topology_store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, settings.log_replicas)
+    stored = await topology_store.get(TOPOLOGY_KEY)
+    if stored is None:
+        raise Unavailable("there is no topology yet: the router has not started")
+    topology = decode_topology(stored.value)
+    partitioning = topology.registry.partitioning()
+    shards = RayShardCalls(topology_store, topology, RAY_NAMESPACE)
+    hub = Hub()
+    name = f"{os.getpid()}-{time.time_ns()}"
+    parts = [PartitionFeed(partition) for partition in partitioning.all()]
+    metrics = Metrics(name, bus, hub, parts)
+    view = LiveView(partitioning, shards, lambda partition: parts[partition].sequence is not None)
+    feeds = Feeds(parts, bus, shards, _Listener(view, hub), metrics.on_sources)
+    config = ConfigKeeper(await JetStreamKeyValue.open(client, CONFIG_BUCKET, settings.log_replicas))
+    await config.open()
+    await feeds.open()
+    await metrics.open()
+    shards.start()
+    publisher = Publisher(log, partitioning)
+    return Door(
+        settings, client, log, partitioning, shards, feeds, view, hub, publisher, config, metrics, name
+    )

@@ -1,0 +1,120 @@
+"""What the metrics message tells: totals of the feeds, sockets of all doors, lately active sources."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+
+import msgspec
+
+from flux_actors import limits
+from flux_actors.domain.clock import iso_of
+from flux_actors.errors import Unavailable
+from flux_actors.log.ports import DOORS_SUBJECT, Bus, Subscription
+
+from flux_api.feed import PartitionFeed
+from flux_api.frames import message
+from flux_api.hub import Hub
+
+_DOOR_GONE_S = 3 * limits.metrics_every_s
+_SOURCES_MAX = 10_000
+
+
+class DoorBeat(msgspec.Struct, array_like=True, frozen=True):
+    """What each door tells the others."""
+
+    door: str
+    connections: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(DoorBeat).decode
+
+
+class Metrics:
+    """Counts for watchers, once per `metrics_every_s`."""
+
+    def __init__(self, name: str, bus: Bus, hub: Hub, parts: list[PartitionFeed]) -> None:
+        self._name = name
+        self._bus = bus
+        self._hub = hub
+        self._parts = parts
+        self._doors: dict[str, tuple[int, float]] = {}
+        self._sources: dict[str, float] = {}
+        self._samples: deque[tuple[float, int]] = deque()
+        self._subscription: Subscription | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Listen to the other doors and begin to tell."""
+        self._subscription = await self._bus.subscribe(DOORS_SUBJECT, self._on_beat)
+        self._task = asyncio.create_task(self._tell())
+
+    async def close(self) -> None:
+        """Tell no longer."""
+        if self._task is not None:
+            self._task.cancel()
+        if self._subscription is not None:
+            await self._subscription.unsubscribe()
+
+    def on_sources(self, sources: list[str]) -> None:
+        """Remember who published."""
+        now = time.monotonic()
+        for source in sources:
+            self._sources.pop(source, None)
+            self._sources[source] = now
+        while len(self._sources) > _SOURCES_MAX:
+            del self._sources[next(iter(self._sources))]
+
+    def connections(self) -> int:
+        """Return the sockets of all doors."""
+        fresh = time.monotonic() - _DOOR_GONE_S
+        others = (count for door, (count, at) in self._doors.items() if door != self._name and at > fresh)
+        return len(self._hub.watchers) + sum(others)
+
+    def doors(self) -> int:
+        """Return how many doors are heard, this one included."""
+        fresh = time.monotonic() - _DOOR_GONE_S
+        return 1 + sum(door != self._name and at > fresh for door, (_, at) in self._doors.items())
+
+    def snapshot(self) -> str:
+        """Return the metrics message of this moment."""
+        return message(
+            type="metrics_update",
+            timestamp=iso_of(time.time_ns() // 1_000),
+            entities={"total": sum(part.entities for part in self._parts)},
+            events={"total": sum(part.events_total for part in self._parts), "rate_per_second": self._rate()},
+            websocket={"connections": self.connections()},
+            publishers={"active": self._active()},
+        )
+
+    async def _tell(self) -> None:
+        while True:
+            try:
+                await self._bus.publish(DOORS_SUBJECT, _encode(DoorBeat(self._name, len(self._hub.watchers))))
+            except Unavailable:
+                self._doors.clear()  # nobody can be heard either
+            self._sample()
+            self._hub.announce(self.snapshot())
+            await asyncio.sleep(limits.metrics_every_s)
+
+    async def _on_beat(self, data: bytes) -> None:
+        beat = _decode(data)
+        self._doors[beat.door] = (beat.connections, time.monotonic())
+
+    def _sample(self) -> None:
+        now = time.monotonic()
+        self._samples.append((now, sum(part.events_total for part in self._parts)))
+        while len(self._samples) > 1 and now - self._samples[0][0] > limits.rate_window_s + 1:
+            self._samples.popleft()
+
+    def _rate(self) -> float:
+        if len(self._samples) < 2:  # noqa: PLR2004 - a rate needs two samples
+            return 0.0
+        (first_at, first), (last_at, last) = self._samples[0], self._samples[-1]
+        return round(max(0, last - first) / max(last_at - first_at, 1e-9), 2)
+
+    def _active(self) -> int:
+        fresh = time.monotonic() - limits.publisher_active_s
+        return sum(1 for at in self._sources.values() if at > fresh)

@@ -1,0 +1,102 @@
+"""The OpenAPI descriptions of routes that read their requests themselves."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_PROPERTIES: Final = {"type": "object", "additionalProperties": True}
+_ID: Final = {"type": "string", "minLength": 1, "maxLength": 512, "example": "home/hall"}
+_EVENT: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["stream", "source", "payload"],
+    "properties": {
+        "stream": {"type": "string", "pattern": r"^[a-z0-9]+(\.[a-z0-9]+)*$", "maxLength": 255, "example": "sensors"},
+        "source": {"type": "string", "minLength": 1, "maxLength": 255, "example": "thermometer-1"},
+        "payload": {
+            "type": "object",
+            "properties": {"entity_id": _ID, "properties": _PROPERTIES},
+            "example": {"entity_id": "home/hall", "properties": {"celsius": 21.5}},
+        },
+        "timestamp": {"type": "integer", "minimum": 1, "description": "epoch milliseconds; default now"},
+        "eventId": {"type": "string", "maxLength": 128, "description": "makes a retry safe; default a UUIDv7"},
+        "key": {"type": "string"},
+        "schema": {"type": "string"},
+    },
+}
+_IDS: Final = {"type": "array", "items": _ID}
+
+EVENT_BODY: Final = _EVENT
+BATCH_BODY: Final[dict[str, Any]] = {
+    "oneOf": [
+        {
+            "type": "object",
+            "required": ["events"],
+            "properties": {"events": {"type": "array", "items": _EVENT, "minItems": 1}},
+        },
+        {"type": "array", "items": _EVENT, "minItems": 1},
+    ]
+}
+GET_BODY: Final[dict[str, Any]] = {"type": "object", "required": ["ids"], "properties": {"ids": _IDS}}
+DELETE_BODY: Final[dict[str, Any]] = {
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": 1,
+    "properties": {
+        "namespace": {"type": "string", "minLength": 1},
+        "prefix": {"type": "string", "minLength": 1},
+        "entity_ids": _IDS,
+    },
+}
+CONFIG_BODY: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "rate_limit_enabled": {"type": "boolean"},
+        "rate_limit_per_namespace_per_minute": {"type": "integer", "minimum": 1, "maximum": 10_000_000},
+        "body_size_limit_single_bytes": {"type": "integer", "minimum": 1024, "maximum": 8 * 1024 * 1024},
+        "body_size_limit_batch_bytes": {"type": "integer", "minimum": 1024, "maximum": 64 * 1024 * 1024},
+    },
+}
+
+_PARAMETERS: Final[dict[str, dict[str, Any]]] = {
+    "wait": {"schema": {"type": "string", "enum": ["applied"]}, "description": "answer once the write is visible"},
+    "at_least": {"schema": {"type": "string"}, "description": "a Flux-Position the answer must include"},
+    "entity": {"schema": _ID, "required": True, "description": "whose events"},
+    "since": {"schema": {"type": "string", "format": "date-time"}, "description": "inclusive; default 24 h ago"},
+    "until": {"schema": {"type": "string", "format": "date-time"}, "description": "exclusive"},
+    "limit": {"schema": {"type": "integer", "default": 100}, "description": "clamped to 1 to 500"},
+    "namespace": {"schema": {"type": "string"}, "description": "only ids of this namespace"},
+    "prefix": {"schema": {"type": "string"}, "description": "only ids beginning so"},
+    "count": {"schema": {"type": "boolean"}, "description": 'answer {"count": n} instead'},
+    "entity_id": {"schema": _ID, "description": "the id, with / raw or as %2F"},
+    "name": {"schema": {"type": "string"}, "description": "a connector's name"},
+}
+_ERROR: Final[dict[str, Any]] = {
+    "content": {
+        "application/json": {
+            "schema": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+        }
+    }
+}
+
+
+def describe(
+    summary: str,
+    body: dict[str, Any] | None = None,
+    query: list[str] | None = None,
+    path: list[str] | None = None,
+) -> dict[str, Any]:
+    """Return the arguments of a route decorator that document it."""
+    places = [(name, "query") for name in query or []] + [(name, "path") for name in path or []]
+    parameters = [
+        {"name": name, "in": place, **_PARAMETERS[name], **({"required": True} if place == "path" else {})}
+        for name, place in places
+    ]
+    extra: dict[str, Any] = {"parameters": parameters} if parameters else {}
+    if body is not None:
+        extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    responses = {
+        "4XX": {"description": "The request must change", **_ERROR},
+        "503": {"description": "Try again after Retry-After", **_ERROR},
+    }
+    return {"summary": summary, "responses": responses, "openapi_extra": extra}

@@ -1,0 +1,112 @@
+"""The door's HTTP protocol: uvicorn's, with bounds on the request head and errors in the API's shape.
+
+uvicorn's httptools protocol takes a head of any length and answers a broken request in plain text. Here
+the head is counted while it comes in (431, or 414 when the request line alone is too long), what the
+parser refuses is answered in JSON, and the connection closes after it: what follows a broken request
+cannot be trusted. Answers to earlier pipelined requests are sent first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from flux_actors import limits
+
+_LINGER_S: Final = 2.0
+
+
+class DoorProtocol(HttpToolsProtocol):
+    """One HTTP connection of a door."""
+
+    _head_bytes = 0
+    _in_head = True
+    _refused = False
+
+    def data_received(self, data: bytes) -> None:
+        """Count the head, then parse."""
+        if self._refused:
+            return  # what follows a refused request is read and forgotten
+        if self._in_head:
+            self._head_bytes += len(data)
+        try:
+            super().data_received(data)
+        except (httptools.HttpParserError, UnicodeError, ValueError):
+            self.send_400_response("the request is not valid HTTP/1.1")
+        if self._in_head and self._head_bytes > limits.header_block_bytes_max and not self._refused:
+            self._refuse_head(url_only=not self.headers)
+
+    def on_message_begin(self) -> None:
+        """Begin to count a head."""
+        self._in_head = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Bound the request line."""
+        super().on_url(url)
+        if len(self.url) > limits.header_block_bytes_max and not self._refused:
+            self._refuse_head(url_only=True)
+
+    def on_headers_complete(self) -> None:
+        """Bound the head as a whole, then go on."""
+        self._in_head = False
+        if self._refused:
+            return
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > limits.header_block_bytes_max:
+            self._refuse_head(url_only=False)
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take body bytes of a request that was not refused."""
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request that was not refused."""
+        if not self._refused:
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser refused."""
+        self._refuse(400, msg)
+
+    def _refuse_head(self, *, url_only: bool) -> None:
+        if url_only:
+            self._refuse(414, f"the request line may have at most {limits.header_block_bytes_max} bytes")
+        else:
+            self._refuse(431, f"the headers may have at most {limits.header_block_bytes_max} bytes together")
+
+    def _refuse(self, status: int, text: str) -> None:
+        if self._refused:
+            return
+        self._refused = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.more_body = False
+            self.loop.create_task(self._refuse_after(status, text))
+        else:
+            self._write_refusal(status, text)
+
+    async def _refuse_after(self, status: int, text: str) -> None:
+        """Let the answers before this one go first, for a bounded time."""
+        deadline = self.loop.time() + _LINGER_S
+        while not self.cycle.response_complete and self.loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        self._write_refusal(status, text)
+
+    def _write_refusal(self, status: int, text: str) -> None:
+        if self.transport.is_closing():
+            return
+        body = b'{"error":"%s"}' % text.encode()
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + body)
+        # Closing at once with unread input would reset the connection before the answer is read.
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER_S, self.transport.close)
+
+

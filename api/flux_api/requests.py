@@ -1,0 +1,76 @@
+"""Reading requests: bodies within their limit, positions, waits; and where the door is."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from starlette.requests import HTTPConnection, Request
+
+from flux_actors.domain.json_text import parse_json
+from flux_actors.domain.position import Packed
+from flux_actors.errors import Refused
+
+from flux_api.door import Door
+
+POSITION_HEADER: Final = "Flux-Position"
+_TRUE: Final = frozenset({"1", "true", "yes"})
+
+
+def door_of(connection: HTTPConnection) -> Door:
+    """Return the door that this app serves."""
+    return cast("Door", connection.app.state.door)
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """Return the whole body, never holding more than the limit.
+
+    Raises:
+        Refused: 413 as soon as it is known to be larger, 400 for a length that is no number.
+    """
+    announced = request.headers.get("content-length")
+    if announced is not None and announced.isdigit() and int(announced) > bytes_max:
+        raise _too_large(bytes_max)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > bytes_max:
+            raise _too_large(bytes_max)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def read_json(request: Request, bytes_max: int) -> Any:
+    """Return the body as JSON."""
+    return parse_json(await read_body(request, bytes_max))
+
+
+def wants_applied(request: Request) -> bool:
+    """Whether the client asked to be answered after its write is visible."""
+    wait = request.query_params.get("wait")
+    if wait is not None and wait != "applied":
+        raise Refused("wait must be \"applied\" or left out")
+    return wait == "applied" or "wait=applied" in request.headers.get("prefer", "").replace(" ", "")
+
+
+def wanted_positions(request: Request) -> dict[int, Packed]:
+    """Return the positions that the answer must include, empty when none were named."""
+    text = request.headers.get(POSITION_HEADER) or request.query_params.get("at_least")
+    return door_of(request).positions(text) if text else {}
+
+
+def whole_number(text: str, name: str) -> int:
+    """Return a query parameter as an integer."""
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):  # noqa: PLR2004 - fits 64 bits
+        raise Refused(f"{name} must be a whole number, not {text[:64]!r}")
+    return int(text)
+
+
+def is_true(text: str | None) -> bool:
+    """Whether a query parameter says yes."""
+    return text is not None and text.lower() in _TRUE
+
+
+def _too_large(bytes_max: int) -> Refused:
+    return Refused(f"the body may have at most {bytes_max} bytes; split it or ask an admin for more", 413)

@@ -1,0 +1,176 @@
+"""Reading and deleting entities."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from flux_actors import limits
+from flux_actors.domain.entity_id import CORE_NAMESPACE, check_entity_id, check_not_core
+from flux_actors.errors import FluxError, Refused
+
+from flux_api.cached import CachedEntity
+from flux_api.door import Door
+from flux_api.listing import Listing, stream_json
+from flux_api.openapi import DELETE_BODY, GET_BODY, describe
+from flux_api.publishing import Published
+from flux_api.requests import (
+    door_of,
+    is_true,
+    read_json,
+    wanted_positions,
+    wants_applied,
+)
+from flux_api.responses import json_response, raw_json
+from flux_api.routes.events import position_header, positions_of
+
+router = APIRouter(tags=["state"])
+_PATH = "/api/state/entities/"
+
+
+@router.api_route(
+    "/api/state/entities",
+    methods=["GET", "HEAD"],
+    **describe("List entities, sorted by id", query=["namespace", "prefix", "count", "at_least"]),
+)
+async def list_entities(request: Request) -> Response:
+    """Stream the entities of a namespace and prefix, or tell how many they are."""
+    door = door_of(request)
+    listing = Listing(door, request.query_params.get("namespace") or None, request.query_params.get("prefix") or "")
+    await door.reached(wanted_positions(request), listing.partitions)
+    if request.method == "HEAD":
+        return Response(headers={"Flux-Count": str(await listing.count())}, media_type="application/json")
+    if is_true(request.query_params.get("count")):
+        return json_response({"count": await listing.count()})
+    await listing.begin()
+    return StreamingResponse(stream_json(listing), media_type="application/json")
+
+
+@router.post("/api/state/entities/get", **describe("Read many entities in one call", body=GET_BODY))
+async def get_many(request: Request) -> Response:
+    """Return the entities that exist, in the order asked, and the ids that do not."""
+    door = door_of(request)
+    body = await read_json(request, limits.body_other_bytes)
+    ids = _ids_of(body, "ids")
+    await door.reached(wanted_positions(request), tuple({door.partitioning.of_entity(i) for i in ids}))
+    entities = await door.view.get_many(ids)
+    found = [entity.public() for entity in entities if entity.lives]
+    return json_response({"entities": found, "missing": [e.entity_id for e in entities if not e.lives]})
+
+
+@router.post(
+    "/api/state/entities/delete",
+    **describe("Delete by namespace, prefix or ids", body=DELETE_BODY, query=["wait"]),
+)
+async def delete_many(request: Request) -> Response:
+    """Publish a tombstone for every match."""
+    door = door_of(request)
+    wait = wants_applied(request)
+    ids = await _matches(door, await read_json(request, limits.body_other_bytes))
+    outcomes = await door.publisher.delete_all(ids)
+    positions = positions_of(outcomes)
+    if wait:
+        await door.reached(positions, tuple(positions))
+    errors = [f"{i}: {o.message}" for i, o in zip(ids, outcomes, strict=True) if isinstance(o, FluxError)]
+    answer = {"deleted": len(ids) - len(errors), "failed": len(errors), "errors": errors}
+    return json_response(answer, headers=position_header(positions))
+
+
+@router.api_route(
+    "/api/state/entities/{entity_id:path}",
+    methods=["GET", "HEAD"],
+    **describe("Read one entity", query=["at_least"], path=["entity_id"]),
+)
+async def get_entity(request: Request) -> Response:
+    """Return the entity, 304 when the client has it already, 404 when there is none."""
+    door = door_of(request)
+    entity_id = _id_of(request)
+    if request.query_params.get("at"):
+        raise Refused("time travel is not available in this version; leave ?at out")
+    positions = wanted_positions(request)
+    if positions:
+        await door.reached(positions, (door.partitioning.of_entity(entity_id),))
+    return _entity_response(request, await door.view.get(entity_id))
+
+
+@router.delete(
+    "/api/state/entities/{entity_id:path}",
+    **describe("Delete one entity", query=["wait"], path=["entity_id"]),
+)
+async def delete_entity(request: Request) -> Response:
+    """Publish a tombstone; an absent entity counts as deleted."""
+    door = door_of(request)
+    wait = wants_applied(request)
+    entity_id = check_not_core(_id_of(request))
+    (outcome,) = await door.publisher.delete_all([entity_id])
+    if not isinstance(outcome, Published):
+        raise outcome
+    positions = positions_of([outcome])
+    answer: dict[str, Any] = {"entity_id": entity_id, "eventId": outcome.event.event_id}
+    if wait:
+        await door.reached(positions, tuple(positions))
+    return json_response(answer, headers=position_header(positions))
+
+
+def _entity_response(request: Request, entity: CachedEntity) -> Response:
+    if not entity.lives:
+        raise Refused("Entity not found", 404)
+    headers = {"ETag": entity.etag}
+    asked = request.headers.get("if-none-match")
+    if asked is not None and _matches_etag(asked, entity.etag):
+        return Response(status_code=304, headers=headers)
+    return raw_json(entity.body(), headers=headers)
+
+
+def _matches_etag(asked: str, etag: str) -> bool:
+    tags = [tag.strip().removeprefix("W/") for tag in asked.split(",")]
+    return etag in tags or "*" in tags
+
+
+def _id_of(request: Request) -> str:
+    """Return the id of the path, read from the raw bytes so that broken escapes are refused."""
+    raw = bytes(request.scope.get("raw_path") or request.scope["path"].encode())
+    name = raw.partition(b"?")[0].partition(_PATH.encode())[2]
+    try:
+        return check_entity_id(unquote_to_bytes(name).decode())
+    except UnicodeDecodeError:
+        raise Refused("the id in the path must be percent-encoded UTF-8") from None
+
+
+def _ids_of(body: Any, name: str) -> list[str]:
+    ids = body.get(name) if isinstance(body, dict) else None
+    if not isinstance(ids, list):
+        raise Refused(f'the body must be {{"{name}": […]}} with entity ids')
+    if len(ids) > limits.get_many_ids_max:
+        raise Refused(f"{len(ids)} ids are too many for one call; send at most {limits.get_many_ids_max}")
+    return [check_entity_id(entity_id) for entity_id in ids]
+
+
+async def _matches(door: Door, body: Any) -> list[str]:
+    given = [name for name in ("namespace", "prefix", "entity_ids") if _given(body, name)]
+    if len(given) != 1:
+        raise Refused('the body must name exactly one of "namespace", "prefix" and "entity_ids"')
+    if given == ["entity_ids"]:
+        return [check_not_core(entity_id) for entity_id in dict.fromkeys(_ids_of(body, "entity_ids"))]
+    text = body[given[0]]
+    if not isinstance(text, str) or not text:
+        raise Refused(f"{given[0]} must be a string that is not empty")
+    check_not_core(text)
+    listing = Listing(door, text, "") if given == ["namespace"] else Listing(door, None, text)
+    await door.caught_up(listing.partitions)
+    ids = [i for i in await listing.ids(limits.delete_matches_max + 2) if not i.startswith(CORE_NAMESPACE)]
+    if len(ids) > limits.delete_matches_max:
+        count = await listing.count()
+        raise Refused(
+            f"{count} entities match, more than the {limits.delete_matches_max} that one call deletes; "
+            "narrow it by prefix"
+        )
+    return ids
+
+
+def _given(body: Any, name: str) -> bool:
+    return isinstance(body, dict) and body.get(name) is not None

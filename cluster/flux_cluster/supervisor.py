@@ -1,0 +1,266 @@
+"""The supervisor: what `flux up` is. Starts everything, watches what must live, stops everything.
+
+    lock the data folder ─ sweep what an earlier run left ─ nats-server ─┐
+                                            Ray head ─ launcher (router, shards, doors) ─ ready
+    nats-server dies: started again.   Ray's head dies: everything on Ray is started again.
+    Ctrl-C: doors close, shards leave snapshots, every process of the run ends, temporary files go.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable
+from types import FrameType
+from typing import Final
+
+import psutil
+
+from flux_actors.errors import FluxError, Unavailable
+from flux_actors.log.connection import NatsAccess
+from flux_actors.settings import Settings
+
+from flux_cluster.data_folder import DataFolder, Run
+from flux_cluster.launcher import Launcher
+from flux_cluster.nats_server import NatsServer
+from flux_cluster.orders import Orders
+from flux_cluster.ports import check_free, free_ports, is_free
+from flux_cluster.processes import RUN_ID, become_reaper, end_all, of_run, reap, same_process
+from flux_cluster.ray_head import RayHead, ray_environment
+
+Report = Callable[[str], None]
+_SERVE_PORT: Final = 8000
+_LAUNCH_S: Final = 150.0
+_READY_S: Final = 120.0
+_STOP_S: Final = 120.0
+_GRACE_S: Final = 3.0
+_LOOK_S: Final = 0.2
+
+
+class Stopped(Exception):  # noqa: N818 - an order, not an error
+    """Somebody asked Flux to stop while it was starting."""
+
+
+class Supervisor:
+    """One Flux on this machine."""
+
+    def __init__(self, settings: Settings, report: Report) -> None:
+        self._settings = settings
+        self._report = report
+        self._folder = DataFolder(settings.data)
+        self._run_id = uuid.uuid4().hex
+        self._environment = dict(os.environ) | {RUN_ID: self._run_id}
+        self._ray_address = os.environ.get("RAY_ADDRESS", "")
+        self._nats: NatsServer | None = None
+        self._ray: RayHead | None = None
+        self._serve_port = 0
+        self._asked_to_stop = threading.Event()
+        self._launched = False
+
+    def run(self) -> None:
+        """Start, watch, and stop when a signal says so.
+
+        Raises:
+            FluxError: it could not be started; nothing is left running.
+        """
+        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        become_reaper()
+        self._folder.open()
+        try:
+            self._sweep()
+            self._choose_ports()
+            self._start()
+            self._watch()
+        except Stopped:
+            self._report("stopping")
+        finally:
+            self._stop()
+            self._folder.close()
+
+    def _start(self) -> None:
+        started = time.monotonic()
+        self._write_run(ready=False)
+        if self._settings.nats_url is None:
+            self._report("starting the log (nats-server)")
+            self._nats = NatsServer(self._folder, self._environment)
+            self._nats.start()
+        self._start_on_ray()
+        self._write_run(ready=True)
+        self._report(f"Flux is at {self._url()} (ready in {time.monotonic() - started:.1f} s; stop with Ctrl-C)")
+
+    def _start_on_ray(self) -> None:
+        if self._ray_address:
+            self._report(f"joining Ray at {self._ray_address}")
+            launcher = Launcher(self._environment | ray_environment(None), self._folder.logs / "launcher.log")
+            address = self._ray_address
+        else:
+            self._report("starting Ray")
+            self._ray = RayHead(self._folder, self._environment)
+            self._write_run(ready=False)
+            self._ray.begin()
+            launcher = Launcher(self._ray.environment, self._folder.logs / "launcher.log")
+            self._ray.wait()
+            address = self._ray.address
+        self._check_stop()
+        self._report("starting router, shards and doors")
+        self._launched = True
+        launcher.obey(self._orders("start", address), _LAUNCH_S)
+        self._wait_ready()
+
+    def _watch(self) -> None:
+        """Keep nats-server and Ray alive until somebody asks to stop."""
+        while not self._asked_to_stop.wait(_LOOK_S):
+            reap([pid] if self._nats is not None and (pid := self._nats.pid) else [])
+            if self._nats is not None and not self._nats.lives:
+                self._report("nats-server died; starting it again")
+                self._nats.start()
+            if self._ray is not None and not self._ray.lives:
+                self._report("Ray's head died; starting Ray, router, shards and doors again")
+                self._restart_ray(self._ray)
+        raise Stopped
+
+    def _restart_ray(self, dead: RayHead) -> None:
+        keep = self._nats.pid if self._nats is not None else None
+        end_all([process for process in of_run(self._run_id) if process.pid != keep], _GRACE_S)
+        dead.forget()
+        try:
+            self._start_on_ray()
+        except Unavailable as error:
+            self._report(f"{error.message}; trying again")
+
+    def _stop(self) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if self._launched and (self._ray is None or self._ray.lives):
+            self._close_gently()
+        keep = self._nats.pid if self._nats is not None else None
+        end_all([process for process in of_run(self._run_id) if process.pid != keep], _GRACE_S)
+        if self._nats is not None:
+            self._nats.stop()
+        if self._ray is not None:
+            self._ray.forget()
+        reap([])
+        self._folder.forget_run()
+
+    def _close_gently(self) -> None:
+        """Let doors finish and shards write snapshots; without it nothing is lost, only the start is slower."""
+        self._report("closing doors, leaving snapshots")
+        environment = self._ray.environment if self._ray is not None else self._environment
+        launcher = Launcher(environment, self._folder.logs / "launcher.log")
+        address = self._ray.address if self._ray is not None else self._ray_address
+        try:
+            launcher.obey(self._orders("stop", address), _STOP_S)
+        except FluxError as error:
+            self._report(f"could not close gently ({error.message}); the log has everything")
+
+    def _sweep(self) -> None:
+        """End what an earlier run left behind when its supervisor was killed."""
+        run = self._folder.run()
+        if run is None:
+            return
+        left = of_run(run.run_id)
+        if left:
+            self._report(f"ending {len(left)} processes that an earlier run left")
+            end_all(left, _GRACE_S)
+        if run.ray_folder:
+            shutil.rmtree(run.ray_folder, ignore_errors=True)
+        self._folder.forget_run()
+
+    def _choose_ports(self) -> None:
+        settings = self._settings
+        check_free(settings.host, settings.port, "--port")
+        if settings.serve_port is not None:
+            check_free(settings.host, settings.serve_port, "FLUX_SERVE_PORT")
+            self._serve_port = settings.serve_port
+        elif _SERVE_PORT != settings.port and is_free(settings.host, _SERVE_PORT):
+            self._serve_port = _SERVE_PORT
+        else:
+            (self._serve_port,) = free_ports(1)
+
+    def _orders(self, action: str, address: str) -> Orders:
+        return Orders(action, address, self._settings, self._access(), self._serve_port)
+
+    def _access(self) -> NatsAccess:
+        if self._nats is not None:
+            return self._nats.access
+        settings = self._settings
+        password = settings.nats_password
+        return NatsAccess(
+            settings.nats_url or "",
+            settings.nats_user,
+            password.get_secret_value() if password is not None else None,
+            str(settings.nats_credentials) if settings.nats_credentials is not None else None,
+        )
+
+    def _wait_ready(self) -> None:
+        deadline = time.monotonic() + _READY_S
+        while time.monotonic() < deadline:
+            self._check_stop()
+            if _answers(f"{self._url()}/api/ready"):
+                return
+            time.sleep(_LOOK_S / 4)
+        raise Unavailable(f"the doors did not become ready; see {self._folder.logs} and Ray's logs")
+
+    def _url(self, port: int | None = None) -> str:
+        host = {"0.0.0.0": "localhost", "127.0.0.1": "localhost", "::": "localhost"}.get(  # noqa: S104
+            self._settings.host, self._settings.host
+        )
+        return f"http://{f'[{host}]' if ':' in host else host}:{port or self._settings.port}"
+
+    def _write_run(self, *, ready: bool) -> None:
+        run = Run(
+            run_id=self._run_id,
+            pid=os.getpid(),
+            created=psutil.Process().create_time(),
+            url=self._url(),
+            serve_url=self._url(self._serve_port),
+            nats_url=self._settings.nats_url or (self._nats.access.url if self._nats is not None else ""),
+            ray_address=self._ray.address if self._ray is not None else self._ray_address,
+            ray_folder=str(self._ray.folder) if self._ray is not None else "",
+            ready=ready,
+        )
+        self._folder.write_run(run)
+
+    def _check_stop(self) -> None:
+        if self._asked_to_stop.is_set():
+            raise Stopped
+
+    def _on_signal(self, _: int, __: FrameType | None) -> None:
+        self._asked_to_stop.set()
+
+
+def down(folder: DataFolder, timeout_s: float) -> bool:
+    """Stop the Flux that runs on `folder`; return whether there was one.
+
+    Raises:
+        Unavailable: it did not end in time.
+    """
+    run = folder.run()
+    if run is None:
+        return False
+    supervisor = same_process(run.pid, run.created)
+    if supervisor is not None:
+        supervisor.send_signal(signal.SIGTERM)
+        try:
+            supervisor.wait(timeout_s)
+        except psutil.TimeoutExpired:
+            raise Unavailable(f"Flux (pid {run.pid}) has not ended within {timeout_s:.0f} s") from None
+    end_all(of_run(run.run_id), _GRACE_S)
+    if run.ray_folder:
+        shutil.rmtree(run.ray_folder, ignore_errors=True)
+    folder.forget_run()
+    return True
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
+            return bool(answer.status == 200)  # noqa: PLR2004
+    except (OSError, urllib.error.URLError):
+        return False

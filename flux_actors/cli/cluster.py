@@ -1,0 +1,173 @@
+"""`flux up`, `flux down`, `flux status`: starting, stopping and looking at a Flux on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from flux_actors.errors import Refused, Unavailable
+
+if TYPE_CHECKING:
+    from flux_actors.settings import Settings
+
+_DETACH_S: Final = 180.0
+_DOWN_S: Final = 120.0
+_POLL_S: Final = 0.1
+
+DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder; default ./flux-data or FLUX_DATA.")]
+OutputOption = Annotated[str, typer.Option("--output", "-o", help="`table` or `json`.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command()(up)
+    app.command()(down)
+    app.command()(status)
+
+
+def up(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; default 3000.")] = None,
+    data: DataOption = None,
+    partitions: Annotated[int | None, typer.Option(help="Partitions of a new log; default 4, then fixed.")] = None,
+    shards: Annotated[int | None, typer.Option(help="Shard actors that share the partitions; default 1.")] = None,
+    doors: Annotated[int | None, typer.Option(help="Door replicas; default one for two cores.")] = None,
+    nats_url: Annotated[str | None, typer.Option(help="Use this NATS server instead of the embedded one.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when Flux is ready and leave it running.")] = False,
+) -> None:
+    """Start Flux here and keep it running; Ctrl-C stops it.
+
+    Everything is also settable as FLUX_* (for example FLUX_PORT). With RAY_ADDRESS set, Flux joins
+    that Ray cluster instead of starting its own.
+
+    Example: flux up --port 3000 --data ./flux-data
+    """
+    from flux_actors.settings import load_settings
+    from flux_cluster.supervisor import Supervisor
+
+    given = {
+        "host": host,
+        "port": port,
+        "data": data,
+        "partitions": partitions,
+        "shards": shards,
+        "doors": doors,
+        "nats_url": nats_url,
+    }
+    settings = load_settings(given, os.environ)
+    if detach:
+        _up_detached(settings)
+    else:
+        Supervisor(settings, _say).run()
+
+
+def down(data: DataOption = None) -> None:
+    """Stop the Flux that runs on a data folder.
+
+    Example: flux down --data ./flux-data
+    """
+    from flux_cluster.supervisor import down as stop
+
+    folder = _folder(data)
+    if stop(folder, _DOWN_S):
+        _say(f"Flux on {folder.root} has stopped")
+    else:
+        _say(f"no Flux runs on {folder.root}")
+
+
+def status(data: DataOption = None, output: OutputOption = "table") -> None:
+    """Show what runs, where, and how far each partition is.
+
+    Example: flux status -o json
+    """
+    run = _folder(data).run()
+    if run is None:
+        raise Refused(f"no Flux runs on {_folder(data).root}; start it with `flux up`")
+    facts = {
+        "url": run.url,
+        "serve": run.serve_url,
+        "pid": run.pid,
+        "nats": run.nats_url,
+        "ray": run.ray_address,
+        "ray_logs": f"{run.ray_folder}/session_latest/logs" if run.ray_folder else None,
+        **_fetch(run.url),
+    }
+    if output == "json":
+        typer.echo(json.dumps(facts))
+    else:
+        _print_status(facts)
+
+
+def _folder(data: Path | None) -> Any:
+    from flux_actors.settings import load_settings
+    from flux_cluster.data_folder import DataFolder
+
+    return DataFolder(load_settings({"data": data}, os.environ).data)
+
+
+def _fetch(url: str) -> dict[str, Any]:
+    import httpx
+
+    try:
+        answer = httpx.get(f"{url}/api/status", timeout=5)
+    except httpx.HTTPError as error:
+        raise Unavailable(f"Flux at {url} does not answer ({type(error).__name__}); is it still starting?") from None
+    if answer.status_code != httpx.codes.OK:
+        raise Unavailable(f"Flux at {url} answers {answer.status_code}")
+    facts: dict[str, Any] = answer.json()
+    return facts
+
+
+def _print_status(facts: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(f"Flux {facts['version']} at {facts['url']} (supervisor pid {facts['pid']})")
+    console.print(f"doors {facts['doors']}   Serve {facts['serve']}   Ray {facts['ray']}   NATS {facts['nats']}")
+    table = Table("partition", "shard", "epoch", "ready", "sequence", "pending", "events", "entities")
+    for part in facts["partitions"]:
+        table.add_row(*(str(part[column.header]) for column in table.columns))
+    console.print(table)
+
+
+def _up_detached(settings: Settings) -> None:
+    """Start `flux up` in the background and wait until it is ready or has failed."""
+    from flux_cluster.data_folder import DataFolder
+
+    folder = DataFolder(settings.data)
+    folder.open()  # the same clear refusals as in the foreground, told at once
+    folder.close()
+    log = folder.logs / "flux.log"
+    arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flux_actors.cli.main", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + _DETACH_S
+    while time.monotonic() < deadline:
+        run = folder.run()
+        if run is not None and run.ready and run.pid == process.pid:
+            _say(f"Flux is at {run.url} (pid {run.pid}; stop it with `flux down --data {folder.root}`)")
+            return
+        if process.poll() is not None:
+            lines = log.read_text(errors="replace").strip().splitlines()
+            raise Unavailable(lines[-1] if lines else f"flux up ended with code {process.returncode}")
+        time.sleep(_POLL_S)
+    raise Unavailable(f"Flux was not ready within {_DETACH_S:.0f} s; see {log}")
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+    sys.stdout.flush()

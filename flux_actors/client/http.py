@@ -1,0 +1,451 @@
+"""The HTTP client: what the server's HTTP surface offers, as methods.
+
+An answer that is no 2xx becomes an error of the tree, with the server's own words: 4xx is `Refused` with
+its status, 5xx is `Unavailable`, and so is a connection that fails. Nothing is retried here: a caller who
+wants to may send the same event again with the same `event_id`, which the server applies once.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from flux_actors import __version__
+from flux_actors.client import DEFAULT_URL
+from flux_actors.domain.entity import EntityBody
+from flux_actors.errors import Refused, Unavailable
+
+_ENTITIES: Final = "/api/state/entities"
+_NDJSON: Final = "application/x-ndjson"
+_POSITION: Final = "Flux-Position"
+_TIMEOUT_S: Final = 30.0
+
+_Answer = TypeVar("_Answer")
+
+
+class Published(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The server's word that an event is durable; `entity` is there after `wait_applied`."""
+
+    event_id: str
+    stream: str
+    entity: EntityBody | None = None
+    position: str | None = None
+
+
+class EventResult(msgspec.Struct, frozen=True, rename="camel"):
+    """What became of one event of a batch; `error` is `None` when it is durable."""
+
+    event_id: str | None = None
+    stream: str | None = None
+    error: str | None = None
+
+
+class BatchAnswer(msgspec.Struct, frozen=True):
+    """What became of a batch, event by event in the order sent."""
+
+    successful: int
+    failed: int
+    results: list[EventResult]
+    position: str | None = None
+
+
+class DeletedEntity(msgspec.Struct, frozen=True, rename={"event_id": "eventId"}, omit_defaults=True):
+    """The server's word that a deletion is durable."""
+
+    entity_id: str
+    event_id: str
+    position: str | None = None
+
+
+class Deletion(msgspec.Struct, frozen=True):
+    """What became of a deletion of many entities."""
+
+    deleted: int
+    failed: int
+    errors: list[Any]
+    position: str | None = None
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The entities asked for by id, and the ids that have none."""
+
+    entities: list[EntityBody]
+    missing: list[str]
+
+
+def new_event(
+    entity_id: str,
+    properties: Mapping[str, Any],
+    *,
+    source: str = "flux-client",
+    stream: str = "client",
+    event_id: str | None = None,
+) -> dict[str, Any]:
+    """Return an event as `publish_batch` takes it; the server decides its time and a missing `event_id`."""
+    event = {
+        "stream": stream,
+        "source": source,
+        "payload": {"entity_id": entity_id, "properties": dict(properties)},
+    }
+    return event if event_id is None else event | {"eventId": event_id}
+
+
+class FluxClient:
+    """One server's HTTP surface; a context manager that keeps its connections open in between.
+
+    Arguments:
+        url: where Flux listens, such as `http://localhost:3000`.
+        token: the namespace's token, sent as `Authorization: Bearer`.
+        admin_token: the token for the admin config, sent in its place there.
+        timeout_s: seconds until a silent server counts as unavailable.
+
+    Every method raises `Refused` (4xx) or `Unavailable` (5xx, no connection).
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        token: str | None = None,
+        admin_token: str | None = None,
+        timeout_s: float = _TIMEOUT_S,
+    ) -> None:
+        self.url = checked_url(url)
+        self._authorization = bearer(token)
+        self._admin_authorization = bearer(admin_token) or self._authorization
+        self._http = httpx.Client(
+            timeout=timeout_s,
+            trust_env=not is_loopback(self.url),  # a proxy cannot reach this machine's own loopback
+            headers={"User-Agent": f"flux-actors/{__version__}"},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        entity_id: str,
+        properties: Mapping[str, Any],
+        *,
+        source: str = "flux-client",
+        stream: str = "client",
+        event_id: str | None = None,
+        wait_applied: bool = False,
+    ) -> Published:
+        """Publish one event and return when it is durable, or with `wait_applied` when it is visible."""
+        event = new_event(entity_id, properties, source=source, stream=stream, event_id=event_id)
+        response = self._send("POST", "/api/events", body=event, parameters=_waiting(wait_applied=wait_applied))
+        return msgspec.structs.replace(_decode(response, Published), position=_position(response))
+
+    def publish_batch(
+        self, events: Iterable[Mapping[str, Any]], *, atomic: bool = False, wait_applied: bool = False
+    ) -> BatchAnswer:
+        """Publish events (see `new_event`) in one request; each fails alone unless `atomic`."""
+        parameters = _waiting(wait_applied=wait_applied) | ({"atomic": "true"} if atomic else {})
+        body = {"events": [*events]}
+        response = self._send("POST", "/api/events/batch", body=body, parameters=parameters)
+        return msgspec.structs.replace(_decode(response, BatchAnswer), position=_position(response))
+
+    def delete(self, entity_id: str, *, wait_applied: bool = False) -> DeletedEntity:
+        """Delete one entity; deleting an absent one succeeds too."""
+        response = self._send(
+            "DELETE", entity_path(entity_id), parameters=_waiting(wait_applied=wait_applied)
+        )
+        return msgspec.structs.replace(_decode(response, DeletedEntity), position=_position(response))
+
+    def delete_many(
+        self,
+        *,
+        namespace: str | None = None,
+        prefix: str | None = None,
+        entity_ids: Iterable[str] | None = None,
+        wait_applied: bool = False,
+    ) -> Deletion:
+        """Delete by exactly one of a namespace, a prefix or a list of ids."""
+        given = {
+            "namespace": namespace,
+            "prefix": prefix,
+            "entity_ids": None if entity_ids is None else [*entity_ids],
+        }
+        body = {name: value for name, value in given.items() if value is not None}
+        response = self._send(
+            "POST", f"{_ENTITIES}/delete", body=body, parameters=_waiting(wait_applied=wait_applied)
+        )
+        return msgspec.structs.replace(_decode(response, Deletion), position=_position(response))
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def get(self, entity_id: str, *, at_least: str | None = None) -> EntityBody:
+        """Return an entity; with `at_least`, a `position`, as it was then or is later.
+
+        Raises:
+            Refused: 404 when there is no such entity.
+        """
+        headers = {_POSITION: at_least} if at_least else {}
+        return _decode(self._send("GET", entity_path(entity_id), headers=headers), EntityBody)
+
+    def get_many(self, entity_ids: Iterable[str]) -> Found:
+        """Return several entities with one request."""
+        return _decode(self._send("POST", f"{_ENTITIES}/get", body={"ids": [*entity_ids]}), Found)
+
+    def list(self, *, namespace: str | None = None, prefix: str | None = None) -> Iterator[EntityBody]:
+        """Yield the entities sorted by id while they arrive; both filters must hold if both are given."""
+        with self._errors_in_our_words(), self._http.stream(
+            "GET",
+            self.url + _ENTITIES,
+            params=_filters(namespace, prefix),
+            headers=_headers(self._authorization, {"Accept": _NDJSON}),
+        ) as response:
+            self._check(response)
+            yield from _entities_of(response)
+
+    def count(self, *, namespace: str | None = None, prefix: str | None = None) -> int:
+        """Return how many entities `list` would yield."""
+        parameters = _filters(namespace, prefix) | {"count": "true"}
+        return _decode(self._send("GET", _ENTITIES, parameters=parameters), dict[str, int])["count"]
+
+    def history(
+        self,
+        entity_id: str,
+        *,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        limit: int | None = None,
+    ) -> Sequence[dict[str, Any]]:
+        """Return the raw events of an entity, newest first; the server's default is 100 of the last day.
+
+        Arguments:
+            since: inclusive, `until` exclusive: RFC 3339 text, or a datetime with a zone.
+            limit: at most 500.
+        """
+        given = {"entity": entity_id, "since": _time_text(since), "until": _time_text(until), "limit": limit}
+        parameters = {name: str(value) for name, value in given.items() if value is not None}
+        return _decode(self._send("GET", "/api/events", parameters=parameters), list[dict[str, Any]])
+
+    # -- the server itself -------------------------------------------------------------------------
+
+    def health(self) -> dict[str, Any]:
+        """Return the health report; a server that is not ready raises `Unavailable`."""
+        return _decode(self._send("GET", "/api/health"), dict[str, Any])
+
+    def connectors(self) -> Sequence[dict[str, Any]]:
+        """Return the connectors with their status."""
+        return _decode(self._send("GET", "/api/connectors"), _Connectors).connectors
+
+    def admin_config(self) -> dict[str, Any]:
+        """Return the configuration that can change at run time."""
+        return _decode(self._send("GET", "/api/admin/config", authorization=self._admin_authorization), dict[str, Any])
+
+    def set_admin_config(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change some of the configuration (needs the admin token) and return all of it."""
+        response = self._send(
+            "PUT", "/api/admin/config", body=dict(changes), authorization=self._admin_authorization
+        )
+        return _decode(response, dict[str, Any])
+
+    # -- one exchange ------------------------------------------------------------------------------
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        parameters: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        authorization: str | None = None,
+    ) -> httpx.Response:
+        """Send a request and return the answer, which is a 2xx and read whole."""
+        content = None if body is None else _encode(body)
+        with self._errors_in_our_words():
+            response = self._http.request(
+                method,
+                self.url + path,
+                params=parameters,
+                content=content,
+                headers=_headers(authorization or self._authorization, headers),
+            )
+        self._check(response)
+        return response
+
+    def _check(self, response: httpx.Response) -> None:
+        """Raise the error that an answer other than 2xx stands for."""
+        if response.is_success:
+            return
+        response.read()
+        message = error_text(response.content) or (
+            f"{self.url} answered {response.status_code} without saying why; check that FLUX_URL is a Flux server"
+        )
+        retry_after = response.headers.get("Retry-After", "")
+        if response.is_server_error:
+            raise Unavailable(message, int(retry_after) if retry_after.isdecimal() else 1)
+        raise Refused(message, response.status_code, {"Retry-After": retry_after} if retry_after else None)
+
+    @contextmanager
+    def _errors_in_our_words(self) -> Iterator[None]:
+        """Turn what httpx raises into one sentence that says what to do."""
+        try:
+            yield
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            raise unreachable(self.url) from None
+        except httpx.TimeoutException:
+            raise Unavailable(f"Flux at {self.url} took too long to answer; try again") from None
+        except (httpx.TransportError, httpx.DecodingError):
+            raise Unavailable(f"the connection to Flux at {self.url} broke; try again") from None
+
+
+class _Connectors(msgspec.Struct):
+    connectors: list[dict[str, Any]]
+
+
+def checked_url(url: str) -> str:
+    """Return the URL without a slash at its end, or raise `Refused` (its text never repeats the URL)."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    extras = parsed.userinfo or parsed.query or parsed.fragment
+    if parsed.scheme not in {"http", "https"} or not parsed.host or extras:
+        raise Refused(f"the URL of Flux must look like {DEFAULT_URL}, without user, password or query")
+    return url.rstrip("/")
+
+
+def bearer(token: str | None) -> str | None:
+    """Return the `Authorization` header for a token; `None` for none or an empty one."""
+    if not token:
+        return None
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise Refused("a token must be printable ASCII without spaces or line ends; check FLUX_TOKEN")
+    return f"Bearer {token}"
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL names this machine itself."""
+    host = httpx.URL(url).host
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def unreachable(url: str) -> Unavailable:
+    """Return the error for a server that does not answer the door."""
+    return Unavailable(f"cannot reach Flux at {url}; start it with `flux up` or set FLUX_URL")
+
+
+def entity_path(entity_id: str) -> str:
+    """Return the path of an entity: slashes stay, every other byte that means something is quoted.
+
+    A segment of dots is quoted as well: as `.` or `..` it would be taken for a step in the path
+    (RFC 3986, 5.2.4).
+    """
+    try:
+        segments = [quote(segment, safe="") for segment in entity_id.split("/")]
+    except UnicodeEncodeError:
+        raise Refused("entity_id must be valid Unicode text") from None
+    quoted = [segment.replace(".", "%2E") if segment in {".", ".."} else segment for segment in segments]
+    return f"{_ENTITIES}/{'/'.join(quoted)}"
+
+
+def error_text(body: bytes) -> str | None:
+    """Return the server's own sentence in an error body, if it holds one."""
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+    match answer:
+        case {"error": str(text)} if text:
+            return text
+        case {"status": str(status)}:
+            return f"Flux is not ready (its status is {status}); try again in a moment"
+        case _:
+            return None
+
+
+def _headers(authorization: str | None, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    return {**(more or {}), **({"Authorization": authorization} if authorization else {})}
+
+
+def _waiting(*, wait_applied: bool) -> dict[str, str]:
+    return {"wait": "applied"} if wait_applied else {}
+
+
+def _filters(namespace: str | None, prefix: str | None) -> dict[str, str]:
+    given = {"namespace": namespace, "prefix": prefix}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _position(response: httpx.Response) -> str | None:
+    position: str | None = response.headers.get(_POSITION)
+    return position
+
+
+def _encode(body: object) -> bytes:
+    """Return JSON; the standard library's encoder, because msgspec's turns NaN into null."""
+    try:
+        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Refused(f"this cannot be sent as JSON: {error}") from None
+
+
+def _decode(response: httpx.Response, shape: type[_Answer]) -> _Answer:
+    return _decode_json(response.content, shape)
+
+
+def _decode_json(body: bytes, shape: type[_Answer]) -> _Answer:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.DecodeError, UnicodeError):
+        raise Refused("the answer is not one of Flux; check FLUX_URL", 502) from None
+
+
+def _entities_of(response: httpx.Response) -> Iterator[EntityBody]:
+    """Yield the entities of a list; a server without NDJSON sends an array, which is read whole."""
+    if response.headers.get("Content-Type", "").startswith(_NDJSON):
+        for line in _lines(response.iter_bytes()):
+            yield _decode_json(line, EntityBody)
+    else:
+        yield from _decode_json(response.read(), list[EntityBody])
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield what stands between line feeds; httpx's own splitting would cut JSON text at U+2028."""
+    parts: list[bytes] = []
+    for chunk in chunks:
+        first, *others = chunk.split(b"\n")
+        parts.append(first)
+        for other in others:
+            yield b"".join(parts)
+            parts = [other]
+    if last := b"".join(parts):
+        yield last
+
+
+def _time_text(time: datetime | str | None) -> str | None:
+    if not isinstance(time, datetime):
+        return time
+    if time.tzinfo is None:
+        raise Refused("a time needs a zone: use datetime.now(UTC) or RFC 3339 text")
+    return time.isoformat()

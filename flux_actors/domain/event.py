@@ -1,0 +1,155 @@
+"""Events: what a client may publish, and what the log keeps of it.
+
+`parse_event` takes the client's JSON object and returns the immutable `Event` that goes into a block.
+Fields that the fold reads come first, so that a shard may decode just these.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from flux_actors import limits
+from flux_actors.domain.entity_id import check_entity_id, check_not_core
+from flux_actors.errors import Refused
+
+DELETED: Final = "__deleted__"
+DELETE_STREAM: Final = "flux.delete"
+
+_STREAM: Final = re.compile(r"[a-z0-9]+(?:\.[a-z0-9]+)*", re.ASCII)
+
+
+class Event(msgspec.Struct, array_like=True, frozen=True):
+    """One event as the log keeps it."""
+
+    entity_id: str | None
+    properties: dict[str, Any] | None
+    event_id: str
+    named_by_client: bool  # an id that a client chose can come again, so the fold remembers it
+    source: str
+    stream: str
+    timestamp_ms: int
+    key: str | None = None
+    schema: str | None = None
+    rest: dict[str, Any] | None = None  # the payload beside entity_id and properties
+
+    @property
+    def deletes(self) -> bool:
+        """Whether this event deletes its entity."""
+        return self.properties is not None and self.properties.get(DELETED) is True
+
+    def payload(self) -> dict[str, Any]:
+        """Return the payload as it was published."""
+        payload: dict[str, Any] = {}
+        if self.entity_id is not None:
+            payload["entity_id"] = self.entity_id
+        if self.properties is not None:
+            payload["properties"] = self.properties
+        return payload | (self.rest or {})
+
+    def public(self) -> dict[str, Any]:
+        """Return the event in the shape that clients read."""
+        body: dict[str, Any] = {
+            "eventId": self.event_id,
+            "stream": self.stream,
+            "source": self.source,
+            "timestamp": self.timestamp_ms,
+        }
+        if self.key is not None:
+            body["key"] = self.key
+        if self.schema is not None:
+            body["schema"] = self.schema
+        body["payload"] = self.payload()
+        return body
+
+
+class Envelope(msgspec.Struct, rename="camel"):
+    """The JSON object of a client before any rule was checked; unknown fields are ignored."""
+
+    stream: Any = None
+    source: Any = None
+    payload: Any = None
+    timestamp: Any = None
+    event_id: Any = None
+    key: Any = None
+    schema: Any = None
+
+
+def parse_event(envelope: Envelope, now_ms: int, new_id: str, *, core_allowed: bool = False) -> Event:
+    """Check every rule of an event; `now_ms` and `new_id` stand in for what is missing."""
+    stream = _stream(envelope.stream)
+    source = _text(envelope.source, "source", limits.source_chars_max)
+    payload = envelope.payload
+    if not isinstance(payload, dict):
+        raise Refused("payload is required and must be a JSON object")
+    entity_id, properties, rest = _split(payload)
+    if entity_id is not None and not core_allowed:
+        check_not_core(entity_id)
+    event_id = _optional(envelope.event_id, "eventId", limits.event_id_chars_max)
+    return Event(
+        entity_id,
+        properties,
+        event_id or new_id,
+        event_id is not None,
+        source,
+        stream,
+        _timestamp(envelope.timestamp, now_ms),
+        _optional(envelope.key, "key"),
+        _optional(envelope.schema, "schema"),
+        rest,
+    )
+
+
+def tombstone(entity_id: str, event_id: str, now_ms: int, source: str) -> Event:
+    """Return the event that deletes `entity_id`."""
+    return Event(entity_id, {DELETED: True}, event_id, False, source, DELETE_STREAM, now_ms)
+
+
+def _split(payload: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None, dict[str, Any] | None]:
+    entity_id = payload.get("entity_id")
+    properties = payload.get("properties")
+    if entity_id is not None:
+        check_entity_id(entity_id)
+    if properties is not None and not isinstance(properties, dict):
+        raise Refused("payload.properties must be a JSON object")
+    rest = dict(payload)
+    if entity_id is not None:
+        del rest["entity_id"]
+    if properties is not None:
+        del rest["properties"]
+    return entity_id, properties, rest or None
+
+
+def _stream(value: object) -> str:
+    if value is None or value == "":
+        raise Refused("stream is required, such as \"sensors.room1\"")
+    if not isinstance(value, str) or len(value) > limits.stream_chars_max or not _STREAM.fullmatch(value):
+        raise Refused(
+            "stream must be lower-case letters and digits with single dots inside, "
+            f"at most {limits.stream_chars_max} characters"
+        )
+    return value
+
+
+def _text(value: object, name: str, chars_max: int) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= chars_max:
+        raise Refused(f"{name} is required and must be a string of 1 to {chars_max} characters")
+    return value
+
+
+def _optional(value: object, name: str, chars_max: int = limits.body_single_bytes) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > chars_max:
+        raise Refused(f"{name} must be a string of at most {chars_max} characters")
+    return value
+
+
+def _timestamp(value: object, now_ms: int) -> int:
+    if value is None or value == "":
+        return now_ms
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 63:
+        raise Refused("timestamp must be an integer of epoch milliseconds greater than 0")
+    return value

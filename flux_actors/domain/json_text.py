@@ -1,0 +1,57 @@
+"""JSON from strangers: parsed strictly, bounded in depth, refused with one sentence."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from flux_actors import limits
+from flux_actors.errors import Refused
+
+_INT_MIN: Final = -(1 << 63)
+_INT_MAX: Final = (1 << 64) - 1
+_OPENERS: Final = (b"[", b"{")
+
+
+def parse_json(body: bytes | bytearray) -> Any:
+    """Return the value of a JSON text: numbers exact, last of duplicate keys wins."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError) as error:
+        raise Refused(f"the body must be valid JSON: {_reason(error)}") from None
+    if sum(map(body.count, _OPENERS)) > limits.json_depth_max:
+        check_depth(value)
+    return value
+
+
+def check_depth(value: object) -> None:
+    """Raise `Refused` when lists and objects nest deeper than the limit."""
+    level: list[Any] = [value] if isinstance(value, dict | list) else []
+    for _ in range(limits.json_depth_max):
+        level = [child for parent in level for child in _children(parent) if isinstance(child, dict | list)]
+    if level:
+        raise Refused(f"JSON may nest at most {limits.json_depth_max} levels deep")
+
+
+def check_numbers(value: object) -> None:
+    """Raise `Refused` for an integer that no 64-bit reader could hold."""
+    stack: list[Any] = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict | list):
+            stack.extend(_children(item))
+        elif isinstance(item, int) and not _INT_MIN <= item <= _INT_MAX:
+            raise Refused("integers must fit in 64 bits (-2^63 to 2^64-1); send larger ones as strings")
+
+
+def _children(parent: dict[str, Any] | list[Any]) -> Any:
+    return parent.values() if isinstance(parent, dict) else parent
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return f"it nests deeper than {limits.json_depth_max} levels"
+    if isinstance(error, UnicodeError):
+        return "it is not UTF-8 text"
+    return str(error).removeprefix("JSON is malformed: ")[:200]

@@ -1,0 +1,77 @@
+"""Every bound of Flux, with its reason. Relations between them are asserted at import."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# -- what a client may send ------------------------------------------------------------------------
+stream_chars_max: Final = 255
+source_chars_max: Final = 255
+event_id_chars_max: Final = 128
+entity_id_bytes_max: Final = 512
+json_depth_max: Final = 128  # deeper input is an attack; parsers of clients give up near 500
+header_block_bytes_max: Final = 64 * KIB
+request_id_chars_max: Final = 256
+body_single_bytes: Final = 1 * MIB  # default, changeable at run time
+body_single_bytes_range: Final = (1 * KIB, 8 * MIB)
+body_batch_bytes: Final = 10 * MIB  # default, changeable at run time
+body_batch_bytes_range: Final = (1 * KIB, 64 * MIB)
+rate_per_minute: Final = 10_000  # default, changeable at run time
+rate_per_minute_range: Final = (1, 10_000_000)
+body_other_bytes: Final = 8 * MIB  # reads by id list, batch delete, admin: never a stream of events
+
+# -- the log ---------------------------------------------------------------------------------------
+block_bytes_max: Final = 512 * KIB  # one fsync carries this much; larger gained nothing when measured
+block_events_max: Final = 4_000
+offset_bits: Final = 12  # a position packs (sequence, offset) into one integer
+nats_payload_bytes_max: Final = 16 * MIB  # the largest single event, its envelope and headers
+block_overhead_bytes_max: Final = 4 * KIB  # block header, NATS header and envelope beside the payload
+queue_events_max: Final = 100_000  # waiting in one committer before publishers get 503
+queue_bytes_max: Final = 64 * MIB
+append_timeout_s: Final = 2.0  # one try of one block
+append_deadline_s: Final = 10.0  # all tries of one block, then 503
+append_retry_s: Final = 0.1
+duplicate_window_s: Final = 120  # JetStream's memory of block ids: covers every retry of a block
+
+# -- the fold --------------------------------------------------------------------------------------
+dedupe_window_s: Final = 120
+dedupe_events_min: Final = 100_000
+history_positions_max: Final = 500
+poison_kept_max: Final = 100
+
+# -- shards ----------------------------------------------------------------------------------------
+pull_blocks: Final = 32  # credit given to JetStream; see docs/decisions for the figures
+pull_bytes_apply_max: Final = 1 * MIB  # applied in one go between two looks at the event loop
+pull_expires_s: Final = 5.0
+feed_ring_bytes_max: Final = 16 * MIB  # per partition: repairs doors that missed messages
+feed_message_bytes_max: Final = 1 * MIB
+heartbeat_s: Final = 1.0  # an idle partition tells its position this often
+snapshot_every_s: Final = 300.0
+snapshot_every_events: Final = 1_000_000
+snapshot_slice_entities: Final = 1_000  # about 3 ms of encoding between two pulls
+snapshots_kept: Final = 3
+page_entities: Final = 2_000
+get_many_ids_max: Final = 10_000
+delete_matches_max: Final = 10_000
+
+# -- doors -----------------------------------------------------------------------------------------
+view_entities_max: Final = 200_000
+fetch_ids_max: Final = 1_000  # cold reads grouped into one Ray call
+socket_queue_frames_max: Final = 20_000  # then a slow reader is conflated
+socket_message_bytes_max: Final = 1 * MIB
+history_default: Final = 100
+history_default_s: Final = 24 * 3600
+metrics_every_s: Final = 2.0
+rate_window_s: Final = 5.0
+publisher_active_s: Final = 60.0
+config_poll_s: Final = 0.4  # admin changes are in force everywhere within a second
+
+assert block_events_max < 1 << offset_bits
+assert dedupe_window_s >= duplicate_window_s >= 2 * append_deadline_s
+assert body_single_bytes_range[1] + block_overhead_bytes_max < nats_payload_bytes_max
+assert feed_message_bytes_max + body_single_bytes_range[1] < nats_payload_bytes_max
+assert append_timeout_s < append_deadline_s
+assert config_poll_s < 1.0

@@ -1,0 +1,123 @@
+"""The block codec: many events as one message of the log, the unit of fsync.
+
+    magic "FX" | version | flags | committer u64 | number u64 | clock µs u64 | count u32 | crc32 u32
+    msgpack array of events
+
+`committer` and `number` name the block: a committer numbers its blocks from 1, so a shard that has
+seen number n of a committer skips every block of it up to n, however late a retry lands. The clock is
+the door's; a shard never lets it go back. The checksum covers the body. An event that does not decode
+is returned as `Poison` in its place: it must not take its neighbours down.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Final, NamedTuple
+
+import msgspec
+
+from flux_actors import limits
+from flux_actors.domain.event import Event
+from flux_actors.errors import Corrupt
+
+VERSION: Final = 1
+MAGIC: Final = b"FX"
+HEADER: Final = struct.Struct(">2sBBQQQII")
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_events = msgspec.msgpack.Decoder(list[Event]).decode
+_decode_raws = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+_decode_event = msgspec.msgpack.Decoder(Event).decode
+_ARRAY_32: Final = struct.Struct(">BI")
+
+
+class Poison(NamedTuple):
+    """An event that cannot be read, and why."""
+
+    reason: str
+
+
+class Block(NamedTuple):
+    """A decoded block."""
+
+    committer: int
+    number: int
+    clock_us: int
+    events: list[Event | Poison]
+
+
+def encode_event(event: Event) -> bytes:
+    """Return the bytes of one event inside a block.
+
+    Raises:
+        OverflowError: an integer does not fit in 64 bits.
+    """
+    return _encode(event)
+
+
+def encode_block(committer: int, number: int, clock_us: int, encoded: list[bytes]) -> bytes:
+    """Return the bytes of a block of already encoded events."""
+    assert 0 < len(encoded) <= limits.block_events_max
+    body = b"".join((_ARRAY_32.pack(0xDD, len(encoded)), *encoded))
+    header = HEADER.pack(MAGIC, VERSION, 0, committer, number, clock_us, len(encoded), zlib.crc32(body))
+    return header + body
+
+
+def decode_block(data: bytes) -> Block:
+    """Return the block of `data`.
+
+    Raises:
+        Corrupt: the bytes are no block of a version this code knows, or were damaged.
+    """
+    if len(data) < HEADER.size:
+        raise Corrupt(f"a block of {len(data)} bytes is shorter than its header")
+    magic, version, _, committer, number, clock_us, count, checksum = HEADER.unpack_from(data)
+    if magic != MAGIC:
+        raise Corrupt("this message of the log is no block")
+    if version != VERSION:
+        raise Corrupt(f"block version {version} is not known to this version of Flux; upgrade it")
+    body = memoryview(data)[HEADER.size :]
+    if zlib.crc32(body) != checksum:
+        raise Corrupt("the checksum of a block does not match its content")
+    events = _events(body)
+    if not 0 < count == len(events) <= limits.block_events_max:
+        raise Corrupt(f"a block announces {count} events and holds {len(events)}")
+    return Block(committer, number, clock_us, events)
+
+
+def is_newer_version(data: bytes) -> bool:
+    """Whether `data` is a block that only a later version of Flux can read."""
+    return data[:2] == MAGIC and len(data) > len(MAGIC) and data[2] > VERSION
+
+
+def block_clock_and_count(data: bytes) -> tuple[int, int]:
+    """Return `(clock_us, count)` of a block without decoding its body."""
+    return HEADER.unpack_from(data)[5:7]
+
+
+def event_at(data: bytes, offset: int) -> Event:
+    """Return one event of a block, decoding only that one."""
+    raws = _decode_raws(memoryview(data)[HEADER.size :])
+    return _decode_event(raws[offset])
+
+
+def _events(body: memoryview) -> list[Event | Poison]:
+    try:
+        return list(_decode_events(body))
+    except msgspec.DecodeError:
+        return [_event_or_poison(raw) for raw in _raws(body)]
+
+
+def _raws(body: memoryview) -> list[msgspec.Raw]:
+    try:
+        return _decode_raws(body)
+    except msgspec.DecodeError as error:
+        raise Corrupt(f"the body of a block is no list of events: {error}") from None
+
+
+def _event_or_poison(raw: msgspec.Raw) -> Event | Poison:
+    try:
+        return _decode_event(raw)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        return Poison(str(error))

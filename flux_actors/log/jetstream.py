@@ -1,0 +1,119 @@
+"""The log on NATS JetStream: one stream per partition."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+
+from flux_actors import limits
+from flux_actors.errors import Corrupt, Unavailable
+from flux_actors.log.ports import LogBounds
+from flux_actors.log.pull import JetStreamReader
+
+_LOG_ID: Final = "flux-log-id"
+_NOT_FOUND: Final = "404"
+_TIMEOUT_S: Final = 5.0
+
+
+class _PublishError(msgspec.Struct):
+    code: int = 0
+    description: str = ""
+
+
+class _PublishAck(msgspec.Struct):
+    seq: int = 0
+    error: _PublishError | None = None
+
+
+_decode_ack = msgspec.json.Decoder(_PublishAck).decode
+
+
+def stream_name(partition: int) -> str:
+    """Return the stream of a partition."""
+    return f"FLUX_EVENTS_{partition}"
+
+
+def event_subject(partition: int) -> str:
+    """Return the subject of a partition's blocks."""
+    return f"flux.events.{partition}"
+
+
+class JetStreamLog:
+    """An `EventLog` whose blocks are messages of JetStream streams."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._jetstream = client.jetstream(timeout=_TIMEOUT_S)
+
+    @property
+    def payload_bytes_max(self) -> int:
+        """The largest message the server takes."""
+        return self._client.max_payload
+
+    async def create(self, partitions: int, log_id: str, replicas: int) -> None:
+        """Make the streams that do not exist yet."""
+        for partition in range(partitions):
+            config = StreamConfig(
+                name=stream_name(partition),
+                subjects=[event_subject(partition)],
+                retention=RetentionPolicy.LIMITS,
+                storage=StorageType.FILE,
+                discard=DiscardPolicy.NEW,
+                num_replicas=replicas,
+                duplicate_window=limits.duplicate_window_s,
+                allow_direct=True,
+                metadata={_LOG_ID: log_id},
+            )
+            try:
+                await self._jetstream.stream_info(stream_name(partition))
+            except nats.js.errors.NotFoundError:
+                await self._jetstream.add_stream(config)
+
+    async def append(self, partition: int, data: bytes, block_id: str, timeout_s: float) -> int:
+        """Publish one block and wait for JetStream's word that it is stored."""
+        headers = {"Nats-Msg-Id": block_id, "Nats-Expected-Stream": stream_name(partition)}
+        answer = await self._request(event_subject(partition), data, timeout_s, headers)
+        try:
+            ack = _decode_ack(answer.data)
+        except msgspec.DecodeError:
+            raise Unavailable("the log gave an answer that is none") from None
+        if ack.error is not None or not ack.seq:
+            raise Unavailable(f"the log refuses writes: {ack.error.description if ack.error else 'no reason'}")
+        return ack.seq
+
+    async def bounds(self, partition: int) -> LogBounds:
+        """Return the stream's first and last sequence."""
+        try:
+            info = await self._jetstream.stream_info(stream_name(partition))
+        except nats.js.errors.NotFoundError:
+            raise Corrupt(f"the log has no stream {stream_name(partition)}") from None
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise Unavailable("the log cannot be reached") from error
+        state = info.state
+        metadata = info.config.metadata or {}
+        return LogBounds(state.first_seq, state.last_seq, metadata.get(_LOG_ID, ""))
+
+    async def block(self, partition: int, sequence: int) -> bytes:
+        """Read one message by its sequence, straight from the store."""
+        subject = f"$JS.API.DIRECT.GET.{stream_name(partition)}"
+        answer = await self._request(subject, b'{"seq":%d}' % sequence, _TIMEOUT_S, None)
+        if answer.headers and answer.headers.get("Status") == _NOT_FOUND:
+            raise Corrupt(f"block {sequence} is not in the log of partition {partition} any more")
+        if not answer.headers or answer.headers.get("Nats-Sequence") != str(sequence):
+            raise Unavailable("the log did not give the block that was asked for")
+        return bytes(answer.data)
+
+    def reader(self, partition: int, after: int) -> JetStreamReader:
+        """Return a pull reader behind `after`."""
+        return JetStreamReader(self._client, self._jetstream, stream_name(partition), after)
+
+    async def _request(self, subject: str, data: bytes, timeout_s: float, headers: dict[str, str] | None) -> Any:
+        try:
+            return await self._client.request(subject, data, timeout=timeout_s, headers=headers)
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise Unavailable(f"the log cannot be reached ({type(error).__name__})") from error

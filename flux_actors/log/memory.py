@@ -1,0 +1,175 @@
+"""The in-memory twins of the log's ports: same contract, no server, faults on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from flux_actors import limits
+from flux_actors.errors import Corrupt, Refused, Unavailable
+from flux_actors.log.ports import LogBounds, StoredBlock, Versioned
+
+
+@dataclass(slots=True)
+class _Partition:
+    blocks: dict[int, bytes] = field(default_factory=dict)
+    ids: dict[str, int] = field(default_factory=dict)
+    last: int = 0
+    grown: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class MemoryLog:
+    """An `EventLog` in a dictionary; `away` makes it unreachable, `lose_acks` stores without telling."""
+
+    def __init__(self, partitions: int, log_id: str = "memory") -> None:
+        self.log_id = log_id
+        self.away = False
+        self.lose_acks = 0
+        self._partitions = [_Partition() for _ in range(partitions)]
+
+    @property
+    def payload_bytes_max(self) -> int:
+        """The largest message the log takes."""
+        return limits.nats_payload_bytes_max
+
+    async def append(self, partition: int, data: bytes, block_id: str, timeout_s: float) -> int:
+        """Store a block once per `block_id`."""
+        await asyncio.sleep(0)
+        self._check()
+        kept = self._partitions[partition]
+        if block_id not in kept.ids:
+            kept.last += 1
+            kept.blocks[kept.last] = data
+            kept.ids[block_id] = kept.last
+            kept.grown.set()
+        if self.lose_acks:
+            self.lose_acks -= 1
+            raise Unavailable(f"no answer from the log within {timeout_s} s")
+        return kept.ids[block_id]
+
+    async def bounds(self, partition: int) -> LogBounds:
+        """Return what the partition holds."""
+        self._check()
+        kept = self._partitions[partition]
+        return LogBounds(min(kept.blocks, default=kept.last + 1), kept.last, self.log_id)
+
+    async def block(self, partition: int, sequence: int) -> bytes:
+        """Return one block."""
+        self._check()
+        try:
+            return self._partitions[partition].blocks[sequence]
+        except KeyError:
+            raise Corrupt(f"block {sequence} is not in the log of partition {partition}") from None
+
+    def reader(self, partition: int, after: int) -> MemoryReader:
+        """Return a reader behind `after`."""
+        return MemoryReader(self, partition, after)
+
+    def trim(self, partition: int, first: int) -> None:
+        """Forget the blocks before `first`."""
+        kept = self._partitions[partition]
+        kept.blocks = {sequence: data for sequence, data in kept.blocks.items() if sequence >= first}
+
+    def cut_off(self, partition: int, last: int) -> None:
+        """Forget the blocks behind `last`: a log that lost its end."""
+        kept = self._partitions[partition]
+        kept.blocks = {sequence: data for sequence, data in kept.blocks.items() if sequence <= last}
+        kept.last = last
+
+    def _check(self) -> None:
+        if self.away:
+            raise Unavailable("the log cannot be reached")
+
+
+class MemoryReader:
+    """A `Reader` of a `MemoryLog`."""
+
+    def __init__(self, log: MemoryLog, partition: int, after: int) -> None:
+        self._log = log
+        self._kept = log._partitions[partition]  # noqa: SLF001 - twin and reader are one
+        self._partition = partition
+        self._last = after
+
+    async def pull(self, timeout_s: float) -> list[StoredBlock]:
+        """Return the blocks behind the last one returned."""
+        self._log._check()  # noqa: SLF001
+        kept = self._kept
+        if kept.last <= self._last:
+            kept.grown.clear()
+            try:
+                await asyncio.wait_for(kept.grown.wait(), timeout_s)
+            except TimeoutError:
+                return []
+        sequences = range(self._last + 1, min(kept.last, self._last + limits.pull_blocks) + 1)
+        found = [StoredBlock(s, kept.blocks[s], kept.last - s) for s in sequences if s in kept.blocks]
+        if len(found) != len(sequences):
+            raise Corrupt(f"the log of partition {self._partition} no longer holds {self._last + 1}")
+        self._last = sequences[-1]
+        return found
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
+class MemoryKeyValue:
+    """A `KeyValue` in a dictionary."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Versioned] = {}
+        self._revision = 0
+
+    async def get(self, key: str) -> Versioned | None:
+        """Return the value of `key`."""
+        return self._values.get(key)
+
+    async def put(self, key: str, value: bytes, expected: int | None = None) -> int:
+        """Store by compare-and-set."""
+        current = self._values.get(key)
+        if expected is not None and expected != (current.revision if current else 0):
+            raise Refused(f"{key} was changed by somebody else; read it again", 409)
+        self._revision += 1
+        self._values[key] = Versioned(value, self._revision)
+        return self._revision
+
+    async def delete(self, key: str) -> None:
+        """Forget `key`."""
+        self._values.pop(key, None)
+
+    async def keys(self) -> list[str]:
+        """Return all keys, sorted."""
+        return sorted(self._values)
+
+
+class MemorySubscription:
+    """A subscription of a `MemoryBus`."""
+
+    def __init__(self, receivers: list[Callable[[bytes], Awaitable[None]]], receive: Callable[[bytes], Awaitable[None]]) -> None:
+        self._receivers = receivers
+        self._receive = receive
+
+    async def unsubscribe(self) -> None:
+        """End it."""
+        self._receivers.remove(self._receive)
+
+
+class MemoryBus:
+    """A `Bus` that calls its subscribers; `drop` loses the next messages."""
+
+    def __init__(self) -> None:
+        self.drop = 0
+        self._receivers: dict[str, list[Callable[[bytes], Awaitable[None]]]] = {}
+
+    async def publish(self, subject: str, data: bytes) -> None:
+        """Hand `data` to all subscribers."""
+        if self.drop:
+            self.drop -= 1
+            return
+        for receive in list(self._receivers.get(subject, [])):
+            await receive(data)
+
+    async def subscribe(self, subject: str, receive: Callable[[bytes], Awaitable[None]]) -> MemorySubscription:
+        """Add a subscriber."""
+        receivers = self._receivers.setdefault(subject, [])
+        receivers.append(receive)
+        return MemorySubscription(receivers, receive)

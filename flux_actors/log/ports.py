@@ -1,0 +1,132 @@
+"""The ports of the log: what the rest of Flux asks of it, whoever provides it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol
+
+
+class LogBounds(NamedTuple):
+    """What a partition's log holds: sequences `first` to `last`; empty when last < first."""
+
+    first: int
+    last: int
+    log_id: str  # made with the log; a snapshot of another log must not be used
+
+
+class StoredBlock(NamedTuple):
+    """A block as read from the log."""
+
+    sequence: int
+    data: bytes
+    pending: int  # blocks behind this one when it was sent
+
+
+class Versioned(NamedTuple):
+    """A value of the key-value store and the revision that compare-and-set names."""
+
+    value: bytes
+    revision: int
+
+
+class Reader(Protocol):
+    """Reads one partition from a sequence on, contiguous, without acknowledging."""
+
+    async def pull(self, timeout_s: float) -> list[StoredBlock]:
+        """Return the next blocks, at least one unless `timeout_s` passed first.
+
+        Raises:
+            Unavailable: the log cannot be reached; pull again.
+            Corrupt: the log no longer holds the next block.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back what the reader holds."""
+        ...
+
+
+class EventLog(Protocol):
+    """Blocks per partition, durable when `append` returns."""
+
+    @property
+    def payload_bytes_max(self) -> int:
+        """The largest message the log takes."""
+        ...
+
+    async def append(self, partition: int, data: bytes, block_id: str, timeout_s: float) -> int:
+        """Store a block durably and return its sequence; the same `block_id` is stored once.
+
+        Raises:
+            Unavailable: not known to be stored; appending again with the same id is safe.
+        """
+        ...
+
+    async def bounds(self, partition: int) -> LogBounds:
+        """Return what the partition holds now."""
+        ...
+
+    async def block(self, partition: int, sequence: int) -> bytes:
+        """Return one block by its sequence.
+
+        Raises:
+            Unavailable: the log cannot be reached.
+            Corrupt: there is no such block any more.
+        """
+        ...
+
+    def reader(self, partition: int, after: int) -> Reader:
+        """Return a reader of the blocks behind sequence `after`."""
+        ...
+
+
+class KeyValue(Protocol):
+    """A small store with compare-and-set: registry, config, topology."""
+
+    async def get(self, key: str) -> Versioned | None:
+        """Return the value of `key`, `None` when there is none."""
+        ...
+
+    async def put(self, key: str, value: bytes, expected: int | None = None) -> int:
+        """Store and return the new revision; `expected` 0 means the key must not exist.
+
+        Raises:
+            Refused: 409, the revision is no longer `expected`.
+        """
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Forget `key`."""
+        ...
+
+    async def keys(self) -> list[str]:
+        """Return all keys, sorted."""
+        ...
+
+
+class Subscription(Protocol):
+    """A running subscription."""
+
+    async def unsubscribe(self) -> None:
+        """End it."""
+        ...
+
+
+class Bus(Protocol):
+    """Messages to whoever listens now: at most once, in order per sender."""
+
+    async def publish(self, subject: str, data: bytes) -> None:
+        """Send `data` to all present subscribers."""
+        ...
+
+    async def subscribe(self, subject: str, receive: Callable[[bytes], Awaitable[None]]) -> Subscription:
+        """Have `receive` called with every message, one at a time."""
+        ...
+
+
+def feed_subject(partition: int) -> str:
+    """Return the subject of a partition's feed."""
+    return f"flux.feed.{partition}"
+
+
+DOORS_SUBJECT = "flux.doors"

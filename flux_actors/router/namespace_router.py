@@ -1,0 +1,167 @@
+"""The NamespaceRouter: the named, detached Ray actor around a `Router`, and the directory it keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Final
+
+import ray
+import structlog
+
+from flux_actors.domain.entity_id import DIRECTORY_ID
+from flux_actors.domain.event import Event
+from flux_actors.errors import FluxError, Unavailable
+from flux_actors.log.block import encode_event
+from flux_actors.log.committer import Committer
+from flux_actors.log.connection import NatsAccess, connect
+from flux_actors.log.jetstream import JetStreamLog
+from flux_actors.log.key_value import JetStreamKeyValue
+from flux_actors.router.directory import directory_properties
+from flux_actors.router.ray_shards import RAY_NAMESPACE, RayShards
+from flux_actors.router.router import Router, register_log
+from flux_actors.router.shard_host import ShardGone
+from flux_actors.router.topology import REGISTRY_BUCKET, TOPOLOGY_BUCKET
+
+_log = structlog.get_logger(__name__)
+ROUTER_NAME: Final = "flux-router"
+_DIRECTORY_S: Final = 1.0
+_RETRY_S: Final = 0.5
+
+
+class NamespaceRouter:
+    """Shards namespaces: registry, topology, supervision, directory."""
+
+    def __init__(
+        self,
+        access: NatsAccess,
+        snapshots: Path,
+        partitions: int | None,
+        spread: frozenset[str],
+        shards: int,
+        log_replicas: int,
+    ) -> None:
+        self._access = access
+        self._snapshots = snapshots
+        self._partitions = partitions
+        self._spread = spread
+        self._shards = shards
+        self._log_replicas = log_replicas
+        self._router: Router | None = None
+        self._host: RayShards | None = None
+        self._committer: Committer | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._directory: dict[str, Any] | None = None
+        self._directory_at: int = -1
+        # Ray runs the constructor on the actor's loop; after a restart nobody else would call `open`.
+        self._opening = asyncio.get_running_loop().create_task(self._open_when_possible())
+
+    async def open(self) -> None:
+        """Return when every partition has a living shard.
+
+        Raises:
+            Refused: the settings do not fit the log.
+        """
+        await asyncio.shield(self._opening)
+
+    async def status(self) -> dict[str, Any]:
+        """Return the process id, the topology and each shard's last status."""
+        await self.open()
+        router = self._opened()
+        return {
+            "pid": os.getpid(),
+            "partitions": router.registry.partitions,
+            "shards": {name: [row._asdict() for row in rows] for name, rows in router.status.items()},
+        }
+
+    async def drain(self) -> None:
+        """End all shards with a last snapshot."""
+        for task in self._tasks:
+            task.cancel()
+        await self._opened().drain()
+
+    async def _open_when_possible(self) -> None:
+        while True:
+            try:
+                await self._open()
+            except (Unavailable, ShardGone, TimeoutError) as error:
+                _log.warning("router.waits", reason=str(error) or type(error).__name__)
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    async def _open(self) -> None:
+        client = await connect(self._access, "flux-router")
+        log = JetStreamLog(client)
+        registry_store = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, self._log_replicas)
+        topology_store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, self._log_replicas)
+        registry = await register_log(registry_store, uuid.uuid4().hex, self._partitions, self._spread)
+        await log.create(registry.partitions, registry.log_id, self._log_replicas)
+        self._host = RayShards(self._access, self._snapshots)
+        router = Router(topology_store, self._host, registry, self._shards)
+        await router.open()
+        partition = registry.partitioning().of_entity(DIRECTORY_ID)
+        self._committer = Committer(log, partition, secrets.randbits(63), lambda: time.time_ns() // 1000)
+        self._router = router
+        self._tasks = [asyncio.create_task(router.watch()), asyncio.create_task(self._keep_directory())]
+
+    async def _keep_directory(self) -> None:
+        while True:
+            await asyncio.sleep(_DIRECTORY_S)
+            try:
+                await self._refresh_directory(self._opened())
+            except (FluxError, ShardGone, TimeoutError) as error:
+                _log.warning("directory.waits", reason=type(error).__name__)
+
+    async def _refresh_directory(self, router: Router) -> None:
+        sequence = sum(row.sequence for rows in router.status.values() for row in rows)
+        if sequence == self._directory_at or self._host is None:
+            return
+        if self._directory is None:
+            self._directory = await self._stored_directory(router, self._host)
+        answers = await asyncio.gather(*(self._host.namespaces(name) for name in router.shard_names()))
+        properties = directory_properties(row for rows in answers for row in rows)
+        if properties != self._directory:
+            await self._publish(properties)
+            self._directory = properties
+        self._directory_at = sequence
+
+    async def _stored_directory(self, router: Router, host: RayShards) -> dict[str, Any] | None:
+        partition = router.registry.partitioning().of_entity(DIRECTORY_ID)
+        owner = router.topology.owners[partition]
+        return await host.properties(owner.shard, partition, DIRECTORY_ID) if owner else None
+
+    async def _publish(self, properties: dict[str, Any]) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        event = Event(
+            DIRECTORY_ID, properties, str(uuid.uuid4()), False, "flux-core", "flux.directory", now_ms
+        )
+        assert self._committer is not None
+        (outcome,) = await self._committer.commit([encode_event(event)])
+        if isinstance(outcome, Unavailable):
+            raise outcome
+
+    def _opened(self) -> Router:
+        if self._router is None:
+            raise Unavailable("the router is still opening")
+        return self._router
+
+
+# Another name than the class: Ray then pickles the class by reference, not with its module's globals.
+RemoteRouter = ray.remote(NamespaceRouter)
+
+
+def router_handle() -> Any:
+    """Return the router of this Ray cluster.
+
+    Raises:
+        Unavailable: there is none.
+    """
+    try:
+        return ray.get_actor(ROUTER_NAME, namespace=RAY_NAMESPACE)
+    except ValueError:
+        raise Unavailable("no Flux router runs on this Ray cluster; start Flux with `flux up`") from None

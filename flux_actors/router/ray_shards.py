@@ -1,0 +1,102 @@
+"""Shards as Ray actors."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+
+import ray
+from ray.exceptions import RayActorError, RayError
+
+from flux_actors.errors import Unavailable
+from flux_actors.log.connection import NatsAccess
+from flux_actors.router.shard_host import ShardGone
+from flux_actors.shard.actor import RemoteShard
+from flux_actors.shard.partition import PartitionStatus
+from flux_actors.shard.reads import decode_namespaces, decode_readings
+
+RAY_NAMESPACE: Final = "flux"
+_START_S: Final = 30.0
+_CALL_S: Final = 5.0
+_DRAIN_S: Final = 60.0
+
+
+class RayShards:
+    """A `ShardHost` whose shards are named, detached Ray actors."""
+
+    def __init__(self, access: NatsAccess, snapshots: Path) -> None:
+        self._access = access
+        self._snapshots = snapshots
+        self._handles: dict[str, Any] = {}
+
+    async def start(self, name: str, partitions_of_log: int) -> None:
+        """Create the actor and have it connect."""
+        actor = RemoteShard.options(
+            name=name,
+            namespace=RAY_NAMESPACE,
+            lifetime="detached",
+            num_cpus=0,
+            max_restarts=0,  # the router starts the successor, with the next epoch
+            get_if_exists=True,
+        ).remote()
+        await asyncio.wait_for(actor.open.remote(self._access, self._snapshots, partitions_of_log), _START_S)
+        self._handles[name] = actor
+
+    async def lives(self, name: str) -> bool:
+        """Whether Ray knows the name and the actor answers."""
+        try:
+            await self._call(name, "pid", _CALL_S)
+        except (ShardGone, TimeoutError, Unavailable):
+            return False
+        return True
+
+    async def adopt(self, name: str, partitions: list[int], epoch: int) -> None:
+        """Have the shard host partitions."""
+        for partition in partitions:
+            await self._call(name, "adopt", _CALL_S, partition, epoch)
+
+    async def status(self, name: str, timeout_s: float) -> list[PartitionStatus]:
+        """Return its partitions' status."""
+        return [PartitionStatus(*row) for row in await self._call(name, "status", timeout_s)]
+
+    async def namespaces(self, name: str) -> list[tuple[str, int, int]]:
+        """Return the totals of its namespaces."""
+        rows = decode_namespaces(await self._call(name, "namespaces", _CALL_S))
+        return [(row.namespace, row.entities, row.updated_us) for row in rows]
+
+    async def properties(self, name: str, partition: int, entity_id: str) -> dict[str, object] | None:
+        """Return the properties of one entity."""
+        data = await self._call(name, "get", _CALL_S, {partition: [entity_id]})
+        rows = decode_readings(data)[partition].rows
+        return rows[0].properties if rows else None
+
+    async def drain(self, name: str) -> None:
+        """End it with snapshots."""
+        await self._call(name, "drain", _DRAIN_S)
+
+    async def kill(self, name: str) -> None:
+        """End its process; a dead one stays dead."""
+        try:
+            ray.kill(self._handle(name), no_restart=True)
+        except (ShardGone, RayError):
+            return
+        finally:
+            self._handles.pop(name, None)
+
+    async def _call(self, name: str, method: str, timeout_s: float, *arguments: Any) -> Any:
+        try:
+            reference = getattr(self._handle(name), method).remote(*arguments)
+            return await asyncio.wait_for(reference, timeout_s)
+        except RayActorError as error:
+            self._handles.pop(name, None)
+            raise ShardGone(name) from error
+
+    def _handle(self, name: str) -> Any:
+        handle = self._handles.get(name)
+        if handle is None:
+            try:
+                handle = self._handles[name] = ray.get_actor(name, namespace=RAY_NAMESPACE)
+            except ValueError:
+                raise ShardGone(name) from None
+        return handle

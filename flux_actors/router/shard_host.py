@@ -1,0 +1,51 @@
+"""The port through which the router starts, asks and ends shards."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from flux_actors.shard.partition import PartitionStatus
+
+
+class ShardGone(Exception):  # noqa: N818 - an outcome the router acts on, never an answer to a caller
+    """The shard's process is dead."""
+
+
+class ShardHost(Protocol):
+    """Starts shards under a name and talks to them by it."""
+
+    async def start(self, name: str, partitions_of_log: int) -> None:
+        """Start a shard that hosts nothing yet; return when it answers."""
+        ...
+
+    async def lives(self, name: str) -> bool:
+        """Whether a shard of that name exists."""
+        ...
+
+    async def adopt(self, name: str, partitions: list[int], epoch: int) -> None:
+        """Have the shard host partitions."""
+        ...
+
+    async def status(self, name: str, timeout_s: float) -> list[PartitionStatus]:
+        """Return its partitions' status.
+
+        Raises:
+            ShardGone: it is dead. TimeoutError: it did not answer.
+        """
+        ...
+
+    async def namespaces(self, name: str) -> list[tuple[str, int, int]]:
+        """Return `(namespace, entities, updated_us)` rows; raises `Unavailable` while recovering."""
+        ...
+
+    async def properties(self, name: str, partition: int, entity_id: str) -> dict[str, object] | None:
+        """Return the properties of one entity."""
+        ...
+
+    async def drain(self, name: str) -> None:
+        """End it with snapshots."""
+        ...
+
+    async def kill(self, name: str) -> None:
+        """End its process."""
+        ...

@@ -1,0 +1,65 @@
+"""The topology: registry of the log, and who owns each partition. Values; the store keeps them as JSON."""
+
+from __future__ import annotations
+
+import msgspec
+
+from flux_actors.domain.partitioning import Partitioning
+
+REGISTRY_BUCKET = "flux_registry"
+TOPOLOGY_BUCKET = "flux_topology"
+CONFIG_BUCKET = "flux_config"
+LOG_KEY = "log"
+TOPOLOGY_KEY = "topology"
+CONFIG_KEY = "config"
+PARTITIONS_DEFAULT = 4
+
+
+class LogRegistry(msgspec.Struct, frozen=True):
+    """Facts fixed when the log is created."""
+
+    log_id: str
+    partitions: int
+    spread: list[str] = []
+
+    def partitioning(self) -> Partitioning:
+        """Return the rule that these facts make."""
+        return Partitioning(self.partitions, frozenset(self.spread))
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """The shard actor that hosts a partition since `epoch`."""
+
+    shard: str
+    epoch: int
+
+
+class Topology(msgspec.Struct, frozen=True):
+    """Who owns each partition; the index is the partition."""
+
+    registry: LogRegistry
+    owners: list[Owner | None]
+
+    def epoch(self, partition: int) -> int:
+        """Return the partition's last epoch, 0 before its first owner."""
+        owner = self.owners[partition]
+        return owner.epoch if owner else 0
+
+    def with_owner(self, partitions: list[int], shard: str, epoch: int) -> Topology:
+        """Return the topology after `shard` took over `partitions`."""
+        owners = [Owner(shard, epoch) if p in partitions else owner for p, owner in enumerate(self.owners)]
+        return Topology(self.registry, owners)
+
+
+def place(partitions: int, shards: int) -> list[list[int]]:
+    """Return the partitions of each shard, evenly and in order."""
+    return [list(range(shard, partitions, shards)) for shard in range(shards)]
+
+
+def encode(value: LogRegistry | Topology) -> bytes:
+    """Return the JSON of a registry or topology."""
+    return msgspec.json.encode(value)
+
+
+decode_registry = msgspec.json.Decoder(LogRegistry).decode
+decode_topology = msgspec.json.Decoder(Topology).decode

@@ -1,0 +1,84 @@
+"""Settings: one class, filled from `FLUX_*` variables and the command line, handed to whoever needs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from flux_actors.errors import Refused
+
+_PREFIX: Final = "FLUX_"
+_CLIENT_ONLY: Final = frozenset({"FLUX_URL", "FLUX_TOKEN"})  # read by the command line's clients
+_INTERNAL: Final = frozenset({"FLUX_RUN_ID"})  # marks the processes of one run
+
+
+class Settings(BaseSettings):
+    """What an operator may set; every field is also the variable `FLUX_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", description="address the doors listen on")
+    port: int = Field(3000, ge=1, le=65535, description="port of the doors")
+    serve_port: int | None = Field(
+        None, ge=1, le=65535, description="port of Ray Serve's own proxy; default 8000, or a free one"
+    )
+    data: Path = Field(Path("flux-data"), description="folder of the log, the snapshots and the run file")
+    snapshots: Path | None = Field(None, description="folder of the snapshots; default <data>/snapshots")
+    partitions: int | None = Field(
+        None, ge=1, le=1024, description="partitions of a new log (default 4); fixed once it exists"
+    )
+    spread: str = Field(
+        "", description="namespaces spread over all partitions of a new log, comma separated; fixed as well"
+    )
+    shards: int = Field(1, ge=1, le=1024, description="shard actors that share the partitions")
+    doors: int = Field(
+        default_factory=lambda: max(1, (os.cpu_count() or 1) // 2),
+        ge=1,
+        le=1024,
+        description="door replicas; default one for two cores",
+    )
+    nats_url: str | None = Field(None, description="an external NATS server, e.g. nats://host:4222")
+    nats_user: str | None = Field(None, description="user of the external NATS server")
+    nats_password: SecretStr | None = Field(None, description="its password")
+    nats_credentials: Path | None = Field(None, description="credentials file of the external NATS server")
+    log_replicas: int = Field(1, ge=1, le=5, description="copies of the log on an external NATS cluster")
+    admin_token: SecretStr | None = Field(None, description="token that may change the admin config")
+    auth_enabled: bool = Field(False, description="whether namespaces need tokens")
+    read_wait_ms: int = Field(2000, ge=0, le=60_000, description="how long a read waits for its position")
+    cors_origins: str = Field("*", description="origins allowed by CORS, comma separated; * for any")
+
+    @property
+    def snapshot_folder(self) -> Path:
+        """Where snapshots go."""
+        return (self.snapshots or self.data / "snapshots").absolute()
+
+    @property
+    def spread_namespaces(self) -> frozenset[str]:
+        """The namespaces of `spread`."""
+        return frozenset(name.strip() for name in self.spread.split(",") if name.strip())
+
+
+def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+    """Return the settings: `given` (from the command line, `None` = not given) over `FLUX_*` variables.
+
+    Raises:
+        Refused: a value does not fit, or a `FLUX_*` variable is not known.
+    """
+    known = {_PREFIX + name.upper() for name in Settings.model_fields} | _CLIENT_ONLY | _INTERNAL
+    unknown = sorted(name for name in environment if name.startswith(_PREFIX) and name not in known)
+    if unknown:
+        raise Refused(f"unknown setting {unknown[0]}; known are {', '.join(sorted(known - _INTERNAL))}")
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = _PREFIX + str(first["loc"][0]).upper() if first["loc"] else "settings"
+        raise Refused(f"{name}: {first['msg']}") from None
+    if settings.auth_enabled:
+        raise Refused("FLUX_AUTH_ENABLED=true is not available in this version; unset it")
+    return settings

@@ -1,0 +1,33 @@
+"""The Ray shell of a shard: a process that opens its connections and is an `EntityShard`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ray
+
+from flux_actors.log.bus import NatsBus
+from flux_actors.log.connection import NatsAccess, connect
+from flux_actors.log.jetstream import JetStreamLog
+from flux_actors.shard.entity_shard import EntityShard
+from flux_actors.snapshot.files import FileSnapshotStore
+
+
+class ShardProcess(EntityShard):
+    """An `EntityShard` that makes its own parts; Ray calls `open` before anything else."""
+
+    def __init__(self) -> None:
+        # Ray cannot await a constructor: `open` finishes the work of it.
+        self._opened = False
+
+    async def open(self, access: NatsAccess, snapshots: Path, partitions: int) -> None:
+        """Connect; a second call (after a router's restart) changes nothing."""
+        if self._opened:
+            return
+        client = await connect(access, "flux-shard")
+        super().__init__(JetStreamLog(client), FileSnapshotStore(snapshots), NatsBus(client), partitions)
+        self._opened = True
+
+
+# Another name than the class: Ray then pickles the class by reference, not with its module's globals.
+RemoteShard = ray.remote(ShardProcess)

@@ -1,0 +1,130 @@
+"""The EntityShard: hosts partitions and answers doors. The Ray actor is a shell around this class."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import structlog
+
+from flux_actors import limits
+from flux_actors.errors import Unavailable
+from flux_actors.log.ports import Bus, EventLog
+from flux_actors.shard import reads
+from flux_actors.shard.life import live
+from flux_actors.shard.partition import HostedPartition, PartitionStatus
+from flux_actors.snapshot.store import SnapshotStore
+
+_log = structlog.get_logger(__name__)
+
+
+class EntityShard:
+    """Hosts the entity actors of some partitions."""
+
+    def __init__(self, log: EventLog, store: SnapshotStore, bus: Bus, partitions: int) -> None:
+        self._log = log
+        self._store = store
+        self._bus = bus
+        self._partitions = partitions
+        self._hosts: dict[int, HostedPartition] = {}
+        self._lives: dict[int, asyncio.Task[None]] = {}
+
+    async def adopt(self, partition: int, epoch: int) -> None:
+        """Begin to host a partition, or take a newer epoch for one already hosted."""
+        host = self._hosts.get(partition)
+        if host is not None:
+            host.epoch = max(host.epoch, epoch)
+            return
+        host = HostedPartition(partition, epoch, self._log, self._store, self._bus)
+        self._hosts[partition] = host
+        self._lives[partition] = asyncio.create_task(live(host, self._partitions))
+
+    async def drain(self) -> None:
+        """End the life of every partition with a snapshot."""
+        for host in self._hosts.values():
+            host.draining = True
+        for partition, life in self._lives.items():
+            try:
+                await life
+            except Exception:
+                _log.exception("partition.died", partition=partition)
+
+    async def status(self) -> list[PartitionStatus]:
+        """Return where each partition is; a life that ended in a fault is raised here."""
+        for life in self._lives.values():
+            if life.done() and not life.cancelled() and life.exception() is not None:
+                raise Unavailable(f"a partition died: {life.exception()!r}")
+        return [host.status() for host in self._hosts.values()]
+
+    async def pid(self) -> int:
+        """Return the process that hosts this shard."""
+        return os.getpid()
+
+    async def get(self, wanted: dict[int, list[str]]) -> bytes:
+        """Return `{partition: Readings}` of the ids wanted from each partition."""
+        answers = {}
+        for partition, ids in wanted.items():
+            state = self._host(partition).readable()
+            answers[partition] = reads.Readings(
+                state.sequence, [actor.reading() for actor in state.living(ids)]
+            )
+        return reads.encode(answers)
+
+    async def page(self, partition: int, prefix: str, after: str | None, limit: int) -> bytes:
+        """Return a `Page` of living entities."""
+        host = self._host(partition)
+        host.readable()
+        return reads.encode(reads.Page(*host.index.page(prefix, after, limit)))
+
+    async def count(self, partition: int, prefix: str) -> int:
+        """Return how many living entities have ids beginning with `prefix`."""
+        host = self._host(partition)
+        host.readable()
+        return host.index.count(prefix)
+
+    async def matching(self, partition: int, prefix: str, limit: int) -> list[str]:
+        """Return up to `limit` ids of living entities beginning with `prefix`."""
+        host = self._host(partition)
+        host.readable()
+        found: list[str] = []
+        for entity_id in host.index.living_ids(prefix):
+            if len(found) == limit:
+                break
+            found.append(entity_id)
+        return found
+
+    async def history(
+        self, partition: int, entity_id: str, since_us: int, until_us: int, count: int
+    ) -> list[tuple[int, int]]:
+        """Return the newest positions of an entity's events with their log times, newest first."""
+        state = self._host(partition).readable()
+        actor = state.entities.get(entity_id)
+        return [] if actor is None else actor.positions(since_us, until_us, count)
+
+    async def repair(self, partition: int, after: int) -> bytes:
+        """Return the `Repair` of a door whose feed stands at sequence `after`."""
+        host = self._host(partition)
+        state = host.readable()
+        messages = host.ring.since(after, state.sequence)
+        rows = [] if messages is not None else self._changed_since(host, after)
+        return reads.encode(reads.Repair(state.sequence, messages, rows))
+
+    async def namespaces(self) -> bytes:
+        """Return the totals of every namespace with entities, one row per partition."""
+        rows = [
+            reads.NamespaceRow(name, totals.entities, totals.updated_us)
+            for host in self._hosts.values()
+            for name, totals in host.readable().namespaces.items()
+            if totals.entities
+        ]
+        return reads.encode(rows)
+
+    def _host(self, partition: int) -> HostedPartition:
+        try:
+            return self._hosts[partition]
+        except KeyError:
+            raise Unavailable(f"partition {partition} has moved; read again in a second") from None
+
+    def _changed_since(self, host: HostedPartition, after: int) -> list[reads.EntityRow]:
+        first = (after + 1) << limits.offset_bits
+        return [actor.reading() for actor in host.state.entities.values() if actor.position >= first]

@@ -1,0 +1,49 @@
+"""The life of a hosted partition: recovering, running, draining; stopped when its data lies."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from flux_actors import limits
+from flux_actors.errors import Corrupt, Unavailable
+from flux_actors.shard.draining import drain
+from flux_actors.shard.partition import HostedPartition, Phase
+from flux_actors.shard.recovering import recover
+from flux_actors.shard.running import run
+from flux_actors.shard.snapshotting import Snapshotter
+
+_log = structlog.get_logger(__name__)
+_RETRY_S: Final = 0.2
+
+
+async def live(host: HostedPartition, partitions: int) -> None:
+    """Carry `host` through its phases until it is drained or stopped."""
+    try:
+        while not await _recovered(host):
+            await asyncio.sleep(_RETRY_S)
+        host.phase = Phase.RUNNING
+        snapshotter = Snapshotter(host, _stagger_s(host.partition, partitions))
+        await run(host, snapshotter)
+        host.phase = Phase.DRAINING
+        await drain(host, snapshotter)
+    except Corrupt as error:
+        host.phase = Phase.STOPPED
+        host.error = error.message
+        _log.critical("partition.stopped", partition=host.partition, reason=error.message)
+
+
+async def _recovered(host: HostedPartition) -> bool:
+    try:
+        await recover(host)
+    except Unavailable as error:
+        _log.warning("partition.recovery_waits", partition=host.partition, reason=error.message)
+        return False
+    return True
+
+
+def _stagger_s(partition: int, partitions: int) -> float:
+    """Spread the snapshots of the partitions evenly over the interval."""
+    return limits.snapshot_every_s * (1 + partition / max(partitions, 1)) / 2

@@ -1,0 +1,193 @@
+"""A partition hosted by a shard: its state, its phase, and what both reading and living need."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+import structlog
+
+from flux_actors import limits
+from flux_actors.domain.change import Change, FeedMessage, encode_feed
+from flux_actors.domain.fold import Applied, PartitionState
+from flux_actors.errors import Corrupt, Unavailable
+from flux_actors.log.block import Block, decode_block, is_newer_version
+from flux_actors.log.ports import Bus, EventLog, StoredBlock, feed_subject
+from flux_actors.shard.index import IdIndex
+from flux_actors.shard.ring import FeedRing, KeptMessage
+from flux_actors.snapshot.store import SnapshotStore
+
+_log = structlog.get_logger(__name__)
+
+
+class Phase(StrEnum):
+    """Where a hosted partition is in its life."""
+
+    RECOVERING = "recovering"
+    RUNNING = "running"
+    DRAINING = "draining"
+    STOPPED = "stopped"  # the data contradicts itself; a human decides
+
+
+class PartitionStatus(NamedTuple):
+    """What a partition tells of itself."""
+
+    partition: int
+    epoch: int
+    phase: str
+    sequence: int
+    pending: int
+    events_total: int
+    entities: int
+    snapshot: int
+    poison: int
+    error: str | None
+
+
+class HostedPartition:
+    """One partition inside a shard."""
+
+    def __init__(self, partition: int, epoch: int, log: EventLog, store: SnapshotStore, bus: Bus) -> None:
+        self.partition = partition
+        self.epoch = epoch
+        self.log = log
+        self.store = store
+        self.bus = bus
+        self.phase = Phase.RECOVERING
+        self.state = PartitionState(partition)
+        self.index = IdIndex(self.state)
+        self.ring = FeedRing()
+        self.log_id = ""
+        self.pending = 0
+        self.snapshot_sequence = 0
+        self.error: str | None = None
+        self.draining = False
+
+    def become(self, state: PartitionState) -> None:
+        """Take a recovered state."""
+        self.state = state
+        self.index = IdIndex(state)
+
+    def apply(self, stored: list[StoredBlock], *, feed: bool) -> list[bytes]:
+        """Apply blocks and return the feed messages, which are kept in the ring as well."""
+        self.pending = stored[-1].pending
+        after = self.state.sequence
+        applied = self._fold(stored)
+        for item in applied.poison:
+            _log.error("event.set_aside", partition=self.partition, position=item.position, reason=item.reason)
+        return self._messages(after, applied) if feed else []
+
+    def heartbeat(self) -> bytes:
+        """Return a feed message without changes."""
+        return self._encode(self.state.sequence, Applied([], [], []))
+
+    async def publish(self, messages: list[bytes]) -> None:
+        """Send feed messages; a door that misses one repairs itself from the ring."""
+        for data in messages:
+            try:
+                await self.bus.publish(feed_subject(self.partition), data)
+            except Unavailable:
+                _log.warning("feed.lost", partition=self.partition, sequence=self.state.sequence)
+
+    def readable(self) -> PartitionState:
+        """Return the state for readers, or say why it cannot be read now."""
+        if self.phase is Phase.STOPPED:
+            raise Unavailable(f"partition {self.partition} has stopped: {self.error}", 30)
+        if self.phase is Phase.RECOVERING:
+            raise Unavailable(f"partition {self.partition} is recovering; read again in a second")
+        return self.state
+
+    def status(self) -> PartitionStatus:
+        """Return where this partition is."""
+        state = self.state
+        return PartitionStatus(
+            self.partition,
+            self.epoch,
+            self.phase.value,
+            state.sequence,
+            self.pending,
+            state.events_total,
+            state.alive,
+            self.snapshot_sequence,
+            len(state.poison),
+            self.error,
+        )
+
+    def _fold(self, stored: list[StoredBlock]) -> Applied:
+        changes: list[Change] = []
+        sources: set[str] = set()
+        poison = []
+        run: list[tuple[int, Block]] = []
+        for block in [*stored, None]:
+            decoded = self._decode(block) if block is not None else None
+            if block is not None and isinstance(decoded, Block):
+                run.append((block.sequence, decoded))
+                continue
+            if run:
+                applied = self.state.apply(run)
+                changes += applied.changes
+                sources.update(applied.sources)
+                poison += applied.poison
+                run = []
+            if block is not None and isinstance(decoded, str):
+                self.state.skip(block.sequence, decoded)
+                poison.append(self.state.poison[-1])
+        return Applied(changes, sorted(sources), poison)
+
+    def _decode(self, block: StoredBlock) -> Block | str:
+        try:
+            return decode_block(block.data)
+        except Corrupt as error:
+            if is_newer_version(block.data):
+                raise
+            return error.message
+
+    def _messages(self, after: int, applied: Applied) -> list[bytes]:
+        data = self._encode(after, applied)
+        if len(data) <= limits.feed_message_bytes_max or len(applied.changes) < 2:  # noqa: PLR2004
+            self.ring.add(KeptMessage(after, self.state.sequence, data))
+            return [data]
+        return self._split(after, applied)
+
+    def _split(self, after: int, applied: Applied) -> list[bytes]:
+        """Cut a large message between blocks: only there a sequence number can end it."""
+        messages = []
+        start = after
+        groups = _by_block(applied.changes)
+        for number, changes in enumerate(groups, 1):
+            last = number == len(groups)
+            end = self.state.sequence if last else changes[-1].position >> limits.offset_bits
+            data = self._encode(start, Applied(changes, applied.sources, []), end)
+            self.ring.add(KeptMessage(start, end, data))
+            messages.append(data)
+            start = end
+        return messages
+
+    def _encode(self, after: int, applied: Applied, sequence: int | None = None) -> bytes:
+        state = self.state
+        message = FeedMessage(
+            self.partition,
+            self.epoch,
+            after,
+            state.sequence if sequence is None else sequence,
+            self.pending,
+            state.events_total,
+            state.alive,
+            applied.sources,
+            applied.changes,
+        )
+        return encode_feed(message)
+
+
+def _by_block(changes: list[Change]) -> list[list[Change]]:
+    """Return the changes of each block as a list of its own."""
+    groups: list[list[Change]] = []
+    last = -1
+    for change in changes:
+        sequence = change.position >> limits.offset_bits
+        if sequence == last:
+            groups[-1].append(change)
+        else:
+            groups.append([change])
+            last = sequence
+    return groups

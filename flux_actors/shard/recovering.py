@@ -1,0 +1,93 @@
+"""Phase one: become what the log says.
+
+The newest snapshot that verifies, else the one before, else nothing; then the log behind it. What
+contradicts itself stops the partition with a clear error: a snapshot of another log, a log that begins
+behind the snapshot's end (events in between are gone) or that ends before it (the log lost its end).
+No feed goes out and no effect happens; the ring takes the last messages, so that doors which were
+watching the shard before this one can close their gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+import structlog
+
+from flux_actors.domain.fold import PartitionState
+from flux_actors.errors import Corrupt
+from flux_actors.log.ports import LogBounds
+from flux_actors.shard.partition import HostedPartition
+from flux_actors.snapshot.codec import read_snapshot
+
+_log = structlog.get_logger(__name__)
+_RING_BLOCKS: Final = 2_000  # near the end of the log, messages are made for the ring
+_PULL_S: Final = 1.0
+
+
+async def recover(host: HostedPartition) -> None:
+    """Bring `host` to the end of the log as it is now.
+
+    Raises:
+        Corrupt: snapshot and log contradict each other.
+        Unavailable: the log or the snapshots cannot be read now; recover again.
+    """
+    started = time.perf_counter()
+    bounds = await host.log.bounds(host.partition)
+    host.log_id = bounds.log_id
+    host.become(await asyncio.to_thread(_newest_state, host, bounds))
+    host.snapshot_sequence = host.state.sequence
+    _check_bounds(host, bounds)
+    await _replay(host, bounds.last)
+    _log.info(
+        "partition.recovered",
+        partition=host.partition,
+        epoch=host.epoch,
+        snapshot=host.snapshot_sequence,
+        sequence=host.state.sequence,
+        entities=host.state.alive,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+
+
+def _newest_state(host: HostedPartition, bounds: LogBounds) -> PartitionState:
+    for sequence in host.store.sequences(host.partition):
+        try:
+            header, state = read_snapshot(host.store.read(host.partition, sequence))
+        except Corrupt as error:
+            _log.error("snapshot.passed_over", partition=host.partition, sequence=sequence, reason=error.message)
+            continue
+        if header.log_id != bounds.log_id or header.partition != host.partition:
+            raise Corrupt(
+                f"the snapshots of partition {host.partition} belong to another log; "
+                "give Flux the log they were made from, or an empty snapshot folder"
+            )
+        return state
+    return PartitionState(host.partition)
+
+
+def _check_bounds(host: HostedPartition, bounds: LogBounds) -> None:
+    sequence = host.state.sequence
+    if bounds.last < sequence:
+        raise Corrupt(
+            f"the log of partition {host.partition} ends at {bounds.last}, before its snapshot at {sequence}: "
+            "it lost acknowledged events; restore the log"
+        )
+    if bounds.first > sequence + 1:
+        raise Corrupt(
+            f"the log of partition {host.partition} begins at {bounds.first}, but the newest usable snapshot "
+            f"ends at {sequence}: the events between are gone; restore a snapshot"
+        )
+
+
+async def _replay(host: HostedPartition, until: int) -> None:
+    reader = host.log.reader(host.partition, host.state.sequence)
+    try:
+        while host.state.sequence < until and not host.draining:
+            blocks = await reader.pull(_PULL_S)
+            if blocks:
+                host.apply(blocks, feed=blocks[-1].pending <= _RING_BLOCKS)
+                await asyncio.sleep(0)
+    finally:
+        await reader.close()

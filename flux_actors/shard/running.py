@@ -1,0 +1,50 @@
+"""Phase two: apply what comes, tell the doors, make snapshots on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from flux_actors import limits
+from flux_actors.errors import Unavailable
+from flux_actors.log.ports import Reader
+from flux_actors.shard.partition import HostedPartition
+from flux_actors.shard.snapshotting import Snapshotter
+
+_log = structlog.get_logger(__name__)
+_BUSY_PULL_S: Final = 0.001  # a cut is under way: do not wait long between two slices
+_AWAY_S: Final = 0.2
+
+
+async def run(host: HostedPartition, snapshotter: Snapshotter) -> None:
+    """Live until `host.draining`.
+
+    Raises:
+        Corrupt: the log contradicts itself.
+    """
+    reader = host.log.reader(host.partition, host.state.sequence)
+    try:
+        await host.publish([host.heartbeat()])
+        while not host.draining:
+            await _turn(host, reader, snapshotter)
+    finally:
+        await reader.close()
+
+
+async def _turn(host: HostedPartition, reader: Reader, snapshotter: Snapshotter) -> None:
+    """Pull once, apply, feed, and write one slice of a snapshot."""
+    try:
+        blocks = await reader.pull(_BUSY_PULL_S if snapshotter.busy else limits.heartbeat_s)
+    except Unavailable as error:
+        _log.warning("log.away", partition=host.partition, reason=error.message)
+        await asyncio.sleep(_AWAY_S)
+        return
+    if blocks:
+        await host.publish(host.apply(blocks, feed=True))
+    elif not snapshotter.busy:
+        host.pending = 0
+        await host.publish([host.heartbeat()])
+    await snapshotter.step()
+    await asyncio.sleep(0)
