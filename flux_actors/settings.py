@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     nats_credentials: Path | None = Field(None, description="credentials file of the external NATS server")
     log_replicas: int = Field(1, ge=1, le=5, description="copies of the log on an external NATS cluster")
     admin_token: SecretStr | None = Field(None, description="token that may change the admin config")
-    auth_enabled: bool = Field(False, description="whether namespaces need tokens")
+    auth_enabled: bool = Field(default=False, description="whether namespaces need tokens")
     read_wait_ms: int = Field(2000, ge=0, le=60_000, description="how long a read waits for its position")
     cors_origins: str = Field("*", description="origins allowed by CORS, comma separated; * for any")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, cast
 
 import structlog
 from fastapi import FastAPI
@@ -18,7 +18,6 @@ from starlette_compress import CompressMiddleware
 from flux_actors import __version__, limits
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.settings import Settings
-
 from flux_api.door import Door
 from flux_api.requests import POSITION_HEADER
 from flux_api.responses import error_response, json_response
@@ -29,14 +28,22 @@ _METHODS: Final = ["GET", "POST", "PUT", "DELETE", "HEAD"]
 _EXPOSED: Final = [POSITION_HEADER, "ETag", "Link", "Flux-Count", "Retry-After", "X-Request-Id"]
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,%d}" % limits.request_id_chars_max)
 _COMPRESS_BYTES_MIN: Final = 500
+_ROUTERS: Final = (
+    events.router,
+    entities.router,
+    health.router,
+    admin.router,
+    connectors.router,
+    live.router,
+)
 
 
 def build_app(settings: Settings, door: Door) -> FastAPI:
     """Return the app that serves `door`."""
     app = FastAPI(title="Flux", version=__version__, redirect_slashes=False, redoc_url=None)
     app.state.door = door
-    for routes in (events, entities, health, admin, connectors, live):
-        app.include_router(routes.router)
+    for router in _ROUTERS:
+        app.include_router(router)
     app.add_exception_handler(FluxError, _on_flux_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
@@ -76,15 +83,14 @@ class RequestIds:
 
 
 async def _on_flux_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, FluxError)
-    return error_response(error)
+    return error_response(cast("FluxError", error))
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 404:  # noqa: PLR2004 - an HTTP status
+    error = cast("HTTPException", error)
+    if error.status_code == 404:
         return json_response({"error": "there is nothing at this path; see /docs for what there is"}, 404)
-    if error.status_code == 405:  # noqa: PLR2004 - an HTTP status
+    if error.status_code == 405:
         allowed = ", ".join(sorted(_allowed(request)))
         return json_response({"error": f"this path takes {allowed}"}, 405, {"Allow": allowed})
     return json_response({"error": str(error.detail)}, error.status_code, dict(error.headers or {}))
@@ -102,7 +108,8 @@ async def _on_fault(request: Request, error: Exception) -> Response:
 def _allowed(request: Request) -> set[str]:
     """Return the methods of all routes of the request's path."""
     methods: set[str] = set()
-    for route in request.app.router.routes:
-        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            methods |= route.methods or set()
-    return methods
+    for router in _ROUTERS:
+        for route in router.routes:
+            if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+                methods |= route.methods or set()
+    return methods or {"GET", "HEAD"}  # the paths of FastAPI itself: /docs and /openapi.json

@@ -11,12 +11,12 @@ from ray import serve
 from flux_actors.errors import Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.settings import Settings
-
 from flux_api.app import build_app
 from flux_api.door import Door, open_door
 from flux_api.listener import Listener
 
 APPLICATION: Final = "flux"
+_DRAIN_S: Final = 15.0
 _ONGOING_MAX: Final = 100_000  # a WebSocket through Serve's proxy holds one for its life
 
 
@@ -50,20 +50,9 @@ class Ingress:
 
 def application(settings: Settings, access: NatsAccess) -> Any:
     """Return the Serve application of Flux."""
-    base = serve.ingress()(Ingress)
-
-    class Replica(base):  # type: ignore[misc, valid-type]
-        """The ingress with Serve's farewell."""
-
-        async def __init__(self, settings: Settings, access: NatsAccess) -> None:
-            await super().__init__(settings, access)
-
-        async def __del__(self) -> None:
-            await asyncio.wait_for(self.drain(), 15)
-            await super().__del__()
-
-    deployment = serve.deployment(
-        Replica,
+    # Serve's decorators wrap the class; a second name keeps pickling of `Ingress` by reference.
+    deployment: Any = serve.deployment(
+        _with_farewell(serve.ingress()(Ingress)),
         name="door",
         num_replicas=settings.doors,
         max_ongoing_requests=_ONGOING_MAX,
@@ -74,3 +63,16 @@ def application(settings: Settings, access: NatsAccess) -> Any:
         ray_actor_options={"num_cpus": 0},
     )
     return deployment.bind(settings, access)
+
+
+def _with_farewell(wrapped: Any) -> Any:
+    """Return the wrapped ingress, draining its door before Serve takes it down."""
+
+    async def construct(self: Any, *arguments: Any) -> None:
+        await wrapped.__init__(self, *arguments)
+
+    async def farewell(self: Any) -> None:
+        await asyncio.wait_for(self.drain(), _DRAIN_S)
+        await wrapped.__del__(self)
+
+    return type("Door", (wrapped,), {"__init__": construct, "__del__": farewell})

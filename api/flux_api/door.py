@@ -29,7 +29,6 @@ from flux_actors.router.topology import (
     decode_topology,
 )
 from flux_actors.settings import Settings
-
 from flux_api.cached import CachedEntity
 from flux_api.config import ConfigKeeper
 from flux_api.feed import Feeds, PartitionFeed
@@ -116,12 +115,12 @@ class _Listener:
         self._view = view
         self._hub = hub
 
-    def on_changes(self, partition: int, changes: list[Change]) -> None:
+    def on_changes(self, changes: list[Change]) -> None:
         """Changes in log order."""
         self._view.on_changes(changes)
         self._hub.dispatch(changes)
 
-    def on_lost(self, partition: int, sequence: int, rows: list[EntityRow]) -> None:
+    def on_lost(self, partition: int, rows: list[EntityRow]) -> None:
         """Show the entities as they are now."""
         self._view.forget(partition)
         self._hub.dispatch([Change(r.position, r.entity_id, r.properties, r.updated_us) for r in rows])

@@ -19,8 +19,7 @@ from flux_actors.domain.change import Change, FeedMessage, decode_feed
 from flux_actors.domain.entity import EntityRow
 from flux_actors.errors import Unavailable
 from flux_actors.log.ports import Bus, Subscription, feed_subject
-from flux_actors.shard.reads import decode_repair
-
+from flux_actors.shard.reads import Repair, decode_repair
 from flux_api.shards import ShardCalls
 
 _log = structlog.get_logger(__name__)
@@ -32,12 +31,12 @@ _BACKLOG_MAX: Final = 1_000
 class FeedListener(Protocol):
     """Hears what the feed brings."""
 
-    def on_changes(self, partition: int, changes: list[Change]) -> None:
+    def on_changes(self, changes: list[Change]) -> None:
         """Changes in log order."""
         ...
 
-    def on_lost(self, partition: int, sequence: int, rows: list[EntityRow]) -> None:
-        """Changes up to `sequence` were lost; `rows` are all entities changed since, as they are now."""
+    def on_lost(self, partition: int, rows: list[EntityRow]) -> None:
+        """Changes of a partition were lost; `rows` are all entities changed since, as they are now."""
         ...
 
 
@@ -144,9 +143,11 @@ class Feeds:
             return
         self._on_sources(message.sources)
         first = (place + 1) << limits.offset_bits
-        fresh = message.changes if message.after == place else [c for c in message.changes if c.position >= first]
+        fresh = (
+            message.changes if message.after == place else [c for c in message.changes if c.position >= first]
+        )
         if fresh:
-            self._listener.on_changes(part.partition, fresh)
+            self._listener.on_changes(fresh)
         part.reach(message.sequence)
 
     def _repair(self, part: PartitionFeed) -> None:
@@ -156,17 +157,11 @@ class Feeds:
         task.add_done_callback(self._tasks.discard)
 
     async def _close_gap(self, part: PartitionFeed) -> None:
-        while True:
-            try:
-                data = await self._shards.call(part.partition, "repair", part.sequence or 0)
-                break
-            except Unavailable:
-                await asyncio.sleep(_RETRY_S)
-        repair = decode_repair(data)
+        repair = await self._ask_for_repair(part)
         _log.info("feed.repaired", partition=part.partition, after=part.sequence, sequence=repair.sequence)
         part.repairing = False
         if repair.messages is None:
-            self._listener.on_lost(part.partition, repair.sequence, repair.rows)
+            self._listener.on_lost(part.partition, repair.rows)
             part.reach(repair.sequence)
         for message in repair.messages or []:
             self._take(part, decode_feed(message))
@@ -176,3 +171,12 @@ class Feeds:
             if part.repairing:
                 part.backlog += backlog[number + 1 :]
                 return
+
+    async def _ask_for_repair(self, part: PartitionFeed) -> Repair:
+        while True:
+            try:
+                return decode_repair(
+                    await self._shards.call(part.partition, "repair", part.partition, part.sequence or 0)
+                )
+            except Unavailable:
+                await asyncio.sleep(_RETRY_S)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from flux_actors.domain.change import Change
-
 from flux_api.frames import frames_of
 from flux_api.outbox import Outbox
 

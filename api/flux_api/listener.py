@@ -11,7 +11,6 @@ from typing import Any, Final
 import uvicorn
 
 from flux_actors import limits
-
 from flux_api.protocol import DoorProtocol
 
 _KEEP_ALIVE_S: Final = 75
@@ -81,5 +80,5 @@ def shared_socket(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     bound.bind((host, port))
-    bound.setblocking(False)
+    bound.settimeout(0)
     return bound

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from flux_actors import limits
 from flux_actors.domain.entity import EntityRow, render
 from flux_actors.shard.reads import decode_page
-
 from flux_api.door import Door
 
 

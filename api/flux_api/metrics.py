@@ -12,7 +12,6 @@ from flux_actors import limits
 from flux_actors.domain.clock import iso_of
 from flux_actors.errors import Unavailable
 from flux_actors.log.ports import DOORS_SUBJECT, Bus, Subscription
-
 from flux_api.feed import PartitionFeed
 from flux_api.frames import message
 from flux_api.hub import Hub
@@ -110,7 +109,7 @@ class Metrics:
             self._samples.popleft()
 
     def _rate(self) -> float:
-        if len(self._samples) < 2:  # noqa: PLR2004 - a rate needs two samples
+        if len(self._samples) < 2:
             return 0.0
         (first_at, first), (last_at, last) = self._samples[0], self._samples[-1]
         return round(max(0, last - first) / max(last_at - first_at, 1e-9), 2)

@@ -10,7 +10,12 @@ _EVENT: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["stream", "source", "payload"],
     "properties": {
-        "stream": {"type": "string", "pattern": r"^[a-z0-9]+(\.[a-z0-9]+)*$", "maxLength": 255, "example": "sensors"},
+        "stream": {
+            "type": "string",
+            "pattern": r"^[a-z0-9]+(\.[a-z0-9]+)*$",
+            "maxLength": 255,
+            "example": "sensors",
+        },
         "source": {"type": "string", "minLength": 1, "maxLength": 255, "example": "thermometer-1"},
         "payload": {
             "type": "object",
@@ -18,7 +23,11 @@ _EVENT: Final[dict[str, Any]] = {
             "example": {"entity_id": "home/hall", "properties": {"celsius": 21.5}},
         },
         "timestamp": {"type": "integer", "minimum": 1, "description": "epoch milliseconds; default now"},
-        "eventId": {"type": "string", "maxLength": 128, "description": "makes a retry safe; default a UUIDv7"},
+        "eventId": {
+            "type": "string",
+            "maxLength": 128,
+            "description": "makes a retry safe; default a UUIDv7",
+        },
         "key": {"type": "string"},
         "schema": {"type": "string"},
     },
@@ -59,10 +68,16 @@ CONFIG_BODY: Final[dict[str, Any]] = {
 }
 
 _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
-    "wait": {"schema": {"type": "string", "enum": ["applied"]}, "description": "answer once the write is visible"},
+    "wait": {
+        "schema": {"type": "string", "enum": ["applied"]},
+        "description": "answer once the write is visible",
+    },
     "at_least": {"schema": {"type": "string"}, "description": "a Flux-Position the answer must include"},
     "entity": {"schema": _ID, "required": True, "description": "whose events"},
-    "since": {"schema": {"type": "string", "format": "date-time"}, "description": "inclusive; default 24 h ago"},
+    "since": {
+        "schema": {"type": "string", "format": "date-time"},
+        "description": "inclusive; default 24 h ago",
+    },
     "until": {"schema": {"type": "string", "format": "date-time"}, "description": "exclusive"},
     "limit": {"schema": {"type": "integer", "default": 100}, "description": "clamped to 1 to 500"},
     "namespace": {"schema": {"type": "string"}, "description": "only ids of this namespace"},

@@ -13,7 +13,6 @@ from collections import deque
 
 from flux_actors import limits
 from flux_actors.domain.change import Change
-
 from flux_api.frames import frames_of, message
 
 

@@ -8,15 +8,15 @@ cannot be trusted. Answers to earlier pipelined requests are sent first.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from flux_actors import limits
 
 _LINGER_S: Final = 2.0
+_LOOK_S: Final = 0.01
 
 
 class DoorProtocol(HttpToolsProtocol):
@@ -86,27 +86,24 @@ class DoorProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._refused = True
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.more_body = False
-            self.loop.create_task(self._refuse_after(status, text))
-        else:
-            self._write_refusal(status, text)
+        self._refuse_after(status, text, self.loop.time() + _LINGER_S)
 
-    async def _refuse_after(self, status: int, text: str) -> None:
+    def _refuse_after(self, status: int, text: str, deadline: float) -> None:
         """Let the answers before this one go first, for a bounded time."""
-        deadline = self.loop.time() + _LINGER_S
-        while not self.cycle.response_complete and self.loop.time() < deadline:
-            await asyncio.sleep(0.01)
-        self._write_refusal(status, text)
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete or self.loop.time() > deadline:
+            self._write_refusal(status, text)
+        else:
+            self.loop.call_later(_LOOK_S, self._refuse_after, status, text, deadline)
 
     def _write_refusal(self, status: int, text: str) -> None:
         if self.transport.is_closing():
             return
         body = b'{"error":"%s"}' % text.encode()
-        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(
+            body
+        )
         self.transport.write(STATUS_LINE[status] + head + body)
         # Closing at once with unread input would reset the connection before the answer is read.
         self.transport.write_eof()
         self.loop.call_later(_LINGER_S, self.transport.close)
-
-

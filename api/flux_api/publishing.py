@@ -15,7 +15,7 @@ from flux_actors.domain.event import Envelope, Event, parse_event, tombstone
 from flux_actors.domain.json_text import check_depth, check_numbers
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed
-from flux_actors.errors import FluxError, Refused
+from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_actors.log.block import encode_event
 from flux_actors.log.committer import Committer
 from flux_actors.log.ports import EventLog
@@ -69,9 +69,12 @@ class Publisher:
         results: list[Outcome | None] = [None] * len(events)
         groups: dict[int, list[tuple[int, Event, bytes]]] = {}
         for index, event in enumerate(events):
-            encoded = event if isinstance(event, FluxError) else self._encoded(event)
-            if isinstance(event, FluxError) or isinstance(encoded, FluxError):
-                results[index] = event if isinstance(event, FluxError) else encoded  # type: ignore[assignment]
+            if isinstance(event, FluxError):
+                results[index] = event
+                continue
+            encoded = self._encoded(event)
+            if isinstance(encoded, FluxError):
+                results[index] = encoded
                 continue
             partition = self._partitioning.of_entity(event.entity_id or "")
             groups.setdefault(partition, []).append((index, event, encoded))
@@ -92,8 +95,10 @@ class Publisher:
                 results[index] = error
             return
         for (index, event, _), outcome in zip(group, outcomes, strict=True):
-            failed = isinstance(outcome, FluxError)
-            results[index] = outcome if failed else Published(event, partition, outcome)  # type: ignore[arg-type]
+            if isinstance(outcome, Unavailable):
+                results[index] = outcome
+            else:
+                results[index] = Published(event, partition, outcome)
 
     def _encoded(self, event: Event) -> bytes | FluxError:
         try:

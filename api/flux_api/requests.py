@@ -9,7 +9,6 @@ from starlette.requests import HTTPConnection, Request
 from flux_actors.domain.json_text import parse_json
 from flux_actors.domain.position import Packed
 from flux_actors.errors import Refused
-
 from flux_api.door import Door
 
 POSITION_HEADER: Final = "Flux-Position"
@@ -49,7 +48,7 @@ def wants_applied(request: Request) -> bool:
     """Whether the client asked to be answered after its write is visible."""
     wait = request.query_params.get("wait")
     if wait is not None and wait != "applied":
-        raise Refused("wait must be \"applied\" or left out")
+        raise Refused('wait must be "applied" or left out')
     return wait == "applied" or "wait=applied" in request.headers.get("prefer", "").replace(" ", "")
 
 
@@ -62,7 +61,7 @@ def wanted_positions(request: Request) -> dict[int, Packed]:
 def whole_number(text: str, name: str) -> int:
     """Return a query parameter as an integer."""
     digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):  # noqa: PLR2004 - fits 64 bits
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
         raise Refused(f"{name} must be a whole number, not {text[:64]!r}")
     return int(text)
 

@@ -18,7 +18,6 @@ from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.shard.reads import Readings, decode_readings
-
 from flux_api.cached import CachedEntity
 from flux_api.shards import ShardCalls
 
@@ -39,7 +38,11 @@ class LiveView:
     """Entities by id, and the fetches under way."""
 
     def __init__(
-        self, partitioning: Partitioning, shards: ShardCalls, in_place: Callable[[int], bool], entities_max: int = limits.view_entities_max
+        self,
+        partitioning: Partitioning,
+        shards: ShardCalls,
+        in_place: Callable[[int], bool],
+        entities_max: int = limits.view_entities_max,
     ) -> None:
         self._partitioning = partitioning
         self._shards = shards

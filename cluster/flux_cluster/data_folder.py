@@ -56,7 +56,7 @@ class DataFolder:
             self._lock = (self.root / "lock").open("a")
         except OSError as error:
             raise Refused(
-                f"the data folder {self.root} cannot be written ({error.strerror}); choose another with --data"
+                f"the data folder {self.root} cannot be written ({error.strerror}); choose one with --data"
             ) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,28 +11,30 @@ import json
 import logging
 import pickle
 import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import ray
 from ray import serve
 from ray.exceptions import GetTimeoutError, RayError
+from ray.serve.exceptions import RayServeException
 
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.router.namespace_router import ROUTER_NAME, RemoteRouter, router_handle
 from flux_actors.router.ray_shards import RAY_NAMESPACE
-
 from flux_api.deployment import APPLICATION, application
-
 from flux_cluster.orders import Orders
 
 _ROUTER_S: Final = 120.0
 _DRAIN_S: Final = 90.0
+_POLL_S: Final = 0.02
 
 
 def start(orders: Orders) -> None:
     """Start router, shards and doors."""
     settings = orders.settings
-    router = RemoteRouter.options(
+    router: Any = RemoteRouter.options(
         name=ROUTER_NAME,
         namespace=RAY_NAMESPACE,
         lifetime="detached",
@@ -48,13 +50,30 @@ def start(orders: Orders) -> None:
         settings.shards,
         settings.log_replicas,
     )
-    serve.start(http_options={"host": settings.host, "port": orders.serve_port})
-    ray.get(router.open.remote(), timeout=_ROUTER_S)
-    target = serve.RunTarget(application(settings, orders.access), name=APPLICATION, route_prefix="/")
-    serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    # Serve's proxy takes over a second to come up, and the doors do not need it: start them meanwhile.
+    with ThreadPoolExecutor(1) as pool:
+        proxy = pool.submit(serve.start, http_options={"host": settings.host, "port": orders.serve_port})
+        ray.get(router.open.remote(), timeout=_ROUTER_S)
+        _wait_for_controller(proxy)
+        target = serve.RunTarget(application(settings, orders.access), name=APPLICATION, route_prefix="/")
+        serve.run_many(
+            [target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
+        )
+        proxy.result()
 
 
-def stop(orders: Orders) -> None:
+def _wait_for_controller(starting: Future[None]) -> None:
+    """Return when Serve's controller takes applications, or when starting it has ended."""
+    while not starting.done():
+        try:
+            serve.status()
+        except RayServeException:
+            time.sleep(_POLL_S)
+        else:
+            return
+
+
+def stop(_: Orders) -> None:
     """Close the doors, then have the shards leave their snapshots, then end them and the router."""
     serve.delete(APPLICATION)
     router = router_handle()

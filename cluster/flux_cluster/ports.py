@@ -19,7 +19,7 @@ def check_free(host: str, port: int, option: str) -> None:
             probe.listen(1)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                text = f"port {port} on {host} is taken by another program; stop it, or choose another with {option}"
+                text = f"port {port} on {host} is taken by another program; stop it or choose with {option}"
             else:
                 text = f"cannot listen on {host}:{port} ({error.strerror}); choose another with {option}"
             raise Refused(text) from None

@@ -13,7 +13,6 @@ from typing import Final
 import psutil
 
 from flux_actors.errors import Unavailable
-
 from flux_cluster.data_folder import DataFolder, write_secret
 from flux_cluster.ports import free_ports
 from flux_cluster.processes import RUN_ID, lives, of_run
@@ -44,7 +43,11 @@ class RayHead:
         gcs, client, agent, agent_grpc, metrics, dashboard = self._ports
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--node-ip-address={_HOST}"),
-            *(f"--port={gcs}", f"--ray-client-server-port={client}", f"--dashboard-agent-listen-port={agent}"),
+            *(
+                f"--port={gcs}",
+                f"--ray-client-server-port={client}",
+                f"--dashboard-agent-listen-port={agent}",
+            ),
             *(f"--dashboard-agent-grpc-port={agent_grpc}", f"--metrics-export-port={metrics}"),
             *(f"--dashboard-port={dashboard}", "--include-dashboard=false", "--no-monitor"),
             *("--include-log-monitor=false", "--disable-usage-stats", f"--temp-dir={self.folder}"),
@@ -66,9 +69,8 @@ class RayHead:
         Raises:
             Unavailable: it did not start.
         """
-        assert self._process is not None
         try:
-            code = self._process.wait(_START_S)
+            code = self._process.wait(_START_S) if self._process is not None else -1
         except subprocess.TimeoutExpired:
             code = -1
         found = [process for process in of_run(self.environment[RUN_ID]) if _name(process) in _VITAL]
@@ -95,6 +97,7 @@ def ray_environment(token: Path | None) -> dict[str, str]:
         "RAY_SERVE_LOG_TO_STDERR": "0",
         "RAY_DISABLE_IMPORT_WARNING": "1",
         "PYTHONUNBUFFERED": "1",
+        "SPT_NOENV": "1",  # Ray's process titles must not overwrite the environment that marks our run
     }
     if token is not None:
         variables |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}

@@ -1,9 +1,9 @@
 """The supervisor: what `flux up` is. Starts everything, watches what must live, stops everything.
 
-    lock the data folder ─ sweep what an earlier run left ─ nats-server ─┐
-                                            Ray head ─ launcher (router, shards, doors) ─ ready
-    nats-server dies: started again.   Ray's head dies: everything on Ray is started again.
-    Ctrl-C: doors close, shards leave snapshots, every process of the run ends, temporary files go.
+lock the data folder ─ sweep what an earlier run left ─ nats-server ─┐
+Ray head ─ launcher (router, shards, doors) ─ ready
+nats-server dies: started again.   Ray's head dies: everything on Ray is started again.
+Ctrl-C: doors close, shards leave snapshots, every process of the run ends, temporary files go.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ import psutil
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.settings import Settings
-
 from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.launcher import Launcher
 from flux_cluster.nats_server import NatsServer
@@ -39,11 +38,11 @@ _SERVE_PORT: Final = 8000
 _LAUNCH_S: Final = 150.0
 _READY_S: Final = 120.0
 _STOP_S: Final = 120.0
-_GRACE_S: Final = 3.0
+_GRACE_S: Final = 1.0
 _LOOK_S: Final = 0.2
 
 
-class Stopped(Exception):  # noqa: N818 - an order, not an error
+class Stopped(Exception):
     """Somebody asked Flux to stop while it was starting."""
 
 
@@ -93,7 +92,9 @@ class Supervisor:
             self._nats.start()
         self._start_on_ray()
         self._write_run(ready=True)
-        self._report(f"Flux is at {self._url()} (ready in {time.monotonic() - started:.1f} s; stop with Ctrl-C)")
+        self._report(
+            f"Flux is at {self._url()} (ready in {time.monotonic() - started:.1f} s; stop with Ctrl-C)"
+        )
 
     def _start_on_ray(self) -> None:
         if self._ray_address:
@@ -149,7 +150,7 @@ class Supervisor:
         self._folder.forget_run()
 
     def _close_gently(self) -> None:
-        """Let doors finish and shards write snapshots; without it nothing is lost, only the start is slower."""
+        """Let doors finish and shards write snapshots; else nothing is lost, but the next start is slower."""
         self._report("closing doors, leaving snapshots")
         environment = self._ray.environment if self._ray is not None else self._environment
         launcher = Launcher(environment, self._folder.logs / "launcher.log")
@@ -178,7 +179,7 @@ class Supervisor:
         if settings.serve_port is not None:
             check_free(settings.host, settings.serve_port, "FLUX_SERVE_PORT")
             self._serve_port = settings.serve_port
-        elif _SERVE_PORT != settings.port and is_free(settings.host, _SERVE_PORT):
+        elif settings.port != _SERVE_PORT and is_free(settings.host, _SERVE_PORT):
             self._serve_port = _SERVE_PORT
         else:
             (self._serve_port,) = free_ports(1)
@@ -261,6 +262,6 @@ def down(folder: DataFolder, timeout_s: float) -> bool:
 def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
-            return bool(answer.status == 200)  # noqa: PLR2004
+            return bool(answer.status == 200)
     except (OSError, urllib.error.URLError):
         return False

@@ -21,7 +21,9 @@ _DETACH_S: Final = 180.0
 _DOWN_S: Final = 120.0
 _POLL_S: Final = 0.1
 
-DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder; default ./flux-data or FLUX_DATA.")]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Data folder; default ./flux-data or FLUX_DATA.")
+]
 OutputOption = Annotated[str, typer.Option("--output", "-o", help="`table` or `json`.")]
 
 
@@ -36,11 +38,19 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to listen on; default 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; default 3000.")] = None,
     data: DataOption = None,
-    partitions: Annotated[int | None, typer.Option(help="Partitions of a new log; default 4, then fixed.")] = None,
-    shards: Annotated[int | None, typer.Option(help="Shard actors that share the partitions; default 1.")] = None,
+    partitions: Annotated[
+        int | None, typer.Option(help="Partitions of a new log; default 4, then fixed.")
+    ] = None,
+    shards: Annotated[
+        int | None, typer.Option(help="Shard actors that share the partitions; default 1.")
+    ] = None,
     doors: Annotated[int | None, typer.Option(help="Door replicas; default one for two cores.")] = None,
-    nats_url: Annotated[str | None, typer.Option(help="Use this NATS server instead of the embedded one.")] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Return when Flux is ready and leave it running.")] = False,
+    nats_url: Annotated[
+        str | None, typer.Option(help="Use this NATS server instead of the embedded one.")
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when Flux is ready and leave it running.")
+    ] = False,
 ) -> None:
     """Start Flux here and keep it running; Ctrl-C stops it.
 
@@ -118,7 +128,9 @@ def _fetch(url: str) -> dict[str, Any]:
     try:
         answer = httpx.get(f"{url}/api/status", timeout=5)
     except httpx.HTTPError as error:
-        raise Unavailable(f"Flux at {url} does not answer ({type(error).__name__}); is it still starting?") from None
+        raise Unavailable(
+            f"Flux at {url} does not answer ({type(error).__name__}); is it still starting?"
+        ) from None
     if answer.status_code != httpx.codes.OK:
         raise Unavailable(f"Flux at {url} answers {answer.status_code}")
     facts: dict[str, Any] = answer.json()
@@ -131,7 +143,9 @@ def _print_status(facts: dict[str, Any]) -> None:
 
     console = Console()
     console.print(f"Flux {facts['version']} at {facts['url']} (supervisor pid {facts['pid']})")
-    console.print(f"doors {facts['doors']}   Serve {facts['serve']}   Ray {facts['ray']}   NATS {facts['nats']}")
+    console.print(
+        f"doors {facts['doors']}   Serve {facts['serve']}   Ray {facts['ray']}   NATS {facts['nats']}"
+    )
     table = Table("partition", "shard", "epoch", "ready", "sequence", "pending", "events", "entities")
     for part in facts["partitions"]:
         table.add_row(*(str(part[column.header]) for column in table.columns))

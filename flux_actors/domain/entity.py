@@ -22,7 +22,7 @@ from flux_actors.domain.position import Packed, text_of
 class Step(NamedTuple):
     """One event in an actor's mailbox."""
 
-    index: int  # where its change goes in the pull's list of changes
+    slot: int  # where its change goes in the pull's list of changes
     position: Packed
     clock_us: int
     properties: dict[str, Any] | None
@@ -67,7 +67,7 @@ class EntityActor:
     def __init__(self, entity_id: str, cut: int) -> None:
         self.entity_id = entity_id
         self.properties: dict[str, Any] | None = None
-        self.position = Packed(-1)
+        self.position: Packed = Packed(-1)
         self.updated_us = 0
         self.history: array[int] | None = None  # position, clock, position, clock, …
         self.cut = cut  # number of the last snapshot cut that has (or need not have) this actor
@@ -95,7 +95,7 @@ class EntityActor:
                 self.properties.update(properties)
             self.position = step.position
             self.updated_us = step.clock_us
-            changes[step.index] = Change(step.position, self.entity_id, properties, step.clock_us)
+            changes[step.slot] = Change(step.position, self.entity_id, properties, step.clock_us)
 
     def positions(self, since_us: int, until_us: int, count: int) -> list[tuple[int, int]]:
         """Return the newest `count` (position, clock) with since <= clock < until, newest first."""

@@ -21,7 +21,7 @@ def namespace_of(entity_id: str) -> str:
 def check_entity_id(value: object) -> str:
     """Return `value` as an entity id or raise `Refused` (400) saying what is wrong with it."""
     if not isinstance(value, str):
-        raise Refused("payload.entity_id must be a string such as \"namespace/name\"")
+        raise Refused('payload.entity_id must be a string such as "namespace/name"')
     try:
         size_bytes = len(value.encode())
     except UnicodeEncodeError:

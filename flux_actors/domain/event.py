@@ -104,7 +104,22 @@ def parse_event(envelope: Envelope, now_ms: int, new_id: str, *, core_allowed: b
 
 def tombstone(entity_id: str, event_id: str, now_ms: int, source: str) -> Event:
     """Return the event that deletes `entity_id`."""
-    return Event(entity_id, {DELETED: True}, event_id, False, source, DELETE_STREAM, now_ms)
+    return server_event(entity_id, {DELETED: True}, event_id, now_ms, source, DELETE_STREAM)
+
+
+def server_event(
+    entity_id: str, properties: dict[str, Any], event_id: str, now_ms: int, source: str, stream: str
+) -> Event:
+    """Return an event that the server makes itself, under an id that nobody else can send again."""
+    return Event(
+        entity_id,
+        properties,
+        event_id,
+        named_by_client=False,
+        source=source,
+        stream=stream,
+        timestamp_ms=now_ms,
+    )
 
 
 def _split(payload: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None, dict[str, Any] | None]:
@@ -124,7 +139,7 @@ def _split(payload: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None, 
 
 def _stream(value: object) -> str:
     if value is None or value == "":
-        raise Refused("stream is required, such as \"sensors.room1\"")
+        raise Refused('stream is required, such as "sensors.room1"')
     if not isinstance(value, str) or len(value) > limits.stream_chars_max or not _STREAM.fullmatch(value):
         raise Refused(
             "stream must be lower-case letters and digits with single dots inside, "

@@ -58,7 +58,6 @@ def encode_event(event: Event) -> bytes:
 
 def encode_block(committer: int, number: int, clock_us: int, encoded: list[bytes]) -> bytes:
     """Return the bytes of a block of already encoded events."""
-    assert 0 < len(encoded) <= limits.block_events_max
     body = b"".join((_ARRAY_32.pack(0xDD, len(encoded)), *encoded))
     header = HEADER.pack(MAGIC, VERSION, 0, committer, number, clock_us, len(encoded), zlib.crc32(body))
     return header + body

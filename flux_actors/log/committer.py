@@ -28,7 +28,7 @@ Outcome = Packed | Unavailable
 class _Waiting:
     """One publish in the queue: its events, how far it was sent, what became of it."""
 
-    __slots__ = ("done", "encoded", "since", "sent", "outcomes")
+    __slots__ = ("done", "encoded", "outcomes", "sent", "since")
 
     def __init__(self, encoded: Sequence[bytes], since: float, done: asyncio.Future[list[Outcome]]) -> None:
         self.encoded = encoded

@@ -52,7 +52,9 @@ async def connect(access: NatsAccess, name: str, timeout_s: float = 10.0) -> Cli
         )
     except Exception as error:
         # nats-py raises plain OSError, its own errors and TimeoutError alike here.
-        raise Unavailable(f"cannot reach NATS at {_without_login(access.url)}: {type(error).__name__}") from error
+        raise Unavailable(
+            f"cannot reach NATS at {_without_login(access.url)}: {type(error).__name__}"
+        ) from error
 
 
 async def _on_error(error: Exception) -> None:

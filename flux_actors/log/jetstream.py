@@ -83,7 +83,9 @@ class JetStreamLog:
         except msgspec.DecodeError:
             raise Unavailable("the log gave an answer that is none") from None
         if ack.error is not None or not ack.seq:
-            raise Unavailable(f"the log refuses writes: {ack.error.description if ack.error else 'no reason'}")
+            raise Unavailable(
+                f"the log refuses writes: {ack.error.description if ack.error else 'no reason'}"
+            )
         return ack.seq
 
     async def bounds(self, partition: int) -> LogBounds:
@@ -112,7 +114,9 @@ class JetStreamLog:
         """Return a pull reader behind `after`."""
         return JetStreamReader(self._client, self._jetstream, stream_name(partition), after)
 
-    async def _request(self, subject: str, data: bytes, timeout_s: float, headers: dict[str, str] | None) -> Any:
+    async def _request(
+        self, subject: str, data: bytes, timeout_s: float, headers: dict[str, str] | None
+    ) -> Any:
         try:
             return await self._client.request(subject, data, timeout=timeout_s, headers=headers)
         except (nats.errors.Error, TimeoutError, OSError) as error:

@@ -144,7 +144,9 @@ class MemoryKeyValue:
 class MemorySubscription:
     """A subscription of a `MemoryBus`."""
 
-    def __init__(self, receivers: list[Callable[[bytes], Awaitable[None]]], receive: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(
+        self, receivers: list[Callable[[bytes], Awaitable[None]]], receive: Callable[[bytes], Awaitable[None]]
+    ) -> None:
         self._receivers = receivers
         self._receive = receive
 
@@ -168,7 +170,9 @@ class MemoryBus:
         for receive in list(self._receivers.get(subject, [])):
             await receive(data)
 
-    async def subscribe(self, subject: str, receive: Callable[[bytes], Awaitable[None]]) -> MemorySubscription:
+    async def subscribe(
+        self, subject: str, receive: Callable[[bytes], Awaitable[None]]
+    ) -> MemorySubscription:
         """Add a subscriber."""
         receivers = self._receivers.setdefault(subject, [])
         receivers.append(receive)

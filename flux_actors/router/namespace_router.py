@@ -13,8 +13,8 @@ from typing import Any, Final
 import ray
 import structlog
 
-from flux_actors.domain.entity_id import DIRECTORY_ID
-from flux_actors.domain.event import Event
+from flux_actors.domain.entity_id import CORE_NAMESPACE, DIRECTORY_ID
+from flux_actors.domain.event import server_event
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.block import encode_event
 from flux_actors.log.committer import Committer
@@ -119,14 +119,14 @@ class NamespaceRouter:
 
     async def _refresh_directory(self, router: Router) -> None:
         sequence = sum(row.sequence for rows in router.status.values() for row in rows)
-        if sequence == self._directory_at or self._host is None:
+        if sequence == self._directory_at or self._host is None or self._committer is None:
             return
         if self._directory is None:
             self._directory = await self._stored_directory(router, self._host)
         answers = await asyncio.gather(*(self._host.namespaces(name) for name in router.shard_names()))
         properties = directory_properties(row for rows in answers for row in rows)
         if properties != self._directory:
-            await self._publish(properties)
+            await _publish(self._committer, properties)
             self._directory = properties
         self._directory_at = sequence
 
@@ -135,20 +135,19 @@ class NamespaceRouter:
         owner = router.topology.owners[partition]
         return await host.properties(owner.shard, partition, DIRECTORY_ID) if owner else None
 
-    async def _publish(self, properties: dict[str, Any]) -> None:
-        now_ms = time.time_ns() // 1_000_000
-        event = Event(
-            DIRECTORY_ID, properties, str(uuid.uuid4()), False, "flux-core", "flux.directory", now_ms
-        )
-        assert self._committer is not None
-        (outcome,) = await self._committer.commit([encode_event(event)])
-        if isinstance(outcome, Unavailable):
-            raise outcome
-
     def _opened(self) -> Router:
         if self._router is None:
             raise Unavailable("the router is still opening")
         return self._router
+
+
+async def _publish(committer: Committer, properties: dict[str, Any]) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    event_id = str(uuid.uuid4())
+    event = server_event(DIRECTORY_ID, properties, event_id, now_ms, CORE_NAMESPACE, "flux.directory")
+    (outcome,) = await committer.commit([encode_event(event)])
+    if isinstance(outcome, Unavailable):
+        raise outcome
 
 
 # Another name than the class: Ray then pickles the class by reference, not with its module's globals.

@@ -32,7 +32,7 @@ class RayShards:
 
     async def start(self, name: str, partitions_of_log: int) -> None:
         """Create the actor and have it connect."""
-        actor = RemoteShard.options(
+        actor: Any = RemoteShard.options(
             name=name,
             namespace=RAY_NAMESPACE,
             lifetime="detached",

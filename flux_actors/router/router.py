@@ -1,4 +1,4 @@
-"""What the router does, on any shards and any store: register the log, place partitions, keep shards alive."""
+"""What the router does, on any shards and any store: place partitions, keep their shards alive."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ _MISSES_MAX: Final = 3  # unanswered status calls before a shard counts as dead
 _WATCH_S: Final = 0.25
 
 
-async def register_log(store: KeyValue, new_id: str, partitions: int | None, spread: frozenset[str]) -> LogRegistry:
+async def register_log(
+    store: KeyValue, new_id: str, partitions: int | None, spread: frozenset[str]
+) -> LogRegistry:
     """Return the registry of the log, made on the first start.
 
     Raises:
@@ -108,7 +110,9 @@ class Router:
 
     async def _look(self, number: int, partitions: list[int]) -> None:
         owner = self.topology.owners[partitions[0]]
-        assert owner is not None
+        if owner is None:
+            await self._replace(number, "", partitions)
+            return
         try:
             self.status[owner.shard] = await self._host.status(owner.shard, _STATUS_S)
             self._misses[number] = 0

@@ -7,7 +7,7 @@ from typing import Protocol
 from flux_actors.shard.partition import PartitionStatus
 
 
-class ShardGone(Exception):  # noqa: N818 - an outcome the router acts on, never an answer to a caller
+class ShardGone(Exception):
     """The shard's process is dead."""
 
 

@@ -8,6 +8,7 @@ import os
 import structlog
 
 from flux_actors import limits
+from flux_actors.domain.entity import EntityRow
 from flux_actors.errors import Unavailable
 from flux_actors.log.ports import Bus, EventLog
 from flux_actors.shard import reads
@@ -43,11 +44,10 @@ class EntityShard:
         """End the life of every partition with a snapshot."""
         for host in self._hosts.values():
             host.draining = True
-        for partition, life in self._lives.items():
-            try:
-                await life
-            except Exception:
-                _log.exception("partition.died", partition=partition)
+        ends = await asyncio.gather(*self._lives.values(), return_exceptions=True)
+        for partition, end in zip(self._lives, ends, strict=True):
+            if end is not None:
+                _log.error("partition.died", partition=partition, error=repr(end))
 
     async def status(self) -> list[PartitionStatus]:
         """Return where each partition is; a life that ended in a fault is raised here."""
@@ -125,6 +125,6 @@ class EntityShard:
         except KeyError:
             raise Unavailable(f"partition {partition} has moved; read again in a second") from None
 
-    def _changed_since(self, host: HostedPartition, after: int) -> list[reads.EntityRow]:
+    def _changed_since(self, host: HostedPartition, after: int) -> list[EntityRow]:
         first = (after + 1) << limits.offset_bits
         return [actor.reading() for actor in host.state.entities.values() if actor.position >= first]

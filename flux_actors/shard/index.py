@@ -14,7 +14,6 @@ from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.fold import PartitionState
 
 
-
 class IdIndex:
     """Sorted ids over the actors of one partition."""
 

@@ -22,8 +22,7 @@ _RETRY_S: Final = 0.2
 async def live(host: HostedPartition, partitions: int) -> None:
     """Carry `host` through its phases until it is drained or stopped."""
     try:
-        while not await _recovered(host):
-            await asyncio.sleep(_RETRY_S)
+        await _recover_when_possible(host)
         host.phase = Phase.RUNNING
         snapshotter = Snapshotter(host, _stagger_s(host.partition, partitions))
         await run(host, snapshotter)
@@ -35,13 +34,15 @@ async def live(host: HostedPartition, partitions: int) -> None:
         _log.critical("partition.stopped", partition=host.partition, reason=error.message)
 
 
-async def _recovered(host: HostedPartition) -> bool:
-    try:
-        await recover(host)
-    except Unavailable as error:
-        _log.warning("partition.recovery_waits", partition=host.partition, reason=error.message)
-        return False
-    return True
+async def _recover_when_possible(host: HostedPartition) -> None:
+    while True:
+        try:
+            await recover(host)
+        except Unavailable as error:
+            _log.warning("partition.recovery_waits", partition=host.partition, reason=error.message)
+            await asyncio.sleep(_RETRY_S)
+        else:
+            return
 
 
 def _stagger_s(partition: int, partitions: int) -> float:

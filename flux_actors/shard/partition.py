@@ -74,7 +74,9 @@ class HostedPartition:
         after = self.state.sequence
         applied = self._fold(stored)
         for item in applied.poison:
-            _log.error("event.set_aside", partition=self.partition, position=item.position, reason=item.reason)
+            _log.error(
+                "event.set_aside", partition=self.partition, position=item.position, reason=item.reason
+            )
         return self._messages(after, applied) if feed else []
 
     def heartbeat(self) -> bytes:
@@ -144,7 +146,7 @@ class HostedPartition:
 
     def _messages(self, after: int, applied: Applied) -> list[bytes]:
         data = self._encode(after, applied)
-        if len(data) <= limits.feed_message_bytes_max or len(applied.changes) < 2:  # noqa: PLR2004
+        if len(data) <= limits.feed_message_bytes_max or len(applied.changes) < 2:
             self.ring.add(KeptMessage(after, self.state.sequence, data))
             return [data]
         return self._split(after, applied)

@@ -56,7 +56,9 @@ def _newest_state(host: HostedPartition, bounds: LogBounds) -> PartitionState:
         try:
             header, state = read_snapshot(host.store.read(host.partition, sequence))
         except Corrupt as error:
-            _log.error("snapshot.passed_over", partition=host.partition, sequence=sequence, reason=error.message)
+            _log.error(
+                "snapshot.passed_over", partition=host.partition, sequence=sequence, reason=error.message
+            )
             continue
         if header.log_id != bounds.log_id or header.partition != host.partition:
             raise Corrupt(
@@ -71,7 +73,7 @@ def _check_bounds(host: HostedPartition, bounds: LogBounds) -> None:
     sequence = host.state.sequence
     if bounds.last < sequence:
         raise Corrupt(
-            f"the log of partition {host.partition} ends at {bounds.last}, before its snapshot at {sequence}: "
+            f"partition {host.partition}'s log ends at {bounds.last}, before its snapshot at {sequence}: "
             "it lost acknowledged events; restore the log"
         )
     if bounds.first > sequence + 1:

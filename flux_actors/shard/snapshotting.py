@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
@@ -69,12 +69,12 @@ class Snapshotter:
         self._due_at = time.monotonic() + limits.snapshot_every_s
 
     async def _slice(self, cut: Cut) -> None:
-        assert self._sink is not None
+        sink = cast("SnapshotSink", self._sink)
         data = cut.next_slice()
         if data is not None:
-            self._sink.write(data)
+            sink.write(data)
             return
-        sink, self._sink, self._cut = self._sink, None, None
+        self._sink = self._cut = None
         await asyncio.to_thread(sink.commit)
         self._host.snapshot_sequence = cut.sequence
         await asyncio.to_thread(keep_newest, self._host.store, self._host.partition, limits.snapshots_kept)

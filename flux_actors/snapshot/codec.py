@@ -86,7 +86,7 @@ class SnapshotWriter:
         self._entities += len(rows)
         self._frame(_encode(Rows(rows)))
 
-    def ids(self, elder: bool, ids: list[str]) -> None:
+    def ids(self, ids: list[str], *, elder: bool) -> None:
         """Add dedupe ids of one generation."""
         self._ids += len(ids)
         self._frame(_encode(Ids(elder, ids)))
@@ -156,19 +156,19 @@ def _state(header: Header, frames: Iterator[bytes]) -> PartitionState:
     state.poison = [SetAside(position, reason) for position, reason in header.poison]
     ids: dict[bool, list[str]] = {True: [], False: []}
     for frame in frames:
-        match _decode_part(frame):
-            case Rows(rows):
-                for row in rows:
+        decoded: Rows | Ids | Trailer = _decode_part(frame)
+        match decoded:
+            case Rows() as part:
+                for row in part.rows:
                     state.adopt(EntityActor.from_row(row, 0))
-            case Ids(elder, some):
-                ids[elder] += some
-            case Trailer(entities, count):
-                if (entities, count) != (len(state.entities), len(ids[True]) + len(ids[False])):
+            case Ids() as part:
+                ids[part.elder] += part.ids
+            case Trailer() as part:
+                if (part.entities, part.ids) != (len(state.entities), len(ids[True]) + len(ids[False])):
                     raise Corrupt("a snapshot holds another number of entities than it announces")
-                elder, younger = (
+                state.window = DedupeWindow(
                     Generation.of(header.elder_start_us, ids[True]),
                     Generation.of(header.younger_start_us, ids[False]),
                 )
-                state.window = DedupeWindow(elder, younger)
                 return state
     raise Corrupt("a snapshot ends before its last frame")

@@ -27,7 +27,10 @@ class Cut:
         self._next = 0
         self._early: list[EntityRow] = []
         window = state.window
-        self._generations = [(True, window.elder, len(window.elder.ids)), (False, window.younger, len(window.younger.ids))]
+        self._generations = [
+            (True, window.elder, len(window.elder.ids)),
+            (False, window.younger, len(window.younger.ids)),
+        ]
         self._writer = SnapshotWriter(_header(state, log_id))
         state.witness = self
 
@@ -56,7 +59,7 @@ class Cut:
     def _slice_of_ids(self) -> bytes:
         elder, generation, length = self._generations.pop(0)
         done = limits.snapshot_slice_entities * 10
-        self._writer.ids(elder, generation.ids[:length][:done])
+        self._writer.ids(generation.ids[:length][:done], elder=elder)
         rest = Generation(generation.start_us, generation.ids[done:length])
         if rest.ids:
             self._generations.insert(0, (elder, rest, len(rest.ids)))
@@ -82,7 +85,7 @@ def _header(state: PartitionState, log_id: str) -> Header:
         state.clock_us,
         state.events_total,
         list(state.committers.items()),
-        [tuple(item) for item in state.poison],
+        [(item.position, item.reason) for item in state.poison],
         state.window.elder.start_us,
         state.window.younger.start_us,
     )

@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from flux_actors import limits
 from flux_actors.errors import Refused
-
 from flux_api.openapi import CONFIG_BODY, describe
 from flux_api.requests import door_of, read_json
 from flux_api.responses import json_response
@@ -43,7 +42,7 @@ def _authorise(request: Request) -> None:
     expected = f"Bearer {token.get_secret_value()}"
     if not hmac.compare_digest(given.encode(), expected.encode()):
         raise Refused(
-            "changing the config needs the header \"Authorization: Bearer <FLUX_ADMIN_TOKEN>\"",
+            'changing the config needs the header "Authorization: Bearer <FLUX_ADMIN_TOKEN>"',
             401,
             {"WWW-Authenticate": "Bearer"},
         )

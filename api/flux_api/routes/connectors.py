@@ -8,7 +8,6 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from flux_actors.errors import Refused
-
 from flux_api.openapi import describe
 from flux_api.responses import json_response
 

@@ -12,7 +12,6 @@ from starlette.responses import Response, StreamingResponse
 from flux_actors import limits
 from flux_actors.domain.entity_id import CORE_NAMESPACE, check_entity_id, check_not_core
 from flux_actors.errors import FluxError, Refused
-
 from flux_api.cached import CachedEntity
 from flux_api.door import Door
 from flux_api.listing import Listing, stream_json
@@ -40,7 +39,9 @@ _PATH = "/api/state/entities/"
 async def list_entities(request: Request) -> Response:
     """Stream the entities of a namespace and prefix, or tell how many they are."""
     door = door_of(request)
-    listing = Listing(door, request.query_params.get("namespace") or None, request.query_params.get("prefix") or "")
+    listing = Listing(
+        door, request.query_params.get("namespace") or None, request.query_params.get("prefix") or ""
+    )
     await door.reached(wanted_positions(request), listing.partitions)
     if request.method == "HEAD":
         return Response(headers={"Flux-Count": str(await listing.count())}, media_type="application/json")

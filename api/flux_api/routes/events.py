@@ -16,7 +16,6 @@ from flux_actors.domain.entity_id import check_entity_id
 from flux_actors.domain.position import Packed, highest, text_of, text_of_all, unpack
 from flux_actors.errors import FluxError, Refused
 from flux_actors.log.block import event_at
-
 from flux_api.door import Door
 from flux_api.openapi import BATCH_BODY, EVENT_BODY, describe
 from flux_api.publishing import Outcome, Published
@@ -67,7 +66,9 @@ async def publish_batch(request: Request) -> Response:
 
 @router.get(
     "/api/events",
-    **describe("The raw events of one entity, newest first", query=["entity", "since", "until", "limit", "at_least"]),
+    **describe(
+        "The raw events of one entity, newest first", query=["entity", "since", "until", "limit", "at_least"]
+    ),
 )
 async def history(request: Request) -> Response:
     """Read exactly the newest N events by their positions."""

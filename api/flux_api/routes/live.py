@@ -10,7 +10,6 @@ from starlette.websockets import WebSocketDisconnect
 
 from flux_actors.domain.json_text import parse_json
 from flux_actors.errors import Refused
-
 from flux_api.frames import message
 from flux_api.hub import EVERYTHING, Hub, Watcher
 from flux_api.requests import door_of
