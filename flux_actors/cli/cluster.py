@@ -163,7 +163,7 @@ def _up_detached(settings: Settings) -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flux_actors.cli.main", *arguments],
+            [sys.executable, "-m", "flux_actors", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
