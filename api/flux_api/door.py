@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 from nats.aio.client import Client
@@ -20,12 +21,13 @@ from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
-from flux_actors.log.ports import EventLog
+from flux_actors.log.ports import EventLog, KeyValue
 from flux_actors.router.ray_shards import RAY_NAMESPACE
 from flux_actors.router.topology import (
     CONFIG_BUCKET,
     TOPOLOGY_BUCKET,
     TOPOLOGY_KEY,
+    Topology,
     decode_topology,
 )
 from flux_actors.settings import Settings
@@ -37,6 +39,9 @@ from flux_api.metrics import Metrics
 from flux_api.publishing import Publisher
 from flux_api.shards import RayShardCalls
 from flux_api.view import LiveView
+
+_TOPOLOGY_S: Final = 60.0
+_POLL_S: Final = 0.05
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -126,6 +131,17 @@ class _Listener:
         self._hub.dispatch([Change(r.position, r.entity_id, r.properties, r.updated_us) for r in rows])
 
 
+async def _first_topology(store: KeyValue) -> Topology:
+    """Return the topology; doors and router start at the same time, so it may have to be waited for."""
+    deadline = time.monotonic() + _TOPOLOGY_S
+    while time.monotonic() < deadline:
+        stored = await store.get(TOPOLOGY_KEY)
+        if stored is not None:
+            return decode_topology(stored.value)
+        await asyncio.sleep(_POLL_S)
+    raise Unavailable("the router has not placed the partitions yet; see its log")
+
+
 async def open_door(settings: Settings, access: NatsAccess) -> Door:
     """Connect everything and return when every partition's feed is in place or a bound has passed.
 
@@ -136,10 +152,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     log = JetStreamLog(client)
     bus = NatsBus(client)
     topology_store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, settings.log_replicas)
-    stored = await topology_store.get(TOPOLOGY_KEY)
-    if stored is None:
-        raise Unavailable("there is no topology yet: the router has not started")
-    topology = decode_topology(stored.value)
+    topology = await _first_topology(topology_store)
     partitioning = topology.registry.partitioning()
     shards = RayShardCalls(topology_store, topology, RAY_NAMESPACE)
     hub = Hub()
@@ -153,6 +166,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     await feeds.open()
     await metrics.open()
     shards.start()
+    await feeds.ask_for_places()
     publisher = Publisher(log, partitioning)
     return Door(
         settings, client, log, partitioning, shards, feeds, view, hub, publisher, config, metrics, name

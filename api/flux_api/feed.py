@@ -109,6 +109,15 @@ class Feeds:
             subject = feed_subject(part.partition)
             self._subscriptions.append(await self._bus.subscribe(subject, self._receive))
 
+    async def ask_for_places(self) -> None:
+        """Have the shards tell their places now rather than with their next heartbeat."""
+        owners = {self._shards.owner(part.partition): part.partition for part in self.parts}
+        for partition in owners.values():
+            try:
+                await self._shards.call(partition, "announce")
+            except Unavailable:
+                continue  # it tells its place when it has recovered
+
     async def close(self) -> None:
         """Listen no longer."""
         for subscription in self._subscriptions:

@@ -18,7 +18,6 @@ from typing import Any, Final
 import ray
 from ray import serve
 from ray.exceptions import GetTimeoutError, RayError
-from ray.serve.exceptions import RayServeException
 
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.router.namespace_router import ROUTER_NAME, RemoteRouter, router_handle
@@ -50,27 +49,25 @@ def start(orders: Orders) -> None:
         settings.shards,
         settings.log_replicas,
     )
-    # Serve's proxy takes over a second to come up, and the doors do not need it: start them meanwhile.
+    # Router, shards, Serve's proxy and doors take seconds each to come up: all of them do it at once.
     with ThreadPoolExecutor(1) as pool:
         proxy = pool.submit(serve.start, http_options={"host": settings.host, "port": orders.serve_port})
-        ray.get(router.open.remote(), timeout=_ROUTER_S)
+        opened = router.open.remote()
         _wait_for_controller(proxy)
         target = serve.RunTarget(application(settings, orders.access), name=APPLICATION, route_prefix="/")
         serve.run_many(
             [target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
         )
         proxy.result()
+    ray.get(opened, timeout=_ROUTER_S)
 
 
 def _wait_for_controller(starting: Future[None]) -> None:
-    """Return when Serve's controller takes applications, or when starting it has ended."""
-    while not starting.done():
-        try:
-            serve.status()
-        except RayServeException:
-            time.sleep(_POLL_S)
-        else:
-            return
+    """Return when Serve's controller exists, or when starting it has ended."""
+    while not starting.done() and not any(
+        actor["namespace"] == "serve" for actor in ray.util.list_named_actors(all_namespaces=True)
+    ):
+        time.sleep(_POLL_S)
 
 
 def stop(_: Orders) -> None:

@@ -13,7 +13,7 @@ from flux_actors.errors import Unavailable
 from flux_actors.log.ports import Bus, EventLog
 from flux_actors.shard import reads
 from flux_actors.shard.life import live
-from flux_actors.shard.partition import HostedPartition, PartitionStatus
+from flux_actors.shard.partition import HostedPartition, PartitionStatus, Phase
 from flux_actors.snapshot.store import SnapshotStore
 
 _log = structlog.get_logger(__name__)
@@ -55,6 +55,12 @@ class EntityShard:
             if life.done() and not life.cancelled() and life.exception() is not None:
                 raise Unavailable(f"a partition died: {life.exception()!r}")
         return [host.status() for host in self._hosts.values()]
+
+    async def announce(self) -> None:
+        """Have every running partition tell its place now: a door has just begun to listen."""
+        for host in self._hosts.values():
+            if host.phase is Phase.RUNNING:
+                await host.publish([host.heartbeat()])
 
     async def pid(self) -> int:
         """Return the process that hosts this shard."""
