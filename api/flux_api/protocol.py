@@ -17,6 +17,7 @@ from flux_actors import limits
 
 _LINGER_S: Final = 2.0
 _LOOK_S: Final = 0.01
+_SOCKET_VERSION: Final = b"13"
 
 
 class DoorProtocol(HttpToolsProtocol):
@@ -35,7 +36,7 @@ class DoorProtocol(HttpToolsProtocol):
         try:
             super().data_received(data)
         except (httptools.HttpParserError, UnicodeError, ValueError):
-            self.send_400_response("the request is not valid HTTP/1.1")
+            self.send_400_response("")
         if self._in_head and self._head_bytes > limits.header_block_bytes_max and not self._refused:
             self._refuse_head(url_only=not self.headers)
 
@@ -73,8 +74,19 @@ class DoorProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what the parser refused."""
-        self._refuse(400, msg)
+        """Answer what the parser refused; uvicorn's text says no more than this one."""
+        del msg
+        self._refuse(400, "the request is not valid HTTP/1.1")
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand over to the WebSocket protocol, unless the handshake cannot succeed."""
+        headers = dict(self.headers)
+        if headers.get(b"sec-websocket-version") != _SOCKET_VERSION:
+            self._refuse(426, "open the WebSocket with Sec-WebSocket-Version: 13")
+        elif b"sec-websocket-key" not in headers:
+            self._refuse(400, "a WebSocket handshake needs the header Sec-WebSocket-Key")
+        else:
+            super().handle_websocket_upgrade()
 
     def _refuse_head(self, *, url_only: bool) -> None:
         if url_only:

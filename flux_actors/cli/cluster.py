@@ -146,9 +146,10 @@ def _print_status(facts: dict[str, Any]) -> None:
     console.print(
         f"doors {facts['doors']}   Serve {facts['serve']}   Ray {facts['ray']}   NATS {facts['nats']}"
     )
-    table = Table("partition", "shard", "epoch", "ready", "sequence", "pending", "events", "entities")
+    names = ("partition", "shard", "epoch", "ready", "sequence", "pending", "events", "entities")
+    table = Table("#", *names[1:])
     for part in facts["partitions"]:
-        table.add_row(*(str(part[column.header]) for column in table.columns))
+        table.add_row(*(str(part[name]) for name in names))
     console.print(table)
 
 

@@ -7,8 +7,8 @@ wants to may send the same event again with the same `event_id`, which the serve
 
 from __future__ import annotations
 
-import ipaddress
 import json
+import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,6 +21,8 @@ import msgspec
 
 from flux_actors import __version__
 from flux_actors.client import DEFAULT_URL
+from flux_actors.client.address import bearer, checked_url, error_text, is_loopback, unreachable
+from flux_actors.client.answers import BatchAnswer, DeletedEntity, Deletion, Found, Published
 from flux_actors.domain.entity import EntityBody
 from flux_actors.errors import Refused, Unavailable
 
@@ -30,56 +32,7 @@ _POSITION: Final = "Flux-Position"
 _TIMEOUT_S: Final = 30.0
 
 _Answer = TypeVar("_Answer")
-
-
-class Published(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """The server's word that an event is durable; `entity` is there after `wait_applied`."""
-
-    event_id: str
-    stream: str
-    entity: EntityBody | None = None
-    position: str | None = None
-
-
-class EventResult(msgspec.Struct, frozen=True, rename="camel"):
-    """What became of one event of a batch; `error` is `None` when it is durable."""
-
-    event_id: str | None = None
-    stream: str | None = None
-    error: str | None = None
-
-
-class BatchAnswer(msgspec.Struct, frozen=True):
-    """What became of a batch, event by event in the order sent."""
-
-    successful: int
-    failed: int
-    results: list[EventResult]
-    position: str | None = None
-
-
-class DeletedEntity(msgspec.Struct, frozen=True, rename={"event_id": "eventId"}, omit_defaults=True):
-    """The server's word that a deletion is durable."""
-
-    entity_id: str
-    event_id: str
-    position: str | None = None
-
-
-class Deletion(msgspec.Struct, frozen=True):
-    """What became of a deletion of many entities."""
-
-    deleted: int
-    failed: int
-    errors: list[Any]
-    position: str | None = None
-
-
-class Found(msgspec.Struct, frozen=True):
-    """The entities asked for by id, and the ids that have none."""
-
-    entities: list[EntityBody]
-    missing: list[str]
+_Receipt = TypeVar("_Receipt", bound=msgspec.Struct)
 
 
 def new_event(
@@ -121,11 +74,7 @@ class FluxClient:
         self.url = checked_url(url)
         self._authorization = bearer(token)
         self._admin_authorization = bearer(admin_token) or self._authorization
-        self._http = httpx.Client(
-            timeout=timeout_s,
-            trust_env=not is_loopback(self.url),  # a proxy cannot reach this machine's own loopback
-            headers={"User-Agent": f"flux-actors/{__version__}"},
-        )
+        self._http = _connections(self.url, timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -156,8 +105,10 @@ class FluxClient:
     ) -> Published:
         """Publish one event and return when it is durable, or with `wait_applied` when it is visible."""
         event = new_event(entity_id, properties, source=source, stream=stream, event_id=event_id)
-        response = self._send("POST", "/api/events", body=event, parameters=_waiting(wait_applied=wait_applied))
-        return msgspec.structs.replace(_decode(response, Published), position=_position(response))
+        response = self._send(
+            "POST", "/api/events", body=event, parameters=_waiting(wait_applied=wait_applied)
+        )
+        return _receipt(response, Published)
 
     def publish_batch(
         self, events: Iterable[Mapping[str, Any]], *, atomic: bool = False, wait_applied: bool = False
@@ -166,14 +117,14 @@ class FluxClient:
         parameters = _waiting(wait_applied=wait_applied) | ({"atomic": "true"} if atomic else {})
         body = {"events": [*events]}
         response = self._send("POST", "/api/events/batch", body=body, parameters=parameters)
-        return msgspec.structs.replace(_decode(response, BatchAnswer), position=_position(response))
+        return _receipt(response, BatchAnswer)
 
     def delete(self, entity_id: str, *, wait_applied: bool = False) -> DeletedEntity:
         """Delete one entity; deleting an absent one succeeds too."""
         response = self._send(
             "DELETE", entity_path(entity_id), parameters=_waiting(wait_applied=wait_applied)
         )
-        return msgspec.structs.replace(_decode(response, DeletedEntity), position=_position(response))
+        return _receipt(response, DeletedEntity)
 
     def delete_many(
         self,
@@ -193,7 +144,7 @@ class FluxClient:
         response = self._send(
             "POST", f"{_ENTITIES}/delete", body=body, parameters=_waiting(wait_applied=wait_applied)
         )
-        return msgspec.structs.replace(_decode(response, Deletion), position=_position(response))
+        return _receipt(response, Deletion)
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -212,12 +163,15 @@ class FluxClient:
 
     def list(self, *, namespace: str | None = None, prefix: str | None = None) -> Iterator[EntityBody]:
         """Yield the entities sorted by id while they arrive; both filters must hold if both are given."""
-        with self._errors_in_our_words(), self._http.stream(
-            "GET",
-            self.url + _ENTITIES,
-            params=_filters(namespace, prefix),
-            headers=_headers(self._authorization, {"Accept": _NDJSON}),
-        ) as response:
+        with (
+            self._errors_in_our_words(),
+            self._http.stream(
+                "GET",
+                self.url + _ENTITIES,
+                params=_filters(namespace, prefix),
+                headers=_headers(self._authorization, {"Accept": _NDJSON}),
+            ) as response,
+        ):
             self._check(response)
             yield from _entities_of(response)
 
@@ -236,9 +190,8 @@ class FluxClient:
     ) -> Sequence[dict[str, Any]]:
         """Return the raw events of an entity, newest first; the server's default is 100 of the last day.
 
-        Arguments:
-            since: inclusive, `until` exclusive: RFC 3339 text, or a datetime with a zone.
-            limit: at most 500.
+        `since` is inclusive, `until` exclusive: RFC 3339 text, or a datetime with a zone. `limit` is at
+        most 500.
         """
         given = {"entity": entity_id, "since": _time_text(since), "until": _time_text(until), "limit": limit}
         parameters = {name: str(value) for name, value in given.items() if value is not None}
@@ -256,7 +209,9 @@ class FluxClient:
 
     def admin_config(self) -> dict[str, Any]:
         """Return the configuration that can change at run time."""
-        return _decode(self._send("GET", "/api/admin/config", authorization=self._admin_authorization), dict[str, Any])
+        return _decode(
+            self._send("GET", "/api/admin/config", authorization=self._admin_authorization), dict[str, Any]
+        )
 
     def set_admin_config(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Change some of the configuration (needs the admin token) and return all of it."""
@@ -296,7 +251,7 @@ class FluxClient:
             return
         response.read()
         message = error_text(response.content) or (
-            f"{self.url} answered {response.status_code} without saying why; check that FLUX_URL is a Flux server"
+            f"{self.url} answered {response.status_code} without a reason; check that FLUX_URL names a Flux"
         )
         retry_after = response.headers.get("Retry-After", "")
         if response.is_server_error:
@@ -308,51 +263,34 @@ class FluxClient:
         """Turn what httpx raises into one sentence that says what to do."""
         try:
             yield
-        except (httpx.ConnectError, httpx.ConnectTimeout):
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL):
             raise unreachable(self.url) from None
         except httpx.TimeoutException:
             raise Unavailable(f"Flux at {self.url} took too long to answer; try again") from None
         except (httpx.TransportError, httpx.DecodingError):
             raise Unavailable(f"the connection to Flux at {self.url} broke; try again") from None
+        except UnicodeEncodeError:
+            raise Refused("what is sent to Flux must be valid Unicode text") from None
+
+
+def _connections(url: str, timeout_s: float) -> httpx.Client:
+    """Return the connections to a server.
+
+    To this machine itself they go without a proxy, which could not reach it, and over plain HTTP without
+    the certificates of the world, which take 80 ms to read (a context without any refuses all).
+    """
+    local = is_loopback(url)
+    plain = local and url.startswith("http:")
+    return httpx.Client(
+        timeout=timeout_s,
+        trust_env=not local,
+        verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else True,
+        headers={"User-Agent": f"flux-actors/{__version__}"},
+    )
 
 
 class _Connectors(msgspec.Struct):
     connectors: list[dict[str, Any]]
-
-
-def checked_url(url: str) -> str:
-    """Return the URL without a slash at its end, or raise `Refused` (its text never repeats the URL)."""
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        parsed = httpx.URL()
-    extras = parsed.userinfo or parsed.query or parsed.fragment
-    if parsed.scheme not in {"http", "https"} or not parsed.host or extras:
-        raise Refused(f"the URL of Flux must look like {DEFAULT_URL}, without user, password or query")
-    return url.rstrip("/")
-
-
-def bearer(token: str | None) -> str | None:
-    """Return the `Authorization` header for a token; `None` for none or an empty one."""
-    if not token:
-        return None
-    if not (token.isascii() and token.isprintable()) or " " in token:
-        raise Refused("a token must be printable ASCII without spaces or line ends; check FLUX_TOKEN")
-    return f"Bearer {token}"
-
-
-def is_loopback(url: str) -> bool:
-    """Tell whether a URL names this machine itself."""
-    host = httpx.URL(url).host
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def unreachable(url: str) -> Unavailable:
-    """Return the error for a server that does not answer the door."""
-    return Unavailable(f"cannot reach Flux at {url}; start it with `flux up` or set FLUX_URL")
 
 
 def entity_path(entity_id: str) -> str:
@@ -361,27 +299,14 @@ def entity_path(entity_id: str) -> str:
     A segment of dots is quoted as well: as `.` or `..` it would be taken for a step in the path
     (RFC 3986, 5.2.4).
     """
+    if not entity_id:
+        raise Refused("entity_id must not be empty")
     try:
         segments = [quote(segment, safe="") for segment in entity_id.split("/")]
     except UnicodeEncodeError:
         raise Refused("entity_id must be valid Unicode text") from None
     quoted = [segment.replace(".", "%2E") if segment in {".", ".."} else segment for segment in segments]
     return f"{_ENTITIES}/{'/'.join(quoted)}"
-
-
-def error_text(body: bytes) -> str | None:
-    """Return the server's own sentence in an error body, if it holds one."""
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError):
-        return None
-    match answer:
-        case {"error": str(text)} if text:
-            return text
-        case {"status": str(status)}:
-            return f"Flux is not ready (its status is {status}); try again in a moment"
-        case _:
-            return None
 
 
 def _headers(authorization: str | None, more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -397,17 +322,17 @@ def _filters(namespace: str | None, prefix: str | None) -> dict[str, str]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _position(response: httpx.Response) -> str | None:
-    position: str | None = response.headers.get(_POSITION)
-    return position
-
-
 def _encode(body: object) -> bytes:
     """Return JSON; the standard library's encoder, because msgspec's turns NaN into null."""
     try:
-        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+        return json.dumps(body, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Refused(f"this cannot be sent as JSON: {error}") from None
+
+
+def _receipt(response: httpx.Response, shape: type[_Receipt]) -> _Receipt:
+    """Return what the server said about a write, with the write's position from the header."""
+    return msgspec.structs.replace(_decode(response, shape), position=response.headers.get(_POSITION))
 
 
 def _decode(response: httpx.Response, shape: type[_Answer]) -> _Answer:

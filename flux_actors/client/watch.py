@@ -13,16 +13,16 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
 import msgspec
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from flux_actors import limits
-from flux_actors.client.http import bearer, checked_url, error_text, is_loopback, unreachable
+from flux_actors.client.address import bearer, checked_url, error_text, is_loopback, unreachable
 from flux_actors.errors import Refused, Unavailable
 
 Message = dict[str, Any]
@@ -66,23 +66,85 @@ class Watcher:
         self._authorization = bearer(token)
         self._where = where
         self._sleep = sleep
-        self._tries = 0  # since the last frame
 
     def __iter__(self) -> Iterator[Message]:
-        yield from self._connection()
+        tries = 0  # since something last arrived
+        arrived = False
         while True:
-            yield self._gone("the server closed the connection")
+            reason = "the server closed the connection"
             try:
-                yield from self._connection()
+                with closing(self._connection()) as messages:
+                    for message in messages:
+                        arrived, tries = True, 0
+                        yield message
             except Unavailable as error:
-                yield self._gone(error.message)
+                if not arrived:
+                    raise
+                reason = error.message
+            delay_s = min(_RETRY_S_MIN * 2**tries, _RETRY_S_MAX) * random.uniform(0.5, 1.0)
+            tries += 1
+            yield {"type": "disconnected", "error": reason, "retry_in_s": round(delay_s, 1)}
+            self._sleep(delay_s)
 
-    def _connection(self) -> Iterator[Message]:
+    def _connection(self) -> Generator[Message, None, None]:
         """Yield one connection's messages until it ends."""
         with _errors_in_our_words(self.url), self._open() as socket:
             for number, pattern in enumerate(self._patterns):
                 socket.send(msgspec.json.encode(self._subscription(number, pattern)).decode())
             yield {"type": "connected"}
             for frame in socket:
-                self._tries = 0
                 yield from map(_accepted, _messages(frame))
+
+    def _open(self) -> ClientConnection:
+        return connect(
+            f"ws{self.url.removeprefix('http')}/api/ws",
+            additional_headers={"Authorization": self._authorization} if self._authorization else None,
+            compression=None,  # the server declines it
+            proxy=None if is_loopback(self.url) else True,
+            open_timeout=_OPEN_TIMEOUT_S,
+            close_timeout=_CLOSE_TIMEOUT_S,
+            max_size=_FRAME_BYTES_MAX,
+            logger=_quiet_log,
+        )
+
+    def _subscription(self, number: int, pattern: str) -> Message:
+        message = {
+            "type": "subscribe",
+            "id": f"watch-{number}",
+            "entity_id": pattern,
+            "initial": True,
+            "format": "delta",
+            "batch": True,
+        }
+        return message if self._where is None else message | {"where": self._where}
+
+
+def _messages(frame: str | bytes) -> Sequence[Message]:
+    """Return what a frame holds: one message, or an array of them."""
+    try:
+        content = msgspec.json.decode(frame, type=Message | list[Message])
+    except (msgspec.DecodeError, UnicodeError):
+        raise Refused("the answer is not one of Flux; check FLUX_URL", 502) from None
+    return content if isinstance(content, list) else [content]
+
+
+def _accepted(message: Message) -> Message:
+    """Return the message; an error is the answer to a subscription, for a watcher sends nothing else."""
+    if message.get("type") == "error":
+        raise Refused(str(message.get("error", "the server refused the subscription")))
+    return message
+
+
+@contextmanager
+def _errors_in_our_words(url: str) -> Iterator[None]:
+    """Turn what websockets raises into one sentence that says what to do."""
+    try:
+        yield
+    except InvalidStatus as error:
+        status = error.response.status_code
+        message = error_text(error.response.body or b"") or f"{url} answered the WebSocket with {status}"
+        raise (Refused(message, status) if 400 <= status < 500 else Unavailable(message)) from None
+    except ConnectionClosed:
+        raise Unavailable(f"the connection to Flux at {url} broke") from None
+    except (OSError, WebSocketException):
+        raise unreachable(url) from None

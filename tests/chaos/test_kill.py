@@ -1,4 +1,4 @@
-"""`kill -9` of every part under a stream of publishes: nothing acknowledged is lost, doubled or turned round."""
+"""`kill -9` of every part under a stream of publishes: nothing acknowledged is lost, doubled or reordered."""
 
 from __future__ import annotations
 

@@ -6,15 +6,18 @@ import asyncio
 from typing import Any
 
 from fastapi import APIRouter, WebSocket
+from starlette.responses import Response
 from starlette.websockets import WebSocketDisconnect
 
 from flux_actors.domain.json_text import parse_json
 from flux_actors.errors import Refused
 from flux_api.frames import message
 from flux_api.hub import EVERYTHING, Hub, Watcher
+from flux_api.openapi import describe
 from flux_api.requests import door_of
+from flux_api.responses import error_response
 
-router = APIRouter()
+router = APIRouter(tags=["live"])
 
 
 @router.websocket("/api/ws")
@@ -32,6 +35,21 @@ async def watch(socket: WebSocket) -> None:
     finally:
         hub.leave(watcher)
         sender.cancel()
+
+
+@router.get("/api/ws", **describe("Watch entities: open a WebSocket here"))
+async def not_a_socket() -> Response:
+    """Say what this path is for."""
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    raise Refused("this path takes a WebSocket; open it with a WebSocket client", 426, headers)
+
+
+@router.websocket("/{path:path}")
+async def nothing_here(socket: WebSocket) -> None:
+    """Refuse sockets at other paths in the API's shape."""
+    await socket.send_denial_response(
+        error_response(Refused("there is no WebSocket at this path; it is at /api/ws", 404))
+    )
 
 
 async def _send(socket: WebSocket, watcher: Watcher) -> None:

@@ -1,0 +1,41 @@
+"""Options that commands share, and the client that they describe."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from flux_actors.client.http import FluxClient
+
+
+class OutputFormat(StrEnum):
+    """How an answer is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Url = Annotated[str, typer.Option("--url", envvar="FLUX_URL", help="Where Flux listens.")]
+Output = Annotated[OutputFormat, typer.Option("-o", "--output", help="For people or for programs.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Return when every later read sees it.")]
+
+
+def token() -> str | None:
+    """Return the namespace's token; only the environment may hold it."""
+    return os.environ.get("FLUX_TOKEN")
+
+
+def open_client(url: str) -> FluxClient:
+    """Return a client with the tokens of the environment."""
+    from flux_actors.client.http import FluxClient
+
+    return FluxClient(url, token=token(), admin_token=os.environ.get("FLUX_ADMIN_TOKEN"))
+
+
+def examples(*lines: str) -> str:
+    r"""Return the end of a command's help; `\b` keeps its lines as they are."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
