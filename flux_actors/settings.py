@@ -79,6 +79,11 @@ def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> S
         first = error.errors(include_input=False, include_url=False)[0]
         name = _PREFIX + str(first["loc"][0]).upper() if first["loc"] else "settings"
         raise Refused(f"{name}: {first['msg']}") from None
+    if "@" in (settings.nats_url or ""):
+        raise Refused(
+            "put the login of NATS into FLUX_NATS_USER and FLUX_NATS_PASSWORD, or FLUX_NATS_CREDENTIALS, "
+            "and not into its URL: others on the machine can read a command line"
+        )
     if settings.auth_enabled:
         raise Refused("FLUX_AUTH_ENABLED=true is not available in this version; unset it")
     return settings

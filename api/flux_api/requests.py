@@ -6,6 +6,7 @@ from typing import Any, Final, cast
 
 from starlette.requests import HTTPConnection, Request
 
+from flux_actors import limits
 from flux_actors.domain.json_text import parse_json
 from flux_actors.domain.position import Packed
 from flux_actors.errors import Refused
@@ -39,9 +40,9 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
     return b"".join(chunks)
 
 
-async def read_json(request: Request, bytes_max: int) -> Any:
+async def read_json(request: Request, bytes_max: int, depth_max: int = limits.json_depth_max) -> Any:
     """Return the body as JSON."""
-    return parse_json(await read_body(request, bytes_max))
+    return parse_json(await read_body(request, bytes_max), depth_max)
 
 
 def wants_applied(request: Request) -> bool:
@@ -49,7 +50,18 @@ def wants_applied(request: Request) -> bool:
     wait = request.query_params.get("wait")
     if wait is not None and wait != "applied":
         raise Refused('wait must be "applied" or left out')
-    return wait == "applied" or "wait=applied" in request.headers.get("prefer", "").replace(" ", "")
+    return wait == "applied" or any(map(_prefers_applied, request.headers.getlist("prefer")))
+
+
+def refuse_unavailable(request: Request, *names: str) -> None:
+    """Refuse parameters that this version lacks, rather than answer as if they had not been given.
+
+    Raises:
+        Refused: one of them was given.
+    """
+    for name in names:
+        if name in request.query_params:
+            raise Refused(f"{name} is not available in this version; leave ?{name} out")
 
 
 def wanted_positions(request: Request) -> dict[int, Packed]:
@@ -69,6 +81,11 @@ def whole_number(text: str, name: str) -> int:
 def is_true(text: str | None) -> bool:
     """Whether a query parameter says yes."""
     return text is not None and text.lower() in _TRUE
+
+
+def _prefers_applied(header: str) -> bool:
+    preferences = (part.partition(";")[0].replace(" ", "").replace('"', "") for part in header.split(","))
+    return any(preference.lower() == "wait=applied" for preference in preferences)
 
 
 def _too_large(bytes_max: int) -> Refused:

@@ -18,37 +18,41 @@ from typing import Any, Final
 import ray
 from ray import serve
 from ray.exceptions import GetTimeoutError, RayError
+from ray.serve.exceptions import RayServeException
 
-from flux_actors.errors import FluxError, Unavailable
-from flux_actors.router.namespace_router import ROUTER_NAME, RemoteRouter, router_handle
+from flux_actors.errors import FluxError, Refused, Unavailable
+from flux_actors.router.namespace_router import ROUTER_NAME, RemoteRouter, RouterPlan, router_handle
 from flux_actors.router.ray_shards import RAY_NAMESPACE
 from flux_api.deployment import APPLICATION, application
-from flux_cluster.orders import Orders
+from flux_cluster.orders import Orders, Site, Start, Stop, Sweep
 
 _ROUTER_S: Final = 120.0
 _DRAIN_S: Final = 90.0
+_ASK_S: Final = 10.0
 _POLL_S: Final = 0.02
 
 
-def start(orders: Orders) -> None:
+def start(orders: Start) -> None:
     """Start router, shards and doors."""
+    if not orders.site.cluster_is_ours:
+        sweep(Sweep(orders.site))
     settings = orders.settings
+    plan = RouterPlan(
+        owner=orders.site.owner,
+        snapshots=settings.snapshot_folder,
+        shards=settings.shards,
+        partitions=settings.partitions,
+        spread=settings.spread_namespaces,
+        log_replicas=settings.log_replicas,
+    )
     router: Any = RemoteRouter.options(
         name=ROUTER_NAME,
         namespace=RAY_NAMESPACE,
         lifetime="detached",
-        get_if_exists=True,
         max_restarts=-1,
         num_cpus=0,
         max_concurrency=100,
-    ).remote(
-        orders.access,
-        settings.snapshot_folder,
-        settings.partitions,
-        settings.spread_namespaces,
-        settings.shards,
-        settings.log_replicas,
-    )
+    ).remote(orders.access, plan)
     # Router, shards, Serve's proxy and doors take seconds each to come up: all of them do it at once.
     with ThreadPoolExecutor(1) as pool:
         proxy = pool.submit(serve.start, http_options={"host": settings.host, "port": orders.serve_port})
@@ -70,14 +74,54 @@ def _wait_for_controller(starting: Future[None]) -> None:
         time.sleep(_POLL_S)
 
 
-def stop(_: Orders) -> None:
+def stop(orders: Stop) -> None:
     """Close the doors, then have the shards leave their snapshots, then end them and the router."""
-    serve.delete(APPLICATION)
     router = router_handle()
-    shards = list(ray.get(router.status.remote(), timeout=_ROUTER_S)["shards"])
+    _check_owner(router, orders.site)
+    _close_doors(orders.site)
     ray.get(router.drain.remote(), timeout=_DRAIN_S)
-    ray.kill(router, no_restart=True)
-    for name in shards:
+    _end_actors()
+
+
+def sweep(orders: Sweep) -> None:
+    """End what a supervisor of this data folder left on somebody's Ray cluster when it was killed.
+
+    Raises:
+        Refused: the cluster runs another Flux.
+    """
+    try:
+        router = router_handle()
+    except Unavailable:
+        return
+    _check_owner(router, orders.site)
+    _close_doors(orders.site)
+    _end_actors()
+
+
+def _check_owner(router: Any, site: Site) -> None:
+    owner = ray.get(router.owner.remote(), timeout=_ASK_S)
+    if owner != site.owner:
+        raise Refused(
+            f"the Ray cluster at {site.ray_address} already runs the Flux of {owner}; "
+            "stop that with `flux down` there, or use another cluster"
+        )
+
+
+def _close_doors(site: Site) -> None:
+    try:
+        serve.delete(APPLICATION)
+    except RayServeException:
+        return  # Serve is gone already, and the doors with it
+    if not site.cluster_is_ours and not serve.status().applications:
+        serve.shutdown()  # type: ignore[no-untyped-call]  # nobody else's application runs on it
+
+
+def _end_actors() -> None:
+    """End router and shards; the log has everything."""
+    names = [
+        a["name"] for a in ray.util.list_named_actors(all_namespaces=True) if a["namespace"] == RAY_NAMESPACE
+    ]
+    for name in sorted(names, key=lambda name: name != ROUTER_NAME):  # the router first: it starts shards
         ray.kill(ray.get_actor(name, namespace=RAY_NAMESPACE), no_restart=True)
 
 
@@ -86,17 +130,27 @@ def main() -> None:
     orders: Orders = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the supervisor that started us
     try:
         ray.init(
-            address=orders.ray_address,
+            address=orders.site.ray_address,
             namespace=RAY_NAMESPACE,
             log_to_driver=False,
             logging_level=logging.ERROR,
             configure_logging=False,
         )
-        {"start": start, "stop": stop}[orders.action](orders)
+        _obey(orders)
     except (FluxError, RayError, GetTimeoutError, ConnectionError, RuntimeError, ValueError) as error:
         _answer({"ok": False, "error": _sentence(error)})
         sys.exit(1)
     _answer({"ok": True})
+
+
+def _obey(orders: Orders) -> None:
+    match orders:
+        case Start():
+            start(orders)
+        case Stop():
+            stop(orders)
+        case Sweep():
+            sweep(orders)
 
 
 def _sentence(error: Exception) -> str:

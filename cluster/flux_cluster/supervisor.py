@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import threading
 import time
 import urllib.error
@@ -28,7 +29,7 @@ from flux_actors.settings import Settings
 from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.launcher import Launcher
 from flux_cluster.nats_server import NatsServer
-from flux_cluster.orders import Orders
+from flux_cluster.orders import Site, Start, Stop, Sweep
 from flux_cluster.ports import check_free, free_ports, is_free
 from flux_cluster.processes import RUN_ID, become_reaper, end_all, of_run, reap, same_process
 from flux_cluster.ray_head import RayHead, ray_environment
@@ -100,7 +101,6 @@ class Supervisor:
         if self._ray_address:
             self._report(f"joining Ray at {self._ray_address}")
             launcher = Launcher(self._environment | ray_environment(None), self._folder.logs / "launcher.log")
-            address = self._ray_address
         else:
             self._report("starting Ray")
             self._ray = RayHead(self._folder, self._environment)
@@ -108,11 +108,10 @@ class Supervisor:
             self._ray.begin()
             launcher = Launcher(self._ray.environment, self._folder.logs / "launcher.log")
             self._ray.wait()
-            address = self._ray.address
         self._check_stop()
         self._report("starting router, shards and doors")
         self._launched = True
-        launcher.obey(self._orders("start", address), _LAUNCH_S)
+        launcher.obey(Start(self._site(), self._settings, self._access(), self._serve_port), _LAUNCH_S)
         self._wait_ready()
 
     def _watch(self) -> None:
@@ -154,9 +153,8 @@ class Supervisor:
         self._report("closing doors, leaving snapshots")
         environment = self._ray.environment if self._ray is not None else self._environment
         launcher = Launcher(environment, self._folder.logs / "launcher.log")
-        address = self._ray.address if self._ray is not None else self._ray_address
         try:
-            launcher.obey(self._orders("stop", address), _STOP_S)
+            launcher.obey(Stop(self._site()), _STOP_S)
         except FluxError as error:
             self._report(f"could not close gently ({error.message}); the log has everything")
 
@@ -165,13 +163,12 @@ class Supervisor:
         run = self._folder.run()
         if run is None:
             return
-        left = of_run(run.run_id)
-        if left:
-            self._report(f"ending {len(left)} processes that an earlier run left")
-            end_all(left, _GRACE_S)
-        if run.ray_folder:
-            shutil.rmtree(run.ray_folder, ignore_errors=True)
-        self._folder.forget_run()
+        self._report("ending what an earlier run left")
+        try:
+            sweep_ray(self._folder, run, self._environment)
+        except Unavailable as error:
+            self._report(f"Ray at {run.ray_address} was not swept: {error.message}")
+        end_run(self._folder, run)
 
     def _choose_ports(self) -> None:
         settings = self._settings
@@ -184,8 +181,9 @@ class Supervisor:
         else:
             (self._serve_port,) = free_ports(1)
 
-    def _orders(self, action: str, address: str) -> Orders:
-        return Orders(action, address, self._settings, self._access(), self._serve_port)
+    def _site(self) -> Site:
+        address = self._ray.address if self._ray is not None else self._ray_address
+        return Site(address, self._ray is not None, owner(self._folder))
 
     def _access(self) -> NatsAccess:
         if self._nats is not None:
@@ -252,11 +250,34 @@ def down(folder: DataFolder, timeout_s: float) -> bool:
             supervisor.wait(timeout_s)
         except psutil.TimeoutExpired:
             raise Unavailable(f"Flux (pid {run.pid}) has not ended within {timeout_s:.0f} s") from None
+    if folder.run() is not None:
+        sweep_ray(folder, run, dict(os.environ))
+        end_run(folder, run)
+    return True
+
+
+def sweep_ray(folder: DataFolder, run: Run, environment: dict[str, str]) -> None:
+    """Take what a killed supervisor left off a Ray cluster that is not ours.
+
+    Raises:
+        Unavailable: the cluster cannot be reached, or runs another Flux by now.
+    """
+    if run.ray_address and not run.ray_folder:
+        launcher = Launcher(environment | ray_environment(None), folder.logs / "launcher.log")
+        launcher.obey(Sweep(Site(run.ray_address, cluster_is_ours=False, owner=owner(folder))), _LAUNCH_S)
+
+
+def end_run(folder: DataFolder, run: Run) -> None:
+    """End what is left on this machine of a run whose supervisor is dead."""
     end_all(of_run(run.run_id), _GRACE_S)
     if run.ray_folder:
         shutil.rmtree(run.ray_folder, ignore_errors=True)
     folder.forget_run()
-    return True
+
+
+def owner(folder: DataFolder) -> str:
+    """Return whose Flux runs on a folder, in words that two machines do not share."""
+    return f"{folder.root} on {socket.gethostname()}"
 
 
 def _answers(url: str) -> bool:

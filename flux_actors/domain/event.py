@@ -75,6 +75,7 @@ class Envelope(msgspec.Struct, rename="camel"):
     event_id: Any = None
     key: Any = None
     schema: Any = None
+    condition: Any = None
 
 
 def parse_event(envelope: Envelope, now_ms: int, new_id: str, *, core_allowed: bool = False) -> Event:
@@ -82,6 +83,8 @@ def parse_event(envelope: Envelope, now_ms: int, new_id: str, *, core_allowed: b
     stream = _stream(envelope.stream)
     source = _text(envelope.source, "source", limits.source_chars_max)
     payload = envelope.payload
+    if envelope.condition is not None:
+        raise Refused("conditional writes are not available in this version; leave condition out")
     if not isinstance(payload, dict):
         raise Refused("payload is required and must be a JSON object")
     entity_id, properties, rest = _split(payload)
@@ -165,6 +168,6 @@ def _optional(value: object, name: str, chars_max: int = limits.body_single_byte
 def _timestamp(value: object, now_ms: int) -> int:
     if value is None or value == "":
         return now_ms
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 63:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 64:
         raise Refused("timestamp must be an integer of epoch milliseconds greater than 0")
     return value

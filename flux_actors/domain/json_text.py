@@ -14,24 +14,26 @@ _INT_MAX: Final = (1 << 64) - 1
 _OPENERS: Final = (b"[", b"{")
 
 
-def parse_json(body: bytes | bytearray) -> Any:
+def parse_json(body: bytes | bytearray, depth_max: int = limits.json_depth_max) -> Any:
     """Return the value of a JSON text: numbers exact, last of duplicate keys wins."""
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError) as error:
         raise Refused(f"the body must be valid JSON: {_reason(error)}") from None
-    if sum(map(body.count, _OPENERS)) > limits.json_depth_max:
-        check_depth(value)
+    if sum(map(body.count, _OPENERS)) > depth_max:
+        check_depth(value, depth_max)
     return value
 
 
-def check_depth(value: object) -> None:
+def check_depth(value: object, depth_max: int = limits.json_depth_max) -> None:
     """Raise `Refused` when lists and objects nest deeper than the limit."""
     level: list[Any] = [value] if isinstance(value, dict | list) else []
-    for _ in range(limits.json_depth_max):
+    for _ in range(depth_max):
+        if not level:
+            return
         level = [child for parent in level for child in _children(parent) if isinstance(child, dict | list)]
     if level:
-        raise Refused(f"JSON may nest at most {limits.json_depth_max} levels deep")
+        raise Refused(f"JSON may nest at most {depth_max} levels deep")
 
 
 def check_numbers(value: object) -> None:
@@ -54,4 +56,6 @@ def _reason(error: Exception) -> str:
         return f"it nests deeper than {limits.json_depth_max} levels"
     if isinstance(error, UnicodeError):
         return "it is not UTF-8 text"
+    if str(error) == "Input data was truncated":
+        return "it ends too early, or holds half of a surrogate pair"
     return str(error).removeprefix("JSON is malformed: ")[:200]

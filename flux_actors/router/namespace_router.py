@@ -7,6 +7,7 @@ import os
 import secrets
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,24 +34,24 @@ _DIRECTORY_S: Final = 1.0
 _RETRY_S: Final = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class RouterPlan:
+    """What an operator asked of a router; what concerns the log counts when the log is created."""
+
+    owner: str  # whose Flux this is, in words: one Ray cluster serves one Flux
+    snapshots: Path
+    shards: int
+    partitions: int | None
+    spread: frozenset[str]
+    log_replicas: int
+
+
 class NamespaceRouter:
     """Shards namespaces: registry, topology, supervision, directory."""
 
-    def __init__(
-        self,
-        access: NatsAccess,
-        snapshots: Path,
-        partitions: int | None,
-        spread: frozenset[str],
-        shards: int,
-        log_replicas: int,
-    ) -> None:
+    def __init__(self, access: NatsAccess, plan: RouterPlan) -> None:
         self._access = access
-        self._snapshots = snapshots
-        self._partitions = partitions
-        self._spread = spread
-        self._shards = shards
-        self._log_replicas = log_replicas
+        self._plan = plan
         self._router: Router | None = None
         self._host: RayShards | None = None
         self._committer: Committer | None = None
@@ -59,6 +60,10 @@ class NamespaceRouter:
         self._directory_at: int = -1
         # Ray runs the constructor on the actor's loop; after a restart nobody else would call `open`.
         self._opening = asyncio.get_running_loop().create_task(self._open_when_possible())
+
+    async def owner(self) -> str:
+        """Return whose Flux this is."""
+        return self._plan.owner
 
     async def open(self) -> None:
         """Return when every partition has a living shard.
@@ -95,14 +100,15 @@ class NamespaceRouter:
                 return
 
     async def _open(self) -> None:
+        plan = self._plan
         client = await connect(self._access, "flux-router")
         log = JetStreamLog(client)
-        registry_store = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, self._log_replicas)
-        topology_store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, self._log_replicas)
-        registry = await register_log(registry_store, uuid.uuid4().hex, self._partitions, self._spread)
-        await log.create(registry.partitions, registry.log_id, self._log_replicas)
-        self._host = RayShards(self._access, self._snapshots)
-        router = Router(topology_store, self._host, registry, self._shards)
+        registry_store = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, plan.log_replicas)
+        topology_store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, plan.log_replicas)
+        registry = await register_log(registry_store, uuid.uuid4().hex, plan.partitions, plan.spread)
+        await log.create(registry.partitions, registry.log_id, plan.log_replicas)
+        self._host = RayShards(self._access, plan.snapshots)
+        router = Router(topology_store, self._host, registry, plan.shards)
         await router.open()
         partition = registry.partitioning().of_entity(DIRECTORY_ID)
         self._committer = Committer(log, partition, secrets.randbits(63), lambda: time.time_ns() // 1000)

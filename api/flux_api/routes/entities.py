@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -21,6 +22,7 @@ from flux_api.requests import (
     door_of,
     is_true,
     read_json,
+    refuse_unavailable,
     wanted_positions,
     wants_applied,
 )
@@ -28,7 +30,16 @@ from flux_api.responses import json_response, raw_json
 from flux_api.routes.events import position_header, positions_of
 
 router = APIRouter(tags=["state"])
-_PATH = "/api/state/entities/"
+_PATH: Final = "/api/state/entities/"
+
+
+class _AnyPath(PathConvertor):
+    """Any rest of a path; Starlette's own stops at a line break, for which an id is refused in words."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("any", _AnyPath())
 
 
 @router.api_route(
@@ -39,6 +50,7 @@ _PATH = "/api/state/entities/"
 async def list_entities(request: Request) -> Response:
     """Stream the entities of a namespace and prefix, or tell how many they are."""
     door = door_of(request)
+    refuse_unavailable(request, "limit", "cursor", "fields", "where", "at")
     listing = Listing(
         door, request.query_params.get("namespace") or None, request.query_params.get("prefix") or ""
     )
@@ -82,7 +94,7 @@ async def delete_many(request: Request) -> Response:
 
 
 @router.api_route(
-    "/api/state/entities/{entity_id:path}",
+    "/api/state/entities/{entity_id:any}",
     methods=["GET", "HEAD"],
     **describe("Read one entity", query=["at_least"], path=["entity_id"]),
 )
@@ -90,8 +102,7 @@ async def get_entity(request: Request) -> Response:
     """Return the entity, 304 when the client has it already, 404 when there is none."""
     door = door_of(request)
     entity_id = _id_of(request)
-    if request.query_params.get("at"):
-        raise Refused("time travel is not available in this version; leave ?at out")
+    refuse_unavailable(request, "at", "fields")
     positions = wanted_positions(request)
     if positions:
         await door.reached(positions, (door.partitioning.of_entity(entity_id),))
@@ -99,7 +110,7 @@ async def get_entity(request: Request) -> Response:
 
 
 @router.delete(
-    "/api/state/entities/{entity_id:path}",
+    "/api/state/entities/{entity_id:any}",
     **describe("Delete one entity", query=["wait"], path=["entity_id"]),
 )
 async def delete_entity(request: Request) -> Response:

@@ -23,6 +23,7 @@ from flux_api.requests import (
     POSITION_HEADER,
     door_of,
     read_json,
+    refuse_unavailable,
     wanted_positions,
     wants_applied,
     whole_number,
@@ -31,6 +32,7 @@ from flux_api.responses import json_response
 
 router = APIRouter(tags=["events"])
 _FOREVER_US: Final = 1 << 62
+_ANY_DEPTH: Final = 1 << 30  # each event of a batch is measured alone, so that one fails alone
 
 
 @router.post("/api/events", **describe("Publish one event", body=EVENT_BODY, query=["wait"]))
@@ -53,7 +55,8 @@ async def publish_batch(request: Request) -> Response:
     door = door_of(request)
     _refuse_conditions(request)
     wait = wants_applied(request)
-    bodies = _events_of(await read_json(request, door.config.config.body_size_limit_batch_bytes))
+    bytes_max = door.config.config.body_size_limit_batch_bytes
+    bodies = _events_of(await read_json(request, bytes_max, _ANY_DEPTH))
     outcomes = await door.publisher.publish_all(bodies)
     results = [_result(body, outcome) for body, outcome in zip(bodies, outcomes, strict=True)]
     positions = positions_of(outcomes)
@@ -74,6 +77,7 @@ async def history(request: Request) -> Response:
     """Read exactly the newest N events by their positions."""
     door = door_of(request)
     query = request.query_params
+    refuse_unavailable(request, "cursor")
     if not query.get("entity"):
         raise Refused("entity is required: /api/events?entity=namespace/name")
     entity_id = check_entity_id(query["entity"])
