@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from flux_actors.cli.options import OutputFormat, Url, examples, token
+from flux_actors.cli.options import OutputFormat, Url, examples, open_client, token
 from flux_actors.cli.output import as_texts, new_table, properties_text, value_text, warn
 from flux_actors.client import DEFAULT_URL
 
@@ -27,7 +27,6 @@ def watch(
         list[str] | None,
         typer.Argument(metavar="PATTERN", help="An id, 'namespace/*' or '*'.", show_default="*"),
     ] = None,
-    where: Annotated[str | None, typer.Option(help="Only entities for which this holds.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many messages.")] = None,
     metrics: Annotated[
         bool, typer.Option("--metrics", help="With -o json: the server's figures too.")
@@ -46,9 +45,10 @@ def watch(
     """
     from flux_actors.client.watch import Watcher
 
-    messages = _until(Watcher(url, patterns or ["*"], token(), where=where), limit)
     table = output is OutputFormat.TABLE or (output is None and sys.stdout.isatty())
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), open_client(url) as client:
+        watcher = Watcher(url, patterns or ["*"], token(), present=client.matching)
+        messages = _until(watcher, limit)
         if table:
             _show_live(messages)
         else:
@@ -128,7 +128,7 @@ def register(app: typer.Typer) -> None:
 _EXAMPLES: Final = examples(
     "flux watch 'demo/*'",
     "flux watch home/lamp home/heater",
-    "flux watch '*' --where 'temperature>30' -o json | jq -c .properties",
+    "flux watch '*' -o json | jq -c 'select(.type==\"entity_deleted\")'",
 )
 
 

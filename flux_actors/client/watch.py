@@ -1,11 +1,12 @@
 """The watcher: a WebSocket that yields what happens, and comes back when the connection breaks.
 
-A connection subscribes with `initial`, so the state comes first and then every change with no gap. After
-a break the watcher connects again, after 0.2 s, then twice as long each time up to 5 s, and subscribes
-with `initial` again. Changes that were missed meanwhile are in that state, except that deleted entities
-are just no longer in it. So the watcher says where such a new beginning is: it yields
-`{"type": "connected"}` before each connection's messages, and a reader who keeps a table empties it
-there. It yields `{"type": "disconnected", "error", "retry_in_s"}` when a connection is gone.
+A watcher subscribes first and reads the present state then, so that nothing falls between the two: what
+changes meanwhile is told after the state, in its order, and ends at the same values. It yields each entity
+of that state as `{"type": "state", "entity"}`, then every change as it comes. After a break it connects
+again, after 0.2 s, then twice as long each time up to 5 s, and begins anew. Changes that were missed are in
+the new state, except that deleted entities are just no longer in it. So the watcher says where such a
+beginning is: it yields `{"type": "connected"}` before each connection's messages, and a reader who keeps a
+table empties it there. It yields `{"type": "disconnected", "error", "retry_in_s"}` when a connection is gone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from flux_actors import limits
 from flux_actors.client.address import bearer, checked_url, error_text, is_loopback, unreachable
+from flux_actors.domain.entity import EntityBody
 from flux_actors.errors import Refused, Unavailable
 
 Message = dict[str, Any]
@@ -38,6 +40,10 @@ _quiet_log = logging.getLogger(f"{__name__}.websocket")
 _quiet_log.setLevel(logging.INFO)
 
 
+def _nothing(_: str) -> Iterable[EntityBody]:
+    return ()
+
+
 class Watcher:
     """Iterate over it for the messages of some entities, decoded, one by one.
 
@@ -45,7 +51,7 @@ class Watcher:
         url: where Flux listens, such as `http://localhost:3000`.
         patterns: entity ids, `namespace/*` or `*`.
         token: sent as `Authorization: Bearer` in the handshake.
-        where: a condition on the properties, such as `level>3`.
+        present: returns the entities that a pattern names now, such as `FluxClient.matching`.
         sleep: waits for so many seconds between two tries.
 
     Iterating raises `Unavailable` when the first connection fails (later ones are tried for ever) and
@@ -58,13 +64,13 @@ class Watcher:
         patterns: Sequence[str],
         token: str | None = None,
         *,
-        where: str | None = None,
+        present: Callable[[str], Iterable[EntityBody]] = _nothing,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.url = checked_url(url)
         self._patterns = tuple(patterns)
         self._authorization = bearer(token)
-        self._where = where
+        self._present = present
         self._sleep = sleep
 
     def __iter__(self) -> Iterator[Message]:
@@ -90,10 +96,26 @@ class Watcher:
         """Yield one connection's messages until it ends."""
         with _errors_in_our_words(self.url), self._open() as socket:
             for number, pattern in enumerate(self._patterns):
-                socket.send(msgspec.json.encode(self._subscription(number, pattern)).decode())
+                request = {"type": "subscribe", "id": _name(number), "entity_id": pattern}
+                socket.send(msgspec.json.encode(request).decode())
             yield {"type": "connected"}
-            for frame in socket:
-                yield from map(_accepted, _messages(frame))
+            yield from self._told(message for frame in socket for message in _messages(frame))
+
+    def _told(self, messages: Iterable[Message]) -> Iterator[Message]:
+        """Yield the present state as soon as all patterns are subscribed to, then what changes."""
+        unconfirmed = {_name(number) for number in range(len(self._patterns))}
+        for message in map(_accepted, messages):
+            if not unconfirmed:
+                yield message
+            elif message.get("type") == "subscribed":
+                unconfirmed.discard(str(message.get("id")))
+                if not unconfirmed:
+                    yield from self._states()
+
+    def _states(self) -> Iterator[Message]:
+        for pattern in self._patterns:
+            for entity in self._present(pattern):
+                yield {"type": "state", "entity": msgspec.to_builtins(entity)}
 
     def _open(self) -> ClientConnection:
         return connect(
@@ -107,16 +129,9 @@ class Watcher:
             logger=_quiet_log,
         )
 
-    def _subscription(self, number: int, pattern: str) -> Message:
-        message = {
-            "type": "subscribe",
-            "id": f"watch-{number}",
-            "entity_id": pattern,
-            "initial": True,
-            "format": "delta",
-            "batch": True,
-        }
-        return message if self._where is None else message | {"where": self._where}
+
+def _name(number: int) -> str:
+    return f"watch-{number}"
 
 
 def _messages(frame: str | bytes) -> Sequence[Message]:

@@ -82,6 +82,7 @@ def _obey(hub: Hub, watcher: Watcher, request: Any) -> None:
         raise Refused('a message must be a JSON object such as {"type":"subscribe","entity_id":"*"}')
     match request.get("type"):
         case "subscribe":
+            _refuse_options(request)
             pattern = _pattern(request)
             hub.subscribe(watcher, pattern)
             if request.get("id") is not None:
@@ -90,6 +91,13 @@ def _obey(hub: Hub, watcher: Watcher, request: Any) -> None:
             hub.unsubscribe(watcher, _pattern(request))
         case _:
             raise Refused('type must be "subscribe" or "unsubscribe"')
+
+
+def _refuse_options(request: dict[str, Any]) -> None:
+    """Refuse what this version cannot do, rather than watch in another way than asked."""
+    for option in ("initial", "from", "where", "fields", "format", "batch"):
+        if request.get(option):
+            raise Refused(f"{option} is not available in this version; leave it out")
 
 
 def _pattern(request: dict[str, Any]) -> str:

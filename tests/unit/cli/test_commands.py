@@ -305,36 +305,31 @@ def test_batch_that_cannot_be_read_is_refused(
 
 # -- watch -----------------------------------------------------------------------------------------
 
-STATE = {
-    "type": "state",
-    "entity": {"id": "a/b", "properties": {"n": 1}, "lastUpdated": "t"},
-    "position": "p",
-}
-DELTA = {"type": "delta", "entity_id": "a/b", "properties": {"n": 2}, "position": "q", "timestamp": "u"}
+ENTITY = {"id": "a/b", "properties": {"n": 1}, "lastUpdated": "t"}
+STATE = {"type": "state", "entity": ENTITY}
+UPDATE = {"type": "state_update", "entity_id": "a/b", "property": "n", "value": 2, "timestamp": "u"}
 METRICS = {"type": "metrics_update", "timestamp": "t", "events": {"total": 9, "rate_per_second": 4.5}}
 GONE = {"type": "entity_deleted", "entity_id": "a/b", "timestamp": "v"}
 
 
 def _tell(connection: ServerConnection) -> None:
-    say(connection, {"type": "subscribed"}, METRICS, STATE, [DELTA, GONE])
+    say(connection, METRICS, [UPDATE, GONE])
 
 
 @pytest.mark.parametrize(
     ("options", "lines"),
-    [(["-o", "json"], [STATE, DELTA, GONE]), (["--metrics"], [METRICS, STATE, DELTA, GONE])],
+    [(["-o", "json"], [STATE, UPDATE, GONE]), (["--metrics"], [STATE, METRICS, UPDATE, GONE])],
 )
 def test_watch_prints_a_line_per_message(options: list[str], lines: list[object]) -> None:
-    with contract_socket([_tell]) as flux:
-        result = CliRunner().invoke(
-            app, ["watch", "a/*", "--where", "n>0", "--limit", "3", "--url", flux.url, *options]
-        )
+    with contract_socket([_tell], entities=[ENTITY]) as flux:
+        result = CliRunner().invoke(app, ["watch", "*", "--limit", "3", "--url", flux.url, *options])
     assert (result.exit_code, result.stderr) == (0, "")
     assert [json.loads(line) for line in result.stdout.splitlines()] == lines
-    assert (flux.subscriptions[0]["entity_id"], flux.subscriptions[0]["where"]) == ("a/*", "n>0")
+    assert flux.subscriptions[0]["entity_id"] == "*"
 
 
 def test_watch_tells_of_a_break_on_standard_error() -> None:
-    with contract_socket([lambda connection: say(connection, STATE), _tell]) as flux:
+    with contract_socket([lambda connection: say(connection, METRICS), _tell], entities=[ENTITY]) as flux:
         result = CliRunner().invoke(
             app, ["watch", "--limit", "2", "--url", flux.url], env={"FLUX_TOKEN": "one"}
         )
@@ -345,7 +340,7 @@ def test_watch_tells_of_a_break_on_standard_error() -> None:
 
 
 def test_watch_as_table_ends_with_the_world_as_it_is() -> None:
-    with contract_socket([_tell]) as flux:
+    with contract_socket([_tell], entities=[ENTITY]) as flux:
         result = CliRunner().invoke(app, ["watch", "-o", "table", "--limit", "2", "--url", flux.url])
     assert result.exit_code == 0
     assert "n=2" in result.stdout
@@ -353,8 +348,7 @@ def test_watch_as_table_ends_with_the_world_as_it_is() -> None:
 
 
 def test_watch_of_a_refused_pattern_fails() -> None:
-    error = {"type": "error", "id": "watch-0", "error": "no such pattern"}
-    with contract_socket([lambda connection: say(connection, error)]) as flux:
+    with contract_socket([lambda connection: None], refusal="no such pattern") as flux:
         assert_refused(CliRunner().invoke(app, ["watch", "?", "--url", flux.url]), "no such pattern")
 
 
@@ -470,13 +464,13 @@ def test_demo_runs_until_a_signal_and_outlasts_trouble(
 
 def test_watch_ends_quietly_on_ctrl_c() -> None:
     def stay(connection: ServerConnection) -> None:
-        say(connection, STATE)
+        say(connection, UPDATE)
         with suppress(ConnectionClosed):
             connection.recv(timeout=30)
 
     with contract_socket([stay]) as flux, started("watch", "-o", "json", FLUX_URL=flux.url) as process:
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline()) == STATE
+        assert json.loads(process.stdout.readline()) == UPDATE
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
         assert (process.returncode, err) == (0, "")
