@@ -1,4 +1,4 @@
-"""The one FastAPI app: routes, errors in one shape, CORS, compression, request ids."""
+"""The one FastAPI app: routes, errors in one shape, CORS, compression; and request ids."""
 
 from __future__ import annotations
 
@@ -57,12 +57,14 @@ def build_app(settings: Settings, door: Door) -> FastAPI:
         allow_headers=["*"],
         expose_headers=_EXPOSED,
     )
-    app.add_middleware(RequestIds)
     return app
 
 
 class RequestIds:
-    """Echoes `X-Request-Id`, so that a client finds its request in its own logs and ours."""
+    """Echoes `X-Request-Id`, so that a client finds its request in its own logs and ours.
+
+    It stands before the app at the door; Serve's proxy does the same by itself.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -11,7 +11,7 @@ from ray import serve
 from flux_actors.errors import Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.settings import Settings
-from flux_api.app import build_app
+from flux_api.app import RequestIds, build_app
 from flux_api.door import Door, open_door
 from flux_api.listener import Listener
 
@@ -27,7 +27,7 @@ class Ingress:
         # Serve awaits the constructor of a replica.
         self._door: Door = await open_door(settings, access)
         self._flux_app = build_app(settings, self._door)
-        self._listener = Listener(self._flux_app, settings.host, settings.port)
+        self._listener = Listener(RequestIds(self._flux_app), settings.host, settings.port)
         await self._listener.open()
         self._closing = False
 

@@ -8,9 +8,12 @@ cannot be trusted. Answers to earlier pipelined requests are sent first.
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Final
 
 import httptools
+from uvicorn._types import ASGISendCallable, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from flux_actors import limits
@@ -18,32 +21,43 @@ from flux_actors import limits
 _LINGER_S: Final = 2.0
 _LOOK_S: Final = 0.01
 _SOCKET_VERSION: Final = b"13"
+_KEY_BYTES: Final = 16
 
 
 class DoorProtocol(HttpToolsProtocol):
     """One HTTP connection of a door."""
 
-    _head_bytes = 0
+    _head_bytes = 0  # of a head that comes in, as far as it is known
+    _fresh_bytes = 0  # of a read that began between two requests
     _in_head = True
+    _between = True
     _refused = False
 
     def data_received(self, data: bytes) -> None:
         """Count the head, then parse."""
         if self._refused:
             return  # what follows a refused request is read and forgotten
+        self._fresh_bytes = len(data) if self._between else 0
         if self._in_head:
             self._head_bytes += len(data)
         try:
             super().data_received(data)
         except (httptools.HttpParserError, UnicodeError, ValueError):
             self.send_400_response("")
-        if self._in_head and self._head_bytes > limits.header_block_bytes_max and not self._refused:
+        if (
+            self._in_head
+            and not self._between
+            and self._head_bytes > limits.header_block_bytes_max
+            and not self._refused
+        ):
             self._refuse_head(url_only=not self.headers)
 
     def on_message_begin(self) -> None:
         """Begin to count a head."""
         self._in_head = True
-        self._head_bytes = 0
+        self._between = False
+        self._head_bytes = self._fresh_bytes
+        self._fresh_bytes = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -62,6 +76,10 @@ class DoorProtocol(HttpToolsProtocol):
             self._refuse_head(url_only=False)
             return
         super().on_headers_complete()
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and cycle.scope is self.scope and self.scope["http_version"] == "1.0":
+            # uvicorn has no hook for the cycles it makes.
+            cycle.send = _without_chunks(cycle, cycle.send)  # type: ignore[method-assign,assignment]
 
     def on_body(self, body: bytes) -> None:
         """Take body bytes of a request that was not refused."""
@@ -70,6 +88,7 @@ class DoorProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request that was not refused."""
+        self._between = True
         if not self._refused:
             super().on_message_complete()
 
@@ -83,8 +102,8 @@ class DoorProtocol(HttpToolsProtocol):
         headers = dict(self.headers)
         if headers.get(b"sec-websocket-version") != _SOCKET_VERSION:
             self._refuse(426, "open the WebSocket with Sec-WebSocket-Version: 13")
-        elif b"sec-websocket-key" not in headers:
-            self._refuse(400, "a WebSocket handshake needs the header Sec-WebSocket-Key")
+        elif not _is_key(headers.get(b"sec-websocket-key", b"")):
+            self._refuse(400, "a WebSocket handshake needs a Sec-WebSocket-Key: 16 bytes in base64")
         else:
             super().handle_websocket_upgrade()
 
@@ -98,7 +117,16 @@ class DoorProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._refused = True
+        self._abandon()
         self._refuse_after(status, text, self.loop.time() + _LINGER_S)
+
+    def _abandon(self) -> None:
+        """Give up the request whose body broke off: this refusal is its answer."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or self.pipeline or cycle.response_started or not cycle.more_body:
+            return
+        cycle.response_complete = cycle.disconnected = True
+        cycle.message_event.set()
 
     def _refuse_after(self, status: int, text: str, deadline: float) -> None:
         """Let the answers before this one go first, for a bounded time."""
@@ -119,3 +147,27 @@ class DoorProtocol(HttpToolsProtocol):
         # Closing at once with unread input would reset the connection before the answer is read.
         self.transport.write_eof()
         self.loop.call_later(_LINGER_S, self.transport.close)
+
+
+def _is_key(value: bytes) -> bool:
+    try:
+        return len(base64.b64decode(value, validate=True)) == _KEY_BYTES
+    except binascii.Error:
+        return False
+
+
+def _without_chunks(cycle: RequestResponseCycle, send: ASGISendCallable) -> ASGISendCallable:
+    """Return a `send` whose body of unknown length ends with the connection, as HTTP/1.0 knows it."""
+    until_closed = False
+
+    async def send_old(message: ASGISendEvent) -> None:
+        nonlocal until_closed
+        if message["type"] == "http.response.start":
+            until_closed = all(name.lower() != b"content-length" for name, _ in message.get("headers", []))
+            if until_closed:
+                cycle.chunked_encoding = False
+        elif message["type"] == "http.response.body" and until_closed:
+            cycle.expected_content_length = len(message.get("body", b""))
+        await send(message)
+
+    return send_old

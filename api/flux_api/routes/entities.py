@@ -42,9 +42,12 @@ class _AnyPath(PathConvertor):
 register_url_convertor("any", _AnyPath())
 
 
-@router.api_route(
+@router.head(
     "/api/state/entities",
-    methods=["GET", "HEAD"],
+    **describe("Count entities: Flux-Count", query=["namespace", "prefix", "at_least"]),
+)
+@router.get(
+    "/api/state/entities",
     **describe("List entities, sorted by id", query=["namespace", "prefix", "count", "at_least"]),
 )
 async def list_entities(request: Request) -> Response:
@@ -93,9 +96,12 @@ async def delete_many(request: Request) -> Response:
     return json_response(answer, headers=position_header(positions))
 
 
-@router.api_route(
+@router.head(
     "/api/state/entities/{entity_id:any}",
-    methods=["GET", "HEAD"],
+    **describe("Whether an entity exists", query=["at_least"], path=["entity_id"]),
+)
+@router.get(
+    "/api/state/entities/{entity_id:any}",
     **describe("Read one entity", query=["at_least"], path=["entity_id"]),
 )
 async def get_entity(request: Request) -> Response:

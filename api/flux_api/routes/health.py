@@ -15,14 +15,16 @@ from flux_api.responses import json_response
 router = APIRouter(tags=["health"])
 
 
-@router.api_route("/api/health", methods=["GET", "HEAD"], **describe("State of the partitions"))
+@router.head("/api/health", **describe("The status of GET alone"))
+@router.get("/api/health", **describe("State of the partitions"))
 async def health(request: Request) -> Response:
     """Answer 200 when every partition is ready, else 503."""
     report = door_of(request).health()
     return json_response(report, 200 if report.status == "ok" else 503)
 
 
-@router.api_route("/api/ready", methods=["GET", "HEAD"], **describe("Readiness probe"))
+@router.head("/api/ready", **describe("The status of GET alone"))
+@router.get("/api/ready", **describe("Readiness probe"))
 async def ready(request: Request) -> Response:
     """Answer 200 when this door can serve every partition."""
     report = door_of(request).health()
@@ -31,7 +33,8 @@ async def ready(request: Request) -> Response:
     return json_response({"status": report.status}, 503, {"Retry-After": "1"})
 
 
-@router.api_route("/api/live", methods=["GET", "HEAD"], **describe("Liveness probe"))
+@router.head("/api/live", **describe("The status of GET alone"))
+@router.get("/api/live", **describe("Liveness probe"))
 async def live() -> Response:
     """Answer 200 while the door's process runs."""
     return json_response({"status": "live"})
