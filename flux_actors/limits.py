@@ -24,7 +24,7 @@ rate_per_minute_range: Final = (1, 10_000_000)
 body_other_bytes: Final = 8 * MIB  # reads by id list, batch delete, admin: never a stream of events
 
 # -- the log ---------------------------------------------------------------------------------------
-block_bytes_max: Final = 512 * KIB  # one fsync carries this much; larger gained nothing when measured
+block_bytes_max: Final = 512 * KIB  # an fsync carries this much; docs/decisions/002
 block_events_max: Final = 4_000
 offset_bits: Final = 12  # a position packs (sequence, offset) into one integer
 nats_payload_bytes_max: Final = 16 * MIB  # the largest single event, its envelope and headers
@@ -43,7 +43,7 @@ history_positions_max: Final = 500
 poison_kept_max: Final = 100
 
 # -- shards ----------------------------------------------------------------------------------------
-pull_blocks: Final = 32  # credit given to JetStream; see docs/decisions for the figures
+pull_blocks: Final = 64  # credit given to JetStream; docs/decisions/003 has the figures
 pull_bytes_apply_max: Final = 1 * MIB  # applied in one go between two looks at the event loop
 pull_expires_s: Final = 5.0
 feed_ring_bytes_max: Final = 16 * MIB  # per partition: repairs doors that missed messages

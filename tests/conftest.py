@@ -157,13 +157,11 @@ def restartable_flux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runni
     yield from _running(tmp_path_factory.mktemp("restartable"))
 
 
-@pytest.fixture
-def make_flux(tmp_path: Path) -> Iterator[Callable[..., RunningFlux]]:
-    """Make a Flux of one test's own, not started yet: `make_flux(options, environment)`."""
+def _makers(folder: Path) -> Iterator[Callable[..., RunningFlux]]:
     made: list[RunningFlux] = []
 
     def make(options: list[str] | None = None, environment: dict[str, str] | None = None) -> RunningFlux:
-        made.append(RunningFlux(tmp_path / f"data-{len(made)}", options or [], environment or {}))
+        made.append(RunningFlux(folder / f"data-{len(made)}", options or [], environment or {}))
         return made[-1]
 
     try:
@@ -175,6 +173,18 @@ def make_flux(tmp_path: Path) -> Iterator[Callable[..., RunningFlux]]:
         for flux in made:
             if flux.process is not None and flux.process.poll() is None:
                 flux.kill_everything()
+
+
+@pytest.fixture
+def make_flux(tmp_path: Path) -> Iterator[Callable[..., RunningFlux]]:
+    """Make a Flux of one test's own, not started yet: `make_flux(options, environment)`."""
+    yield from _makers(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def make_module_flux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RunningFlux]]:
+    """Make a Flux that the tests of one module share."""
+    yield from _makers(tmp_path_factory.mktemp("module"))
 
 
 @pytest.fixture

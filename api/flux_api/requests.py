@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Final, cast
+from urllib.parse import parse_qsl
 
 from starlette.requests import HTTPConnection, Request
 
@@ -19,6 +20,19 @@ _TRUE: Final = frozenset({"1", "true", "yes"})
 def door_of(connection: HTTPConnection) -> Door:
     """Return the door that this app serves."""
     return cast("Door", connection.app.state.door)
+
+
+def query_of(request: Request) -> dict[str, str]:
+    """Return the query parameters; Starlette's own would turn bytes that are no text into other text.
+
+    Raises:
+        Refused: the query is not percent-encoded UTF-8.
+    """
+    try:
+        query: bytes = request.scope["query_string"]
+        return dict(parse_qsl(query.decode(), keep_blank_values=True, errors="strict"))
+    except UnicodeDecodeError:
+        raise Refused("the query must be percent-encoded UTF-8") from None
 
 
 async def read_body(request: Request, bytes_max: int) -> bytes:
@@ -47,7 +61,7 @@ async def read_json(request: Request, bytes_max: int, depth_max: int = limits.js
 
 def wants_applied(request: Request) -> bool:
     """Whether the client asked to be answered after its write is visible."""
-    wait = request.query_params.get("wait")
+    wait = query_of(request).get("wait")
     if wait is not None and wait != "applied":
         raise Refused('wait must be "applied" or left out')
     return wait == "applied" or any(map(_prefers_applied, request.headers.getlist("prefer")))
@@ -59,14 +73,15 @@ def refuse_unavailable(request: Request, *names: str) -> None:
     Raises:
         Refused: one of them was given.
     """
+    query = query_of(request)
     for name in names:
-        if name in request.query_params:
+        if name in query:
             raise Refused(f"{name} is not available in this version; leave ?{name} out")
 
 
 def wanted_positions(request: Request) -> dict[int, Packed]:
     """Return the positions that the answer must include, empty when none were named."""
-    text = request.headers.get(POSITION_HEADER) or request.query_params.get("at_least")
+    text = request.headers.get(POSITION_HEADER) or query_of(request).get("at_least")
     return door_of(request).positions(text) if text else {}
 
 

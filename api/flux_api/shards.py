@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 import ray
 import structlog
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.ports import KeyValue
@@ -75,6 +75,9 @@ class RayShardCalls:
                 raise error.cause from None
             _log.error("shard.call_failed", shard=name, method=method, error=repr(error.cause))
             raise Unavailable(f"partition {partition} could not answer; try again in a second") from error
+        except RayError as error:
+            _log.error("shard.call_lost", shard=name, method=method, error=type(error).__name__)
+            raise Unavailable(f"partition {partition} could not be asked; try again in a second") from error
 
     def _handle(self, name: str) -> Any:
         handle = self._handles.get(name)

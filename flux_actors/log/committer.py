@@ -47,7 +47,15 @@ class _Waiting:
 class Committer:
     """Commits events to one partition of the log, one block at a time."""
 
-    def __init__(self, log: EventLog, partition: int, identity: int, now_us: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        partition: int,
+        identity: int,
+        now_us: Callable[[], int],
+        block_events_max: int = limits.block_events_max,
+    ) -> None:
+        self._block_events_max = block_events_max
         self._log = log
         self._partition = partition
         self._identity = identity
@@ -123,7 +131,7 @@ class Committer:
             waiting = self._queue[0]
             first = waiting.sent
             for event in waiting.encoded[first:] if first else waiting.encoded:
-                if encoded and (size + len(event) > bytes_max or len(encoded) == limits.block_events_max):
+                if encoded and (size + len(event) > bytes_max or len(encoded) == self._block_events_max):
                     break
                 encoded.append(event)
                 size += len(event)

@@ -110,9 +110,9 @@ class JetStreamLog:
             raise Unavailable("the log did not give the block that was asked for")
         return bytes(answer.data)
 
-    def reader(self, partition: int, after: int) -> JetStreamReader:
-        """Return a pull reader behind `after`."""
-        return JetStreamReader(self._client, self._jetstream, stream_name(partition), after)
+    def reader(self, partition: int, after: int, pull_blocks: int = limits.pull_blocks) -> JetStreamReader:
+        """Return a pull reader behind `after` that asks for `pull_blocks` at a time."""
+        return JetStreamReader(self._client, self._jetstream, stream_name(partition), after, pull_blocks)
 
     async def _request(
         self, subject: str, data: bytes, timeout_s: float, headers: dict[str, str] | None

@@ -28,13 +28,22 @@ from flux_actors.log.ports import StoredBlock
 _EXPIRED: Final = "408"
 _INACTIVE_S: Final = 30.0
 _SILENCE_S: Final = limits.pull_expires_s + 2.0
-_REQUEST: Final = b'{"batch":%d,"expires":%d}' % (limits.pull_blocks, int(limits.pull_expires_s * 1e9))
+_REQUEST: Final = b'{"batch":%d,"expires":%d}'
 
 
 class JetStreamReader:
     """A `Reader` on an ephemeral pull consumer."""
 
-    def __init__(self, client: Client, jetstream: JetStreamContext, stream: str, after: int) -> None:
+    def __init__(
+        self,
+        client: Client,
+        jetstream: JetStreamContext,
+        stream: str,
+        after: int,
+        pull_blocks: int = limits.pull_blocks,
+    ) -> None:
+        self._pull_blocks = pull_blocks
+        self._request = _REQUEST % (pull_blocks, int(limits.pull_expires_s * 1e9))
         self._client = client
         self._jetstream = jetstream
         self._stream = stream
@@ -88,12 +97,12 @@ class JetStreamReader:
         return found
 
     async def _ask(self) -> None:
-        if self._credit > limits.pull_blocks // 2:
+        if self._credit > self._pull_blocks // 2:
             return
-        self._credit += limits.pull_blocks
+        self._credit += self._pull_blocks
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
         try:
-            await self._client.publish(subject, _REQUEST, reply=self._subscription.subject)
+            await self._client.publish(subject, self._request, reply=self._subscription.subject)
         except (nats.errors.Error, OSError) as error:
             self._broken = True
             raise Unavailable("the log cannot be reached") from error

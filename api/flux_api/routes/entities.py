@@ -21,6 +21,7 @@ from flux_api.publishing import Published
 from flux_api.requests import (
     door_of,
     is_true,
+    query_of,
     read_json,
     refuse_unavailable,
     wanted_positions,
@@ -54,13 +55,12 @@ async def list_entities(request: Request) -> Response:
     """Stream the entities of a namespace and prefix, or tell how many they are."""
     door = door_of(request)
     refuse_unavailable(request, "limit", "cursor", "fields", "where", "at")
-    listing = Listing(
-        door, request.query_params.get("namespace") or None, request.query_params.get("prefix") or ""
-    )
+    query = query_of(request)
+    listing = Listing(door, query.get("namespace") or None, query.get("prefix") or "")
     await door.reached(wanted_positions(request), listing.partitions)
     if request.method == "HEAD":
         return Response(headers={"Flux-Count": str(await listing.count())}, media_type="application/json")
-    if is_true(request.query_params.get("count")):
+    if is_true(query.get("count")):
         return json_response({"count": await listing.count()})
     await listing.begin()
     return StreamingResponse(stream_json(listing), media_type="application/json")

@@ -22,6 +22,7 @@ from flux_api.publishing import Outcome, Published
 from flux_api.requests import (
     POSITION_HEADER,
     door_of,
+    query_of,
     read_json,
     refuse_unavailable,
     wanted_positions,
@@ -76,7 +77,7 @@ async def publish_batch(request: Request) -> Response:
 async def history(request: Request) -> Response:
     """Read exactly the newest N events by their positions."""
     door = door_of(request)
-    query = request.query_params
+    query = query_of(request)
     refuse_unavailable(request, "cursor")
     if not query.get("entity"):
         raise Refused("entity is required: /api/events?entity=namespace/name")
@@ -141,7 +142,7 @@ def _refuse_conditions(request: Request) -> None:
     """Refuse what this version cannot keep, rather than write without the condition."""
     if "if-match" in request.headers or "if-none-match" in request.headers:
         raise Refused("conditional writes are not available in this version; leave If-Match out")
-    if request.query_params.get("atomic") == "true":
+    if query_of(request).get("atomic") == "true":
         raise Refused("atomic batches are not available in this version; leave ?atomic out")
 
 

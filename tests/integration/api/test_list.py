@@ -1,0 +1,138 @@
+"""`GET /api/state/entities`: which entities are listed, in what order, and how many they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.api.support import assert_error, event
+
+pytestmark = pytest.mark.real
+ENTITIES = "/api/state/entities"
+
+
+@pytest.fixture
+def world(api, namespace):
+    """Entities in two neighbouring namespaces; returns the ids of the first, sorted."""
+    names = [
+        f"{namespace}/{name}" for name in ("a", "a/1", "a/2", "ab", "b", "ü", "日", "🙂", "\uffee", "A", "~")
+    ]
+    others = [f"{namespace}x/a", f"{namespace}", f"{namespace}-/a"]
+    answer = api.post(
+        "/api/events/batch", json=[event(name, {"of": name}) for name in [*names[::-1], *others]]
+    )
+    assert answer.json()["failed"] == 0
+    return sorted(names)
+
+
+def ids(answer):
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    return [entity["id"] for entity in answer.json()]
+
+
+def test_a_list_is_a_bare_array_of_entities_as_they_read_alone(api, namespace, publish):
+    publish(f"{namespace}/e", {"a": [1]})
+    one = api.get(f"{ENTITIES}/{namespace}/e")
+    assert api.get(ENTITIES, params={"namespace": namespace}).content == b"[" + one.content + b"]"
+
+
+def test_a_namespace_lists_its_own_entities_sorted_by_id(api, namespace, world):
+    assert ids(api.get(ENTITIES, params={"namespace": namespace})) == world
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "/a", "/a/", "/ab", "/ü", "/🙂", "/b", "/nothing", "x/", "x/a"])
+def test_a_prefix_lists_the_ids_that_begin_so(api, namespace, world, prefix):
+    listed = ids(api.get(ENTITIES, params={"prefix": namespace + prefix}))
+    everything = [*world, f"{namespace}x/a", namespace, f"{namespace}-/a"]
+    assert listed == sorted(name for name in everything if name.startswith(namespace + prefix))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "count"),
+    [("{}/a", 4), ("{}/a/", 2), ("{}/", 11), ("{}", 11), ("{}/nothing", 0), ("{}x/", 0), ("a", 0), ("", 11)],
+)
+def test_namespace_and_prefix_must_both_hold(api, namespace, world, prefix, count):
+    params = {"namespace": namespace, "prefix": prefix.format(namespace)}
+    assert len(ids(api.get(ENTITIES, params=params))) == count
+    assert api.get(ENTITIES, params=params | {"count": "true"}).json() == {"count": count}
+    assert api.head(ENTITIES, params=params).headers["Flux-Count"] == str(count)
+
+
+def test_an_unknown_namespace_is_an_empty_array(api, namespace):
+    assert api.get(ENTITIES, params={"namespace": f"{namespace}none"}).content == b"[]"
+
+
+@pytest.mark.parametrize(
+    "odd", ["a/b", "/", "*", "ü", " ", "%", "'", '"', "..", "a" * 2000, "\x00", "\n"], ids=ascii
+)
+def test_an_odd_namespace_or_prefix_matches_nothing(api, namespace, world, odd):
+    assert api.get(ENTITIES, params={"namespace": f"{namespace}{odd}"}).content == b"[]"
+    assert ids(api.get(ENTITIES, params={"namespace": namespace, "prefix": f"{namespace}/{odd}!"})) == []
+
+
+def test_everything_is_listed_without_a_filter(api, world):
+    listed = ids(api.get(ENTITIES))
+    assert listed == sorted(listed)
+    assert set(world) <= set(listed)
+    assert len(set(listed)) == len(listed)
+
+
+def test_the_count_of_everything_agrees_with_its_head(api, namespace, world):
+    count = api.get(ENTITIES, params={"prefix": namespace, "count": "true"})
+    assert count.content == b'{"count":14}'
+    head = api.head(ENTITIES, params={"prefix": namespace})
+    assert (head.status_code, head.headers["Flux-Count"], head.content) == (200, "14", b"")
+
+
+@pytest.mark.parametrize("value", ["false", "0", ""])
+def test_a_count_that_is_not_asked_for_is_the_list(api, namespace, world, value):
+    assert ids(api.get(ENTITIES, params={"namespace": namespace, "count": value})) == world
+
+
+def test_a_deleted_entity_is_not_listed_and_not_counted(api, namespace, world):
+    api.delete(f"{ENTITIES}/{namespace}/b")
+    listed = ids(api.get(ENTITIES, params={"namespace": namespace}))
+    assert listed == [name for name in world if name != f"{namespace}/b"]
+    assert api.get(ENTITIES, params={"namespace": namespace, "count": "true"}).json() == {"count": 10}
+
+
+def test_an_entity_that_comes_back_is_listed_once(api, namespace, world, publish):
+    api.delete(f"{ENTITIES}/{namespace}/b")
+    publish(f"{namespace}/b", {"again": 1})
+    assert ids(api.get(ENTITIES, params={"namespace": namespace})) == world
+
+
+def test_a_list_of_many_pages_is_whole_and_sorted(api, namespace):
+    names = [f"{namespace}/{n * 7919 % 10_007:05}" for n in range(7_000)]
+    assert api.post("/api/events/batch", json=[event(name, {"n": 1}) for name in names]).json()["failed"] == 0
+    assert ids(api.get(ENTITIES, params={"namespace": namespace})) == sorted(names)
+
+
+def test_a_list_over_several_partitions_is_whole_and_sorted(api, namespace):
+    names = [f"{namespace}{space}/{n:04}" for space in range(8) for n in range(600)]
+    assert api.post("/api/events/batch", json=[event(name, {"n": 1}) for name in names]).json()["failed"] == 0
+    assert ids(api.get(ENTITIES, params={"prefix": namespace})) == sorted(names)
+
+
+def test_a_list_is_streamed_in_chunks(raw, namespace, world):
+    connection = raw()
+    connection.send(
+        b"GET %s?namespace=%s HTTP/1.1\r\nHost: a\r\n\r\n" % (ENTITIES.encode(), namespace.encode())
+    )
+    answer = connection.answer()
+    assert answer.headers["transfer-encoding"] == "chunked"
+    assert [entity["id"] for entity in answer.json()] == world
+
+
+def test_a_bad_position_is_told_before_the_list_begins(api, namespace):
+    assert_error(api.get(ENTITIES, params={"namespace": namespace, "at_least": "x"}), 400)
+
+
+def test_a_list_through_the_second_entrance_is_the_same(proxy, api, namespace, world):
+    params = {"namespace": namespace}
+    position = {"Flux-Position": api.headers["Flux-Position"]}
+    assert (
+        proxy.get(ENTITIES, params=params, headers=position).content
+        == api.get(ENTITIES, params=params).content
+    )
+    assert proxy.head(ENTITIES, params=params, headers=position).headers["Flux-Count"] == "11"
