@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flux_actors.errors import Refused
 
@@ -52,6 +52,19 @@ class Settings(BaseSettings):
     read_wait_ms: int = Field(2000, ge=0, le=60_000, description="how long a read waits for its position")
     cors_origins: str = Field("*", description="origins allowed by CORS, comma separated; * for any")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from the caller alone: `load_settings` knows which environment counts."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
     @property
     def snapshot_folder(self) -> Path:
         """Where snapshots go."""
@@ -73,8 +86,11 @@ def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> S
     unknown = sorted(name for name in environment if name.startswith(_PREFIX) and name not in known)
     if unknown:
         raise Refused(f"unknown setting {unknown[0]}; known are {', '.join(sorted(known - _INTERNAL))}")
+    fields = {_PREFIX + name.upper(): name for name in Settings.model_fields}
+    values: dict[str, Any] = {fields[name]: value for name, value in environment.items() if name in fields}
+    values |= {name: value for name, value in given.items() if value is not None}
     try:
-        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+        settings = Settings(**values)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = _PREFIX + str(first["loc"][0]).upper() if first["loc"] else "settings"

@@ -8,6 +8,7 @@ Ctrl-C: doors close, shards leave snapshots, every process of the run ends, temp
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -24,7 +25,7 @@ from typing import Final
 import psutil
 
 from flux_actors.errors import FluxError, Unavailable
-from flux_actors.log.connection import NatsAccess
+from flux_actors.log.connection import NatsAccess, check_jetstream
 from flux_actors.settings import Settings
 from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.launcher import Launcher
@@ -91,6 +92,8 @@ class Supervisor:
             self._report("starting the log (nats-server)")
             self._nats = NatsServer(self._folder, self._environment)
             self._nats.start()
+        else:
+            asyncio.run(check_jetstream(self._access()))
         self._start_on_ray()
         self._write_run(ready=True)
         self._report(

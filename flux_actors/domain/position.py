@@ -19,7 +19,7 @@ Packed = NewType("Packed", int)
 
 _OFFSET_MASK: Final = (1 << limits.offset_bits) - 1
 _ONE: Final = re.compile(r"(\d{1,5})\.(\d{1,15})\.(\d{1,4})", re.ASCII)
-_TEXT_CHARS_MAX: Final = 4_096
+_TEXT_CHARS_MAX: Final = 32_768  # 1,024 partitions, each at its highest
 
 
 def pack(sequence: int, offset: int) -> Packed:

@@ -5,7 +5,7 @@
 
 `committer` and `number` name the block: a committer numbers its blocks from 1, so a shard that has
 seen number n of a committer skips every block of it up to n, however late a retry lands. The clock is
-the door's; a shard never lets it go back. The checksum covers the body. An event that does not decode
+the door's; a shard never lets it go back. The checksum covers header and body. An event that does not decode
 is returned as `Poison` in its place: it must not take its neighbours down.
 """
 
@@ -24,6 +24,9 @@ from flux_actors.errors import Corrupt
 VERSION: Final = 1
 MAGIC: Final = b"FX"
 HEADER: Final = struct.Struct(">2sBBQQQII")
+_HEAD: Final = struct.Struct(">2sBBQQQI")  # the header without its checksum
+_CHECKSUM: Final = struct.Struct(">I")
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_events = msgspec.msgpack.Decoder(list[Event]).decode
@@ -59,8 +62,8 @@ def encode_event(event: Event) -> bytes:
 def encode_block(committer: int, number: int, clock_us: int, encoded: list[bytes]) -> bytes:
     """Return the bytes of a block of already encoded events."""
     body = b"".join((_ARRAY_32.pack(0xDD, len(encoded)), *encoded))
-    header = HEADER.pack(MAGIC, VERSION, 0, committer, number, clock_us, len(encoded), zlib.crc32(body))
-    return header + body
+    head = _HEAD.pack(MAGIC, VERSION, 0, committer, number, clock_us, len(encoded))
+    return b"".join((head, _CHECKSUM.pack(zlib.crc32(body, zlib.crc32(head))), body))
 
 
 def decode_block(data: bytes) -> Block:
@@ -77,7 +80,7 @@ def decode_block(data: bytes) -> Block:
     if version != VERSION:
         raise Corrupt(f"block version {version} is not known to this version of Flux; upgrade it")
     body = memoryview(data)[HEADER.size :]
-    if zlib.crc32(body) != checksum:
+    if zlib.crc32(body, zlib.crc32(data[: _HEAD.size])) != checksum:
         raise Corrupt("the checksum of a block does not match its content")
     events = _events(body)
     if not 0 < count == len(events) <= limits.block_events_max:
@@ -104,19 +107,19 @@ def event_at(data: bytes, offset: int) -> Event:
 def _events(body: memoryview) -> list[Event | Poison]:
     try:
         return list(_decode_events(body))
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return [_event_or_poison(raw) for raw in _raws(body)]
 
 
 def _raws(body: memoryview) -> list[msgspec.Raw]:
     try:
         return _decode_raws(body)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise Corrupt(f"the body of a block is no list of events: {error}") from None
 
 
 def _event_or_poison(raw: msgspec.Raw) -> Event | Poison:
     try:
         return _decode_event(raw)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except _UNREADABLE as error:
         return Poison(str(error))

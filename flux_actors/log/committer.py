@@ -53,7 +53,7 @@ class Committer:
         partition: int,
         identity: int,
         now_us: Callable[[], int],
-        block_events_max: int = limits.block_events_max,
+        block_events_max: int | None = None,
     ) -> None:
         self._block_events_max = block_events_max
         self._log = log
@@ -124,6 +124,7 @@ class Committer:
     def _take(self) -> tuple[list[bytes], list[tuple[_Waiting, int]]]:
         """Return the events of the next block and how many of them each publish gave."""
         bytes_max = min(limits.block_bytes_max, self.event_bytes_max)
+        events_max = self._block_events_max or limits.block_events_max
         encoded: list[bytes] = []
         parts: list[tuple[_Waiting, int]] = []
         size = 0
@@ -131,7 +132,7 @@ class Committer:
             waiting = self._queue[0]
             first = waiting.sent
             for event in waiting.encoded[first:] if first else waiting.encoded:
-                if encoded and (size + len(event) > bytes_max or len(encoded) == self._block_events_max):
+                if encoded and (size + len(event) > bytes_max or len(encoded) == events_max):
                     break
                 encoded.append(event)
                 size += len(event)

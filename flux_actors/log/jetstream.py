@@ -98,7 +98,8 @@ class JetStreamLog:
             raise Unavailable("the log cannot be reached") from error
         state = info.state
         metadata = info.config.metadata or {}
-        return LogBounds(state.first_seq, state.last_seq, metadata.get(_LOG_ID, ""))
+        first = state.first_seq if state.messages else state.last_seq + 1
+        return LogBounds(first, state.last_seq, metadata.get(_LOG_ID, ""))
 
     async def block(self, partition: int, sequence: int) -> bytes:
         """Read one message by its sequence, straight from the store."""

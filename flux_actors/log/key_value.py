@@ -25,11 +25,12 @@ class JetStreamKeyValue:
     async def open(cls, client: Client, name: str, replicas: int = 1) -> JetStreamKeyValue:
         """Open the bucket `name`, made if it is not there."""
         jetstream = client.jetstream(timeout=5.0)
+        config = KeyValueConfig(bucket=name, history=1, storage=StorageType.FILE, replicas=replicas)
         try:
-            return cls(await jetstream.key_value(name))
-        except BucketNotFoundError:
-            config = KeyValueConfig(bucket=name, history=1, storage=StorageType.FILE, replicas=replicas)
-            return cls(await jetstream.create_key_value(config))
+            try:
+                return cls(await jetstream.key_value(name))
+            except BucketNotFoundError:
+                return cls(await jetstream.create_key_value(config))
         except _FAULTS as error:
             raise Unavailable("the log's key-value store cannot be reached") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -142,38 +143,54 @@ class MemoryKeyValue:
 
 
 class MemorySubscription:
-    """A subscription of a `MemoryBus`."""
+    """A subscription of a `MemoryBus`: its messages one after the other, at its own pace."""
 
     def __init__(
-        self, receivers: list[Callable[[bytes], Awaitable[None]]], receive: Callable[[bytes], Awaitable[None]]
+        self, subscriptions: list[MemorySubscription], receive: Callable[[bytes], Awaitable[None]]
     ) -> None:
-        self._receivers = receivers
+        self._subscriptions = subscriptions
         self._receive = receive
+        self._waiting: deque[bytes] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def hand(self, data: bytes) -> None:
+        """Queue a message."""
+        self._waiting.append(data)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def unsubscribe(self) -> None:
         """End it."""
-        self._receivers.remove(self._receive)
+        self._subscriptions.remove(self)
+        self._waiting.clear()
+
+    async def _run(self) -> None:
+        while self._waiting:
+            await self._receive(self._waiting.popleft())
+        self._task = None
 
 
 class MemoryBus:
-    """A `Bus` that calls its subscribers; `drop` loses the next messages."""
+    """A `Bus` in this process; `drop` loses the next messages."""
 
     def __init__(self) -> None:
         self.drop = 0
-        self._receivers: dict[str, list[Callable[[bytes], Awaitable[None]]]] = {}
+        self._subscriptions: dict[str, list[MemorySubscription]] = {}
 
     async def publish(self, subject: str, data: bytes) -> None:
-        """Hand `data` to all subscribers."""
+        """Hand `data` to all subscribers; those that are idle have heard it on return."""
         if self.drop:
             self.drop -= 1
             return
-        for receive in list(self._receivers.get(subject, [])):
-            await receive(data)
+        for subscription in self._subscriptions.get(subject, []):
+            subscription.hand(data)
+        await asyncio.sleep(0)
 
     async def subscribe(
         self, subject: str, receive: Callable[[bytes], Awaitable[None]]
     ) -> MemorySubscription:
         """Add a subscriber."""
-        receivers = self._receivers.setdefault(subject, [])
-        receivers.append(receive)
-        return MemorySubscription(receivers, receive)
+        subscriptions = self._subscriptions.setdefault(subject, [])
+        subscription = MemorySubscription(subscriptions, receive)
+        subscriptions.append(subscription)
+        return subscription

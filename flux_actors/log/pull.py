@@ -112,6 +112,7 @@ class JetStreamReader:
         reconnected = self._client.stats["reconnects"] != self._reconnects
         if not (self._broken or reconnected or (silent and not self._arrived)):
             return
+        self._broken = True  # until `_open` has succeeded
         await self.close()
         self._arrived.clear()
         self._credit = 0

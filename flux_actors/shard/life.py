@@ -23,6 +23,8 @@ async def live(host: HostedPartition, partitions: int) -> None:
     """Carry `host` through its phases until it is drained or stopped."""
     try:
         await _recover_when_possible(host)
+        if host.draining:
+            return  # half recovered: nothing to read from, nothing to keep
         host.phase = Phase.RUNNING
         snapshotter = Snapshotter(host, _stagger_s(host.partition, partitions))
         await run(host, snapshotter)
@@ -35,7 +37,7 @@ async def live(host: HostedPartition, partitions: int) -> None:
 
 
 async def _recover_when_possible(host: HostedPartition) -> None:
-    while True:
+    while not host.draining:
         try:
             await recover(host)
         except Unavailable as error:

@@ -74,8 +74,8 @@ class Snapshotter:
         if data is not None:
             sink.write(data)
             return
-        self._sink = self._cut = None
         await asyncio.to_thread(sink.commit)
+        self._sink = self._cut = None
         self._host.snapshot_sequence = cut.sequence
         await asyncio.to_thread(keep_newest, self._host.store, self._host.partition, limits.snapshots_kept)
         _log.info("snapshot.kept", partition=self._host.partition, sequence=cut.sequence)

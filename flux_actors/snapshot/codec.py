@@ -123,7 +123,7 @@ def read_snapshot(chunks: Iterable[bytes]) -> tuple[Header, PartitionState]:
     try:
         header = _decode_header(next(frames))
         return header, _state(header, frames)
-    except (msgspec.DecodeError, StopIteration, RuntimeError, zstandard.ZstdError) as error:
+    except (msgspec.DecodeError, ValueError, StopIteration, RuntimeError, zstandard.ZstdError) as error:
         raise Corrupt(f"a snapshot does not decode: {error}") from error
 
 

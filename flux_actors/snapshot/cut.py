@@ -9,6 +9,8 @@ are append-only lists, so their cut is a list and a length.
 
 from __future__ import annotations
 
+import msgspec
+
 from flux_actors import limits
 from flux_actors.domain.dedupe import Generation
 from flux_actors.domain.entity import EntityActor, EntityRow
@@ -38,7 +40,10 @@ class Cut:
         """Write an actor that is about to change, if its slice has not come yet."""
         if actor.cut < self._number:
             actor.cut = self._number
-            self._early.append(actor.row())
+            row = actor.row()
+            if row.properties is not None:  # the actor goes on with its own dictionary
+                row = msgspec.structs.replace(row, properties=dict(row.properties))
+            self._early.append(row)
 
     def next_slice(self) -> bytes | None:
         """Return the next bytes of the snapshot, `None` when all were returned."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -93,5 +94,6 @@ class FileSink:
 
     def abort(self) -> None:
         """Remove the unfinished file."""
-        self._file.close()
+        with suppress(OSError):  # a full disk refuses even the rest of what is thrown away here
+            self._file.close()
         self._aside.unlink(missing_ok=True)

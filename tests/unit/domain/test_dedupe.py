@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flux_actors import limits
+from flux_actors.domain.dedupe import DedupeWindow, Generation, dedupe_key
+from tests.unit.domain.strategies import many, texts
+
+SECOND_US = 1_000_000
+EVENTS_MIN = 4
+WINDOW_S = 3
+
+arrivals = st.lists(st.integers(0, 2 * WINDOW_S * SECOND_US), max_size=40)
+
+
+def test_window_is_two_minutes_and_a_hundred_thousand_events() -> None:
+    assert limits.dedupe_window_s >= 120
+    assert limits.dedupe_events_min >= 100_000
+
+
+def test_id_is_seen_once_it_was_remembered() -> None:
+    window = DedupeWindow()
+    assert not window.seen("a\0x")
+    window.remember("a\0x", 5)
+    assert window.seen("a\0x")
+    assert not window.seen("b\0x")
+
+
+@given(texts, texts, texts, texts)
+@many
+def test_same_id_in_another_namespace_is_another_key(a: str, one: str, b: str, other: str) -> None:
+    a, b = a.replace("\0", ""), b.replace("\0", "")
+    assert (dedupe_key(a, one) == dedupe_key(b, other)) == ((a, one) == (b, other))
+
+
+@given(arrivals)
+@many
+def test_no_id_is_forgotten_within_the_window_and_not_many_behind_it(steps_us: list[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "dedupe_events_min", EVENTS_MIN)
+        patch.setattr(limits, "dedupe_window_s", WINDOW_S)
+        window = DedupeWindow()
+        clock_us = 0
+        clocks: list[int] = []
+        for number, step_us in enumerate(steps_us):
+            clock_us += step_us
+            window.remember(str(number), clock_us)
+            clocks.append(clock_us)
+            for earlier, remembered_us in enumerate(clocks):
+                young = clock_us - remembered_us < WINDOW_S * SECOND_US
+                if young or number - earlier < EVENTS_MIN:
+                    assert window.seen(str(earlier))
+        kept = len(window.elder.ids) + len(window.younger.ids)
+        assert kept <= len(steps_us)
+        assert len(window.elder.ids) <= len(window.elder.known)
+
+
+def filled(window: DedupeWindow, names: str, clock_us: int) -> None:
+    for name in names:
+        window.remember(name, clock_us)
+
+
+def test_elder_generation_is_forgotten_once_the_younger_is_old_and_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "dedupe_events_min", 2)
+    window = DedupeWindow()
+    filled(window, "ab", 0)
+    filled(window, "c", 119 * SECOND_US)
+    assert window.elder.ids == []
+    filled(window, "d", 120 * SECOND_US)
+    assert (window.elder.ids, window.younger.ids) == (["a", "b", "c"], ["d"])
+    filled(window, "e", 300 * SECOND_US)
+    assert window.seen("a")
+    filled(window, "f", 301 * SECOND_US)
+    assert not window.seen("a")
+    assert (window.elder.ids, window.younger.ids) == (["d", "e"], ["f"])
+
+
+def test_time_alone_forgets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "dedupe_events_min", 100)
+    window = DedupeWindow()
+    for hour in range(50):
+        window.remember(str(hour), hour * 3_600 * SECOND_US)
+    assert all(window.seen(str(hour)) for hour in range(50))
+
+
+@given(arrivals, st.integers(0, 40))
+@many
+def test_window_that_was_rebuilt_goes_on_as_the_one_before(steps_us: list[int], at: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "dedupe_events_min", EVENTS_MIN)
+        patch.setattr(limits, "dedupe_window_s", WINDOW_S)
+        window, other = DedupeWindow(), DedupeWindow()
+        clock_us = 0
+        for number, step_us in enumerate(steps_us):
+            if number == at:
+                other = DedupeWindow(
+                    Generation.of(other.elder.start_us, iter(other.elder.ids)),
+                    Generation.of(other.younger.start_us, iter(other.younger.ids)),
+                )
+            clock_us += step_us
+            window.remember(str(number), clock_us)
+            other.remember(str(number), clock_us)
+        assert (other.elder, other.younger) == (window.elder, window.younger)

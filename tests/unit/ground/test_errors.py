@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from flux_actors.errors import Corrupt, FluxError, Refused, Unavailable
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(FluxError("something"), id="root"),
+        pytest.param(Refused("no"), id="refused"),
+        pytest.param(Refused("no", 429, {"Retry-After": "7"}), id="refused with headers"),
+        pytest.param(Unavailable("later", 30), id="unavailable"),
+        pytest.param(Corrupt("damaged"), id="corrupt"),
+    ],
+)
+def test_error_travels_between_processes_whole(error: FluxError) -> None:
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301 - our own bytes
+        assert type(again) is type(error)
+        assert str(again) == again.message == error.message
+        assert vars(again) == vars(error)
+
+
+def test_every_error_is_a_flux_error_and_none_is_another() -> None:
+    kinds = (Refused, Unavailable, Corrupt)
+    for kind in kinds:
+        assert issubclass(kind, FluxError)
+        assert not any(issubclass(kind, other) for other in kinds if other is not kind)
+
+
+def test_defaults_are_a_400_and_a_second() -> None:
+    assert (Refused("no").status, Refused("no").headers) == (400, {})
+    assert Unavailable("later").retry_after_s == 1
+
+
+def test_headers_of_two_errors_are_not_shared() -> None:
+    Refused("one").headers["Retry-After"] = "1"
+    assert Refused("other").headers == {}

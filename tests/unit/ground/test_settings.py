@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from flux_actors.errors import Refused
+from flux_actors.settings import Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.upper().startswith("FLUX_")]:
+        monkeypatch.delenv(name)
+
+
+def loaded(**given: object) -> Settings:
+    return load_settings(given, os.environ)
+
+
+def test_defaults_listen_on_this_machine_alone() -> None:
+    settings = loaded()
+    assert (settings.host, settings.port) == ("127.0.0.1", 3000)
+    assert settings.doors >= 1
+    assert settings.auth_enabled is False
+    assert settings.read_wait_ms == 2_000
+
+
+def test_variable_sets_a_field_and_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUX_PORT", "4000")
+    monkeypatch.setenv("FLUX_SHARDS", "3")
+    assert (loaded().port, loaded().shards) == (4000, 3)
+    assert (loaded(port=5000).port, loaded(port=5000).shards) == (5000, 3)
+    assert loaded(port=None).port == 4000
+
+
+def test_variables_come_from_the_environment_that_was_given() -> None:
+    assert load_settings({}, {"FLUX_PORT": "4000"}).port == 4000
+
+
+def test_variables_of_this_process_stay_out_of_another_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUX_PORT", "4000")
+    assert load_settings({}, {}).port == 3000
+
+
+@pytest.mark.parametrize("name", ["FLUX_PRT", "FLUX_", "FLUX_PORTS", "FLUX_DATA_"])
+def test_unknown_variable_is_refused_with_its_name_and_the_known_ones(name: str) -> None:
+    with pytest.raises(Refused, match=f"unknown setting {name};") as caught:
+        load_settings({}, {name: "1"})
+    assert "FLUX_PORT" in caught.value.message
+    assert "FLUX_RUN_ID" not in caught.value.message
+
+
+def test_variables_of_others_and_of_the_clients_are_no_settings() -> None:
+    others = {"PATH": "/bin", "FLUXX": "1", "FLUX_URL": "u", "FLUX_TOKEN": "t", "FLUX_RUN_ID": "r"}
+    assert load_settings({}, others) == loaded()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("port", value) for value in (0, -1, 65_536, "x", "", 1.5)],
+        *[("serve_port", value) for value in (0, 65_536)],
+        *[(name, value) for name in ("partitions", "shards", "doors") for value in (0, 1_025)],
+        *[("log_replicas", value) for value in (0, 6)],
+        *[("read_wait_ms", value) for value in (-1, 60_001)],
+        ("auth_enabled", "perhaps"),
+        ("no_such_field", 1),
+    ],
+)
+def test_value_that_does_not_fit_is_refused_with_the_name_of_its_variable(name: str, value: object) -> None:
+    with pytest.raises(Refused, match=f"^FLUX_{name.upper()}: "):
+        loaded(**{name: value})
+
+
+def test_variable_that_does_not_fit_is_refused_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUX_PORT", "http")
+    with pytest.raises(Refused, match=r"^FLUX_PORT: ") as caught:
+        loaded()
+    assert "http" not in caught.value.message
+
+
+def test_no_text_of_the_settings_holds_a_secret() -> None:
+    settings = loaded(admin_token="made-up-admin", nats_password="made-up-password")
+    assert settings.admin_token is not None
+    assert settings.admin_token.get_secret_value() == "made-up-admin"
+    for text in (repr(settings), str(settings), settings.model_dump_json()):
+        assert "made-up" not in text
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        loaded().port = 1  # type: ignore[misc]
+
+
+def test_snapshots_stand_beside_the_log_unless_told_otherwise() -> None:
+    assert loaded(data="d").snapshot_folder == Path("d/snapshots").absolute()
+    assert loaded(data="d", snapshots="s").snapshot_folder == Path("s").absolute()
+
+
+@pytest.mark.parametrize(
+    ("text", "names"), [("", set()), ("a", {"a"}), (" a, b ,,a", {"a", "b"}), (",", set())]
+)
+def test_spread_namespaces_are_a_list_with_commas(text: str, names: set[str]) -> None:
+    assert loaded(spread=text).spread_namespaces == names
+
+
+def test_every_setting_tells_what_it_is() -> None:
+    assert [name for name, setting in Settings.model_fields.items() if not setting.description] == []
