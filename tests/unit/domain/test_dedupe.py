@@ -9,6 +9,7 @@ from flux_actors.domain.dedupe import DedupeWindow, Generation, dedupe_key
 from tests.unit.domain.strategies import many, texts
 
 SECOND_US = 1_000_000
+START_US = 1_700_000_000 * SECOND_US
 EVENTS_MIN = 4
 WINDOW_S = 3
 
@@ -67,14 +68,14 @@ def test_elder_generation_is_forgotten_once_the_younger_is_old_and_full(
 ) -> None:
     monkeypatch.setattr(limits, "dedupe_events_min", 2)
     window = DedupeWindow()
-    filled(window, "ab", 0)
-    filled(window, "c", 119 * SECOND_US)
+    filled(window, "ab", START_US)
+    filled(window, "c", START_US + 119 * SECOND_US)
     assert window.elder.ids == []
-    filled(window, "d", 120 * SECOND_US)
+    filled(window, "d", START_US + 120 * SECOND_US)
     assert (window.elder.ids, window.younger.ids) == (["a", "b", "c"], ["d"])
-    filled(window, "e", 300 * SECOND_US)
+    filled(window, "e", START_US + 300 * SECOND_US)
     assert window.seen("a")
-    filled(window, "f", 301 * SECOND_US)
+    filled(window, "f", START_US + 301 * SECOND_US)
     assert not window.seen("a")
     assert (window.elder.ids, window.younger.ids) == (["d", "e"], ["f"])
 

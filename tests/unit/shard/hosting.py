@@ -83,5 +83,5 @@ def properties_of(host: HostedPartition) -> dict[str, Any]:
 async def until(condition: Callable[[], Any]) -> None:
     """Return when `condition` holds; fail after a deadline."""
     async with asyncio.timeout(DEADLINE_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the conditions are many
             await asyncio.sleep(0)

@@ -68,7 +68,7 @@ async def test_without_a_feed_nothing_is_made_for_the_ring(hosting):
 async def test_it_cannot_be_read_while_recovering_or_stopped(hosting, phase, retry_after_s):
     host = hosting.host()
     host.phase, host.error = phase, "the log has a gap"
-    with pytest.raises(Unavailable, match="recovering|has stopped: the log has a gap") as refused:
+    with pytest.raises(Unavailable, match=r"recovering|has stopped: the log has a gap") as refused:
         host.readable()
     assert refused.value.retry_after_s == retry_after_s
 

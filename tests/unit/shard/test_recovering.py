@@ -76,7 +76,7 @@ async def test_a_log_that_begins_behind_the_snapshots_end_is_refused(hosting):
     await hosting.snapshot()
     await write_numbers(hosting, 2, 3)
     hosting.log.trim(0, 3)
-    with pytest.raises(Corrupt, match="begins at 3.*ends at 1.*restore a snapshot"):
+    with pytest.raises(Corrupt, match=r"begins at 3.*ends at 1.*restore a snapshot"):
         await hosting.recovered()
 
 
@@ -109,7 +109,7 @@ async def test_a_log_that_ends_before_the_snapshot_is_refused(hosting):
     await write_numbers(hosting, 1, 2)
     await hosting.snapshot()
     hosting.log.cut_off(0, 1)
-    with pytest.raises(Corrupt, match="ends at 1, before its snapshot at 2.*restore the log"):
+    with pytest.raises(Corrupt, match=r"ends at 1, before its snapshot at 2.*restore the log"):
         await hosting.recovered()
 
 
@@ -173,7 +173,7 @@ async def test_what_was_set_aside_is_remembered_by_the_snapshot(hosting):
 async def test_a_block_of_a_later_version_stops_rather_than_being_guessed_at(hosting):
     await write_numbers(hosting, 1)
     await hosting.write_bytes(NEWER_BLOCK)
-    with pytest.raises(Corrupt, match="version 2.*upgrade"):
+    with pytest.raises(Corrupt, match=r"version 2.*upgrade"):
         await hosting.recovered()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,7 +65,7 @@ def test_one_message_is_kept_however_large(monkeypatch):
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=20), st.integers(0, 100))
 def test_whatever_it_returns_covers_the_missing_part_without_a_gap(steps, place):
     ends = [sum(steps[:number]) for number in range(len(steps) + 1)]
-    found = ring_of(*zip(ends, ends[1:], strict=False)).since(place, ends[-1])
+    found = ring_of(*pairwise(ends)).since(place, ends[-1])
     assert found is not None
     spans = [tuple(map(int, data.split(b"-"))) for data in found]
     if place >= ends[-1]:
