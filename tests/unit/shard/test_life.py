@@ -86,12 +86,11 @@ async def test_first_snapshots_of_the_partitions_are_spread_over_the_interval(ho
     class Watched(Snapshotter):
         def __init__(self, host, first_in_s):
             delays.append(first_in_s)
+            host.draining = True
             super().__init__(host, first_in_s)
 
     monkeypatch.setattr(life_module, "Snapshotter", Watched)
     for partition in (0, 1):
         hosting.partition = partition
-        host = hosting.host()
-        host.draining = True
-        await live(host, 2)
+        await live(hosting.host(), 2)
     assert delays == [limits.snapshot_every_s / 2, limits.snapshot_every_s * 3 / 4]
