@@ -1,8 +1,9 @@
 """The launcher: a short-lived Ray driver that puts Flux on a Ray cluster, or takes it off.
 
 `python -m flux_cluster.launch` reads its orders as pickle from standard input (they may hold credentials,
-which must not be on a command line), so the slow imports are done while Ray still starts. It answers with
-one line of JSON. Router, shards and doors are detached and stay when the launcher ends.
+which must not be on a command line), so the slow imports are done while Ray still starts. It answers in
+lines of JSON: how far it is, and at last whether it was done. Router, shards and doors are detached and
+stay when the launcher ends.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ray import serve
 from ray.exceptions import GetTimeoutError, RayError
 from ray.serve.exceptions import RayServeException
 
-from flux_actors.errors import FluxError, Refused, Unavailable
+from flux_actors.errors import Corrupt, FluxError, Refused, Unavailable
 from flux_actors.router.namespace_router import ROUTER_NAME, RemoteRouter, RouterPlan, router_handle
 from flux_actors.router.ray_shards import RAY_NAMESPACE
 from flux_api.deployment import APPLICATION, application
@@ -29,6 +30,7 @@ from flux_cluster.orders import Orders, Site, Start, Stop, Sweep
 _ROUTER_S: Final = 120.0
 _DRAIN_S: Final = 90.0
 _ASK_S: Final = 10.0
+_TELL_S: Final = 2.0
 _POLL_S: Final = 0.02
 
 
@@ -64,6 +66,31 @@ def start(orders: Start) -> None:
         )
         proxy.result()
     ray.get(opened, timeout=_ROUTER_S)
+    _await_recovery(router)
+
+
+def _await_recovery(router: Any) -> None:
+    """Return when all partitions run; tell how far they are, for a long log takes its time.
+
+    Raises:
+        Corrupt: a partition has stopped, for its log or its snapshots contradict themselves.
+    """
+    told_at = time.monotonic()
+    while True:
+        status = ray.get(router.status.remote(), timeout=_ROUTER_S)
+        rows = [row for rows in status["shards"].values() for row in rows]
+        errors = [row["error"] for row in rows if row["phase"] == "stopped"]
+        if errors:
+            raise Corrupt(errors[0])
+        running = sum(row["phase"] == "running" for row in rows)
+        if running == status["partitions"]:
+            return
+        if time.monotonic() - told_at >= _TELL_S:
+            told_at = time.monotonic()
+            left = sum(row["pending"] for row in rows)
+            of = status["partitions"]
+            _tell({"progress": f"recovering: {running} of {of} partitions, {left} blocks left"})
+        time.sleep(_POLL_S)
 
 
 def _wait_for_controller(starting: Future[None]) -> None:
@@ -138,9 +165,9 @@ def main() -> None:
         )
         _obey(orders)
     except (FluxError, RayError, GetTimeoutError, ConnectionError, RuntimeError, ValueError) as error:
-        _answer({"ok": False, "error": _sentence(error)})
+        _tell({"ok": False, "error": _sentence(error)})
         sys.exit(1)
-    _answer({"ok": True})
+    _tell({"ok": True})
 
 
 def _obey(orders: Orders) -> None:
@@ -164,7 +191,7 @@ def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
 
 
-def _answer(value: dict[str, Any]) -> None:
+def _tell(value: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 

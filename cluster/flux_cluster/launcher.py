@@ -7,10 +7,15 @@ import pickle
 import selectors
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
 from flux_actors.errors import Unavailable
+
+
+def _nobody(_: str) -> None:
+    """Report to nobody."""
 
 
 class Launcher:
@@ -33,30 +38,37 @@ class Launcher:
         """The launcher's process."""
         return self._process.pid
 
-    def obey(self, orders: Any, timeout_s: float) -> None:
-        """Hand over the orders and wait until they are carried out.
+    def obey(self, orders: Any, silence_s: float, report: Callable[[str], None] = _nobody) -> None:
+        """Hand over the orders and wait until they are carried out; `report` hears how far they are.
 
         Raises:
-            Unavailable: they could not be; the text says why.
+            Unavailable: they could not be, or nothing was heard for `silence_s`; the text says why.
         """
         orders_to = cast("IO[bytes]", self._process.stdin)
-        answer_from = cast("IO[bytes]", self._process.stdout)
-        with selectors.DefaultSelector() as selector:
-            orders_to.write(pickle.dumps(orders))
-            orders_to.close()
-            selector.register(answer_from, selectors.EVENT_READ)
-            ready = selector.select(timeout_s)
-        # Its answer is one line; that it then takes a second to leave Ray is nobody's concern.
-        line = answer_from.readline() if ready else b""
-        self.end()
-        if not ready:
-            raise Unavailable(f"Ray did not do its part within {timeout_s:.0f} s; see {self._log}")
+        orders_to.write(pickle.dumps(orders))
+        orders_to.close()
         try:
-            answer = json.loads(line)
-        except ValueError:
-            raise Unavailable(f"the launcher ended without an answer; see {self._log}") from None
+            answer = self._answer(silence_s, report)
+        finally:
+            self.end()  # that it takes a second to leave Ray is nobody's concern
         if not answer["ok"]:
             raise Unavailable(answer["error"])
+
+    def _answer(self, silence_s: float, report: Callable[[str], None]) -> dict[str, Any]:
+        """Return the last line; report the lines before it."""
+        answers_from = cast("IO[bytes]", self._process.stdout)
+        with selectors.DefaultSelector() as selector:
+            selector.register(answers_from, selectors.EVENT_READ)
+            while True:
+                if not selector.select(silence_s):
+                    raise Unavailable(f"Ray did not do its part within {silence_s:.0f} s; see {self._log}")
+                try:
+                    told: dict[str, Any] = json.loads(answers_from.readline())
+                except ValueError:
+                    raise Unavailable(f"the launcher ended without an answer; see {self._log}") from None
+                if "ok" in told:
+                    return told
+                report(told["progress"])
 
     def end(self) -> None:
         """End the process if it still runs."""

@@ -114,7 +114,8 @@ class Supervisor:
         self._check_stop()
         self._report("starting router, shards and doors")
         self._launched = True
-        launcher.obey(Start(self._site(), self._settings, self._access(), self._serve_port), _LAUNCH_S)
+        orders = Start(self._site(), self._settings, self._access(), self._serve_port)
+        launcher.obey(orders, _LAUNCH_S, self._report)
         self._wait_ready()
 
     def _watch(self) -> None:

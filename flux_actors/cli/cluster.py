@@ -146,11 +146,16 @@ def _print_status(facts: dict[str, Any]) -> None:
     console.print(
         f"doors {facts['doors']}   Serve {facts['serve']}   Ray {facts['ray']}   NATS {facts['nats']}"
     )
-    names = ("partition", "shard", "epoch", "ready", "sequence", "pending", "events", "entities")
+    names = ("partition", "shard", "phase", "sequence", "pending", "events", "entities")
     table = Table("#", *names[1:])
     for part in facts["partitions"]:
         table.add_row(*(str(part[name]) for name in names))
     console.print(table)
+    for part in facts["partitions"]:
+        if part["error"]:
+            console.print(f"partition {part['partition']} has stopped: {part['error']}", markup=False)
+        if part["poison"]:
+            console.print(f"partition {part['partition']} has set {part['poison']} unreadable events aside")
 
 
 def _up_detached(settings: Settings) -> None:

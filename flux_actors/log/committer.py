@@ -16,12 +16,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from flux_actors import limits
 from flux_actors.domain.position import Packed, pack
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.block import encode_block
 from flux_actors.log.ports import EventLog
 
+_log = structlog.get_logger(__name__)
 Outcome = Packed | Unavailable
 
 
@@ -115,7 +118,7 @@ class Committer:
     async def _run(self) -> None:
         while self._queue:
             encoded, parts = self._take()
-            outcome = await self._append(encoded, parts[0][0].since)
+            outcome = await self._outcome(encoded, parts[0][0].since)
             self._settle(parts, outcome)
             if isinstance(outcome, Unavailable):
                 self._give_up_older(outcome)
@@ -145,6 +148,13 @@ class Committer:
         self._queued_events -= len(encoded)
         self._queued_bytes -= size
         return encoded, parts
+
+    async def _outcome(self, encoded: list[bytes], since: float) -> int | Unavailable:
+        try:
+            return await self._append(encoded, since)
+        except Exception as error:  # noqa: BLE001 - nobody may wait for ever, whatever went wrong
+            _log.exception("commit.fault", partition=self._partition)
+            return Unavailable(f"the log could not be written ({type(error).__name__}); send again")
 
     async def _append(self, encoded: list[bytes], since: float) -> int | Unavailable:
         self._number += 1

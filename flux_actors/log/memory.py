@@ -165,9 +165,11 @@ class MemorySubscription:
         self._waiting.clear()
 
     async def _run(self) -> None:
-        while self._waiting:
-            await self._receive(self._waiting.popleft())
-        self._task = None
+        try:
+            while self._waiting:
+                await self._receive(self._waiting.popleft())
+        finally:
+            self._task = None
 
 
 class MemoryBus:

@@ -33,7 +33,7 @@ class Reader(Protocol):
     """Reads one partition from a sequence on, contiguous, without acknowledging."""
 
     async def pull(self, timeout_s: float) -> list[StoredBlock]:
-        """Return the next blocks, at least one unless `timeout_s` passed first.
+        """Return the next blocks, waiting up to `timeout_s` for them; none when the log had nothing to say.
 
         Raises:
             Unavailable: the log cannot be reached; pull again.

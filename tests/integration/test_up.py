@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -83,6 +84,18 @@ def test_another_partition_count_is_refused_for_a_log_that_exists(tmp_path, rest
     restartable_flux.start()
     assert result.returncode == 1
     assert "4 partitions" in last_line(result)
+
+
+def test_snapshots_of_another_log_stop_the_start_with_the_reason(restartable_flux, tmp_path):
+    restartable_flux.stop()  # it leaves snapshots
+    data = tmp_path / "data"
+    shutil.copytree(restartable_flux.data / "snapshots", data / "snapshots")
+    try:
+        result = flux_command("up", "--port", str(restartable_flux.port), "--data", str(data))
+    finally:
+        restartable_flux.start()
+    assert result.returncode == 1
+    assert "belong to another log" in last_line(result)
 
 
 def test_too_old_python_is_one_clear_sentence(tmp_path):

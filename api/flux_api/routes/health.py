@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from flux_actors.errors import FluxError
+from flux_actors.shard.partition import PartitionStatus
+from flux_api.door import Door
+from flux_api.feed import PartitionFeed
 from flux_api.openapi import describe
 from flux_api.requests import door_of
 from flux_api.responses import json_response
@@ -44,19 +50,8 @@ async def live() -> Response:
 async def status(request: Request) -> Response:
     """Tell operators about partitions, their shards, and this door."""
     door = door_of(request)
-    partitions = [
-        {
-            "partition": part.partition,
-            "shard": door.shards.owner(part.partition),
-            "epoch": part.epoch,
-            "ready": part.ready,
-            "sequence": part.sequence,
-            "pending": part.pending,
-            "events": part.events_total,
-            "entities": part.entities,
-        }
-        for part in door.feeds.parts
-    ]
+    rows = await _shards_words(door)
+    partitions = [_partition_facts(door, part, rows.get(part.partition)) for part in door.feeds.parts]
     door_facts = {"pid": os.getpid(), "sockets": len(door.hub.watchers), "view": len(door.view)}
     return json_response(
         {
@@ -66,3 +61,33 @@ async def status(request: Request) -> Response:
             "partitions": partitions,
         }
     )
+
+
+async def _shards_words(door: Door) -> dict[int, PartitionStatus]:
+    """Return what the shards say of their partitions; those that are away say nothing."""
+    owners = {door.shards.owner(part.partition): part.partition for part in door.feeds.parts}
+    answers = await asyncio.gather(
+        *(door.shards.call(partition, "status") for partition in owners.values()), return_exceptions=True
+    )
+    faults = [a for a in answers if isinstance(a, BaseException) and not isinstance(a, FluxError)]
+    if faults:
+        raise faults[0]
+    rows = [PartitionStatus(*row) for rows in answers if not isinstance(rows, BaseException) for row in rows]
+    return {row.partition: row for row in rows}
+
+
+def _partition_facts(door: Door, part: PartitionFeed, row: PartitionStatus | None) -> dict[str, Any]:
+    return {
+        "partition": part.partition,
+        "shard": door.shards.owner(part.partition),
+        "epoch": row.epoch if row else part.epoch,
+        "phase": row.phase if row else "away",
+        "ready": part.ready,
+        "sequence": row.sequence if row else part.sequence,
+        "pending": row.pending if row else part.pending,
+        "events": row.events_total if row else part.events_total,
+        "entities": row.entities if row else part.entities,
+        "snapshot": row.snapshot if row else None,
+        "poison": row.poison if row else None,
+        "error": row.error if row else None,
+    }

@@ -398,3 +398,15 @@ async def test_closing_an_idle_committer_is_quick_and_may_be_repeated(committer:
     assert now_s() == 0
     with pytest.raises(Unavailable):
         await committer.commit([event("late")])
+
+
+@on_virtual_clock
+async def test_fault_that_nobody_foresaw_is_told_and_stops_nothing(
+    log: WatchedLog, committer: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(log, "append", None)
+        (outcome,) = await publish(committer, "first")
+    assert isinstance(outcome, Unavailable)
+    assert "TypeError" in outcome.message
+    assert await publish(committer, "second") == [pack(1, 0)]

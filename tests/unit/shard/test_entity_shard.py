@@ -39,8 +39,13 @@ async def adopted(hosting, shard):
 
 
 async def reached(shard, sequence):
+    """Return when all partitions have applied `sequence`."""
+    await arrived(shard, lambda status: (status.phase, status.sequence) == (Phase.RUNNING, sequence))
+
+
+async def arrived(shard, condition):
     async with asyncio.timeout(DEADLINE_S):
-        while not all(s.phase == Phase.RUNNING and s.sequence == sequence for s in await shard.status()):  # noqa: ASYNC110 - a status is asked for
+        while not all(map(condition, await shard.status())):  # noqa: ASYNC110 - it is asked, never told
             await asyncio.sleep(0)
 
 

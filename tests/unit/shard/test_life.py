@@ -92,5 +92,9 @@ async def test_first_snapshots_of_the_partitions_are_spread_over_the_interval(ho
     monkeypatch.setattr(life_module, "Snapshotter", Watched)
     for partition in (0, 1):
         hosting.partition = partition
-        await live(hosting.host(), 2)
+        host = hosting.host()
+        life = asyncio.create_task(live(host, 2))
+        await until(lambda host=host: host.phase is Phase.RUNNING)
+        host.draining = True
+        await life
     assert delays == [limits.snapshot_every_s / 2, limits.snapshot_every_s * 3 / 4]
