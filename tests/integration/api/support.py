@@ -186,3 +186,29 @@ class Watcher:
                 self.socket.recv(ANSWER_S)
         except ConnectionClosed:
             return self.socket.close_code
+
+
+def about(messages):
+    """Return what was told of which entity: a property's name and value, or its deletion."""
+    return [
+        (m["entity_id"], m["property"], m["value"])
+        if m["type"] == "state_update"
+        else (m["entity_id"], "deleted", True)
+        for m in messages
+    ]
+
+
+def post(body: bytes, *headers: bytes, path: bytes = b"/api/events", version: bytes = b"1.1") -> bytes:
+    """Return a POST with its length."""
+    lines = [b"POST %s HTTP/%s" % (path, version), b"Host: a", b"Content-Length: %d" % len(body), *headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def chunked(body: bytes, size: int) -> bytes:
+    """Return `body` in chunks of `size` bytes, ended."""
+    parts = [body[begin : begin + size] for begin in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+
+def body_of(namespace: str, n: object = 1) -> bytes:
+    return json.dumps(event(f"{namespace}/e", {"n": n})).encode()

@@ -3,56 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
-from typer.testing import CliRunner
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.server import ServerConnection
 
 from flux_actors import __version__
-from flux_actors.cli.main import app
-from flux_actors.cli.watch import World
+from tests.unit.cli.commands import Run, answer_of, assert_refused
 from tests.unit.client.contract_server import ContractServer
-from tests.unit.client.contract_socket import contract_socket, say
 
 COMMANDS = ["publish", "get", "list", "delete", "batch", "history", "health", "watch", "demo"]
-
-Run = Callable[..., Any]
-
-
-@pytest.fixture
-def run(flux: ContractServer) -> Run:
-    """Run a command and return its result; the URL comes from the environment."""
-
-    def run_command(*arguments: str, stdin: str | bytes | None = None, **environment: str) -> Any:
-        return CliRunner().invoke(app, arguments, input=stdin, env={"FLUX_URL": flux.url} | environment)
-
-    return run_command
-
-
-def answer_of(result: Any) -> Any:
-    assert (result.exit_code, result.stderr) == (0, ""), result.output
-    return json.loads(result.stdout)
-
-
-def assert_refused(result: Any, message: str) -> None:
-    """One sentence on standard error, and nothing like a traceback."""
-    assert result.exit_code == 1
-    assert result.stdout == ""
-    assert result.stderr.startswith("flux: ")
-    assert message in result.stderr
-    assert result.stderr.count("\n") == 1
 
 
 # -- publish ---------------------------------------------------------------------------------------
@@ -301,179 +264,6 @@ def test_batch_that_cannot_be_read_is_refused(
 ) -> None:
     assert_refused(run("batch", *arguments, stdin=text), message)
     assert flux.requests == []
-
-
-# -- watch -----------------------------------------------------------------------------------------
-
-ENTITY = {"id": "a/b", "properties": {"n": 1}, "lastUpdated": "t"}
-STATE = {"type": "state", "entity": ENTITY}
-UPDATE = {"type": "state_update", "entity_id": "a/b", "property": "n", "value": 2, "timestamp": "u"}
-METRICS = {"type": "metrics_update", "timestamp": "t", "events": {"total": 9, "rate_per_second": 4.5}}
-GONE = {"type": "entity_deleted", "entity_id": "a/b", "timestamp": "v"}
-
-
-def _tell(connection: ServerConnection) -> None:
-    say(connection, METRICS, [UPDATE, GONE])
-
-
-@pytest.mark.parametrize(
-    ("options", "lines"),
-    [(["-o", "json"], [STATE, UPDATE, GONE]), (["--metrics"], [STATE, METRICS, UPDATE, GONE])],
-)
-def test_watch_prints_a_line_per_message(options: list[str], lines: list[object]) -> None:
-    with contract_socket([_tell], entities=[ENTITY]) as flux:
-        result = CliRunner().invoke(app, ["watch", "*", "--limit", "3", "--url", flux.url, *options])
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert [json.loads(line) for line in result.stdout.splitlines()] == lines
-    assert flux.subscriptions[0]["entity_id"] == "*"
-
-
-def test_watch_tells_of_a_break_on_standard_error() -> None:
-    with contract_socket([lambda connection: say(connection, METRICS), _tell], entities=[ENTITY]) as flux:
-        result = CliRunner().invoke(
-            app, ["watch", "--limit", "2", "--url", flux.url], env={"FLUX_TOKEN": "one"}
-        )
-    assert [json.loads(line)["type"] for line in result.stdout.splitlines()] == ["state", "state"]
-    assert "the server closed the connection; trying again in 0." in result.stderr
-    assert [subscription["entity_id"] for subscription in flux.subscriptions] == ["*", "*"]
-    assert [headers["authorization"] for headers in flux.headers] == ["Bearer one"] * 2
-
-
-def test_watch_as_table_ends_with_the_world_as_it_is() -> None:
-    with contract_socket([_tell], entities=[ENTITY]) as flux:
-        result = CliRunner().invoke(app, ["watch", "-o", "table", "--limit", "2", "--url", flux.url])
-    assert result.exit_code == 0
-    assert "n=2" in result.stdout
-    assert "entities: 1 – events/s: 4 – connected" in result.stdout
-
-
-def test_watch_of_a_refused_pattern_fails() -> None:
-    with contract_socket([lambda connection: None], refusal="no such pattern") as flux:
-        assert_refused(CliRunner().invoke(app, ["watch", "?", "--url", flux.url]), "no such pattern")
-
-
-def drawn(world: World, rows: int = 10) -> str:
-    text = StringIO()
-    Console(width=100, file=text).print(world.draw(rows))
-    return text.getvalue()
-
-
-def test_world_follows_messages() -> None:
-    world = World()
-    world.apply({"type": "connected"})
-    world.apply({"type": "state", "entity": {"id": "a/b", "properties": {"n": 1, "m": 0}}})
-    world.apply({"type": "state_update", "entity_id": "a/c", "property": "on", "value": False})
-    world.apply(
-        {
-            "type": "delta",
-            "entity_id": "a/b",
-            "properties": {"n": 2},
-            "timestamp": "2030-01-31T08:09:10.123456",
-        }
-    )
-    text = drawn(world)
-    assert "m=0  n=2" in text
-    assert "08:09:10.123 " in text + " "
-    assert "on=false" in text
-    world.apply({"type": "left", "entity_id": "a/b"})
-    world.apply({"type": "entity_deleted", "entity_id": "a/never"})
-    world.apply({"type": "news of a later version"})
-    assert "a/b" not in drawn(world)
-    world.apply({"type": "disconnected", "error": "gone", "retry_in_s": 1})
-    assert "gone; trying again" in drawn(world)
-    world.apply({"type": "connected"})
-    assert "entities: 0" in drawn(world)
-
-
-def test_world_too_large_for_the_screen_shows_what_changed_last() -> None:
-    world = World()
-    for name in "bcad":
-        world.apply({"type": "delta", "entity_id": f"x/{name}", "properties": {}, "timestamp": "t"})
-    world.apply({"type": "delta", "entity_id": "x/b", "properties": {}, "timestamp": "t"})
-    text = drawn(world, rows=2)
-    assert text.index("x/b") < text.index("x/d")
-    assert "x/a" not in text
-    assert "entities: 4, of which 2 changed last" in text
-
-
-# -- demo ------------------------------------------------------------------------------------------
-
-
-def test_demo_publishes_this_machine_once(run: Run, flux: ContractServer) -> None:
-    flux.entities = {"demo/box/process/0": {"name": "left by an earlier demo"}, "demo/other/cpu": {}}
-    result = run("demo", "--once", "--name", "box", "--top", "2")
-    assert result.exit_code == 0, result.output
-    names = {entity_id.split("/")[2] for entity_id in flux.entities if entity_id.startswith("demo/box/")}
-    assert names >= {"cpu", "memory", "disk", "network", "process"}
-    processes = [entity_id for entity_id in flux.entities if entity_id.startswith("demo/box/process/")]
-    assert len(processes) == 2
-    assert "demo/box/process/0" not in flux.entities
-    assert "demo/other/cpu" in flux.entities
-    assert flux.entities["demo/box/memory"]["total_bytes"] > 0
-    assert [request.path for request in flux.requests] == ["/api/state/entities", "/api/events/batch"]
-
-
-def test_demo_can_clean_up(run: Run, flux: ContractServer) -> None:
-    flux.entities = {"world/other/cpu": {}}
-    result = run("demo", "--once", "--clean", "--namespace", "world", "--name", "a box")
-    assert result.stdout.endswith("deleted all under world/a-box/\n")
-    assert list(flux.entities) == ["world/other/cpu"]
-    assert len(flux.events) >= 4
-
-
-def test_demo_stops_when_its_first_events_are_refused(run: Run, flux: ContractServer) -> None:
-    refused = {"eventId": None, "stream": "demo", "error": "send the token of demo"}
-    flux.answer_with(200, b"[]")
-    flux.answer_with(200, json.dumps({"successful": 0, "failed": 1, "results": [refused]}).encode())
-    assert_refused(run("demo", "--once"), "send the token of demo")
-
-
-@contextmanager
-def started(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Run `flux` in a process of its own, ended by its pid at the latest here."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "flux_actors", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | environment,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-@pytest.mark.parametrize(("clean", "number"), [([], signal.SIGINT), (["--clean"], signal.SIGTERM)])
-def test_demo_runs_until_a_signal_and_outlasts_trouble(
-    flux: ContractServer, clean: list[str], number: signal.Signals
-) -> None:
-    with started("demo", "--every", "0.05", "--name", "box", *clean, FLUX_URL=flux.url) as process:
-        flux.wait_for_requests(3)
-        flux.answer_with(503, b'{"error": "the log is away"}', times=3)
-        flux.wait_for_requests(len(flux.requests) + 6)
-        process.send_signal(number)
-        out, err = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert err == "flux: the log is away; trying again\n"
-    assert ("demo/box/cpu" in flux.entities) is not bool(clean)
-    assert ("deleted all under demo/box/" in out) is bool(clean)
-    assert all(request.json["events"] for request in flux.requests if request.path == "/api/events/batch")
-
-
-def test_watch_ends_quietly_on_ctrl_c() -> None:
-    def stay(connection: ServerConnection) -> None:
-        say(connection, UPDATE)
-        with suppress(ConnectionClosed):
-            connection.recv(timeout=30)
-
-    with contract_socket([stay]) as flux, started("watch", "-o", "json", FLUX_URL=flux.url) as process:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline()) == UPDATE
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-        assert (process.returncode, err) == (0, "")
 
 
 # -- all of them -----------------------------------------------------------------------------------
