@@ -145,6 +145,13 @@ def _running(folder: Path) -> Iterator[RunningFlux]:
             flux.kill_everything()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """A run in the background of a shell ignores Ctrl-C, and its children would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def flux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFlux]:
     """One Flux that all integration tests share; they keep to namespaces of their own."""

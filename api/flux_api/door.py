@@ -159,7 +159,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     name = f"{os.getpid()}-{time.time_ns()}"
     parts = [PartitionFeed(partition) for partition in partitioning.all()]
     metrics = Metrics(name, bus, hub, parts)
-    view = LiveView(partitioning, shards, lambda partition: parts[partition].sequence is not None)
+    view = LiveView(partitioning, shards, lambda partition: parts[partition].sequence)
     feeds = Feeds(parts, bus, shards, _Listener(view, hub), metrics.on_sources)
     config = ConfigKeeper(await JetStreamKeyValue.open(client, CONFIG_BUCKET, settings.log_replicas))
     await config.open()

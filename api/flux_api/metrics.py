@@ -103,6 +103,9 @@ class Metrics:
         self._doors[beat.door] = (beat.connections, time.monotonic())
 
     def _sample(self) -> None:
+        if any(part.sequence is None for part in self._parts):
+            self._samples.clear()  # what the log held before this door came up is no rate
+            return
         now = time.monotonic()
         self._samples.append((now, sum(part.events_total for part in self._parts)))
         while len(self._samples) > 1 and now - self._samples[0][0] > limits.rate_window_s + 1:

@@ -1,15 +1,16 @@
 """What waits to be sent to one socket, bounded.
 
 While a reader keeps up, it gets every frame in order. One that is too slow for its queue is conflated:
-the changes that no longer fit are merged to the newest value per entity and property, and it is told
-how many entities that concerns before they are sent. It never slows anybody else and nothing is
-dropped silently.
+the changes that no longer fit are merged to the newest value per entity and property (a deletion before
+them is kept, for it ends a former life), and it is told how many entities that concerns before they are
+sent. It never slows anybody else and nothing is dropped silently.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from itertools import chain
 
 from flux_actors import limits
 from flux_actors.domain.change import Change
@@ -22,8 +23,9 @@ class Outbox:
     def __init__(self, frames_max: int = limits.socket_queue_frames_max) -> None:
         self._frames_max = frames_max
         self._frames: deque[str] = deque()
-        self._conflated: dict[str, Change] = {}
+        self._conflated: dict[str, list[Change]] = {}  # a deletion, what came after it, or both
         self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
 
     def put_change(self, change: Change, frames: list[str]) -> None:
         """Add a change with its rendered frames."""
@@ -50,15 +52,24 @@ class Outbox:
         self._frames.clear()
         if self._conflated:
             frames.append(message(type="conflated", entities=len(self._conflated)))
-            for change in self._conflated.values():
+            for change in chain.from_iterable(self._conflated.values()):
                 frames += frames_of(change)
             self._conflated.clear()
         self._filled.clear()
+        self._emptied.set()
         return frames
 
+    async def room(self) -> None:
+        """Return when the queue is not full."""
+        while self.full:
+            self._emptied.clear()
+            await self._emptied.wait()
+
     def _conflate(self, change: Change) -> None:
-        before = self._conflated.pop(change.entity_id, None)
-        if before is not None and before.properties is not None and change.properties is not None:
-            merged = before.properties | change.properties
+        before = self._conflated.pop(change.entity_id, [])
+        if change.properties is None:
+            before = []
+        elif before and before[-1].properties is not None:
+            merged = (before.pop().properties or {}) | change.properties
             change = Change(change.position, change.entity_id, merged, change.clock_us)
-        self._conflated[change.entity_id] = change
+        self._conflated[change.entity_id] = [*before, change]

@@ -20,6 +20,7 @@ from flux_actors import limits
 
 _LINGER_S: Final = 2.0
 _LOOK_S: Final = 0.01
+_ANSWER_S: Final = 30.0  # for the answers to earlier requests of the connection
 _SOCKET_VERSION: Final = b"13"
 _KEY_BYTES: Final = 16
 
@@ -50,7 +51,7 @@ class DoorProtocol(HttpToolsProtocol):
             and self._head_bytes > limits.header_block_bytes_max
             and not self._refused
         ):
-            self._refuse_head(url_only=not self.headers)
+            self._refuse_head(url_only=len(self.url) > limits.header_block_bytes_max)
 
     def on_message_begin(self) -> None:
         """Begin to count a head."""
@@ -118,7 +119,7 @@ class DoorProtocol(HttpToolsProtocol):
             return
         self._refused = True
         self._abandon()
-        self._refuse_after(status, text, self.loop.time() + _LINGER_S)
+        self._refuse_after(status, text, self.loop.time() + _ANSWER_S)
 
     def _abandon(self) -> None:
         """Give up the request whose body broke off: this refusal is its answer."""
@@ -131,8 +132,10 @@ class DoorProtocol(HttpToolsProtocol):
     def _refuse_after(self, status: int, text: str, deadline: float) -> None:
         """Let the answers before this one go first, for a bounded time."""
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete or self.loop.time() > deadline:
+        if cycle is None or cycle.response_complete:
             self._write_refusal(status, text)
+        elif self.loop.time() > deadline:
+            self.transport.close()  # a refusal now would be read as the answer to the request before
         else:
             self.loop.call_later(_LOOK_S, self._refuse_after, status, text, deadline)
 

@@ -14,6 +14,7 @@ from flux_actors.errors import Refused
 from flux_api.door import Door
 
 POSITION_HEADER: Final = "Flux-Position"
+_LENGTH_DIGITS_MAX: Final = 18
 _TRUE: Final = frozenset({"1", "true", "yes"})
 
 
@@ -42,8 +43,11 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
         Refused: 413 as soon as it is known to be larger, 400 for a length that is no number.
     """
     announced = request.headers.get("content-length")
-    if announced is not None and announced.isdigit() and int(announced) > bytes_max:
-        raise _too_large(bytes_max)
+    if announced is not None:
+        if not (announced.isascii() and announced.isdigit()):
+            raise Refused("Content-Length must be a number of bytes")
+        if len(announced) > _LENGTH_DIGITS_MAX or int(announced) > bytes_max:
+            raise _too_large(bytes_max)
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():

@@ -41,12 +41,13 @@ class LiveView:
         self,
         partitioning: Partitioning,
         shards: ShardCalls,
-        in_place: Callable[[int], bool],
+        place: Callable[[int], int | None],
         entities_max: int = limits.view_entities_max,
     ) -> None:
         self._partitioning = partitioning
         self._shards = shards
-        self._in_place = in_place  # whether the feed of a partition has begun: only then can we keep
+        self._place = place  # how far the feed of a partition is; None before it has begun: nothing is kept
+        self._losses: dict[int, int] = {}
         self._entities_max = entities_max
         self._kept: dict[str, CachedEntity] = {}
         self._wanted: dict[str, _Wanted] = {}
@@ -85,7 +86,8 @@ class LiveView:
                 wanted.changes.append(change)
 
     def forget(self, partition: int) -> None:
-        """Drop all copies of a partition whose changes were lost."""
+        """Drop all copies of a partition whose changes were lost; fetches under way missed them too."""
+        self._losses[partition] = self._losses.get(partition, 0) + 1
         stale = [key for key, entity in self._kept.items() if entity.partition == partition]
         for key in stale:
             del self._kept[key]
@@ -121,14 +123,25 @@ class LiveView:
         by_partition: dict[int, list[str]] = {}
         for entity_id, partition in batch.items():
             by_partition.setdefault(partition, []).append(entity_id)
-        keep = {partition: self._in_place(partition) for partition in by_partition}
+        begun = {partition: self._moment(partition) for partition in by_partition}
         try:
             data = await self._shards.call(next(iter(by_partition)), "get", by_partition)
         except FluxError as error:
             self._fail(batch, error)
             return
         for partition, readings in decode_readings(data).items():
-            self._install(partition, by_partition[partition], readings, keep=keep[partition])
+            ids = by_partition[partition]
+            place, losses = begun[partition]
+            if readings.sequence < (place or 0) or losses != self._moment(partition)[1]:
+                # A shard that was replaced and does not know it, or changes that were lost meanwhile.
+                self._fail(
+                    ids, Unavailable(f"partition {partition} is being restarted; try again in a second")
+                )
+            else:
+                self._install(partition, ids, readings, keep=place is not None)
+
+    def _moment(self, partition: int) -> tuple[int | None, int]:
+        return self._place(partition), self._losses.get(partition, 0)
 
     def _install(self, partition: int, ids: list[str], readings: Readings, *, keep: bool) -> None:
         rows: dict[str, EntityRow] = {row.entity_id: row for row in readings.rows}
@@ -150,8 +163,8 @@ class LiveView:
         for entity_id in oldest:
             del self._kept[entity_id]
 
-    def _fail(self, batch: dict[str, int], error: FluxError) -> None:
-        for entity_id in batch:
+    def _fail(self, ids: Iterable[str], error: FluxError) -> None:
+        for entity_id in ids:
             wanted = self._wanted.pop(entity_id)
             if not wanted.done.done():
                 text = error if isinstance(error, Unavailable) else Unavailable(error.message)

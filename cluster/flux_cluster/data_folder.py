@@ -61,6 +61,7 @@ class DataFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            self.close()
             raise Refused(self._taken()) from None
 
     def close(self) -> None:

@@ -188,7 +188,8 @@ def _sentence(error: Exception) -> str:
         return error.message
     if isinstance(error, GetTimeoutError):
         return Unavailable("the router did not come up in time; its log may say why").message
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"
 
 
 def _tell(value: dict[str, Any]) -> None:

@@ -45,10 +45,12 @@ class Launcher:
             Unavailable: they could not be, or nothing was heard for `silence_s`; the text says why.
         """
         orders_to = cast("IO[bytes]", self._process.stdin)
-        orders_to.write(pickle.dumps(orders))
-        orders_to.close()
         try:
+            with orders_to:
+                orders_to.write(pickle.dumps(orders))
             answer = self._answer(silence_s, report)
+        except BrokenPipeError:
+            raise Unavailable(f"the launcher ended without an answer; see {self._log}") from None
         finally:
             self.end()  # that it takes a second to leave Ray is nobody's concern
         if not answer["ok"]:

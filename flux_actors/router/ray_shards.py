@@ -9,7 +9,7 @@ from typing import Any, Final
 import ray
 from ray.exceptions import RayActorError, RayError
 
-from flux_actors.errors import Unavailable
+from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.shard.actor import RemoteShard
@@ -91,6 +91,10 @@ class RayShards:
         except RayActorError as error:
             self._handles.pop(name, None)
             raise ShardGone(name) from error
+        except FluxError:
+            raise
+        except RayError as error:
+            raise Unavailable(f"shard {name} could not {method} ({type(error).__name__})") from error
 
     def _handle(self, name: str) -> Any:
         handle = self._handles.get(name)

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from flux_actors.errors import Refused, Unavailable
-from flux_actors.log.ports import KeyValue
+from flux_actors.log.ports import KeyValue, Versioned
 from flux_actors.router.shard_host import ShardGone, ShardHost
 from flux_actors.router.topology import (
     LOG_KEY,
@@ -63,12 +63,14 @@ class Router:
         self.topology = Topology(registry, [None] * registry.partitions)
         self.status: dict[str, list[PartitionStatus]] = {}
         self.closing = False
+        self._revision = 0
+        self._unwritten = False
 
     async def open(self) -> None:
         """Take over what lives, start what does not."""
         known = await self._store.get(TOPOLOGY_KEY)
         if known is not None:
-            self.topology = decode_topology(known.value)
+            self._adopt(known)
         groups = place(self.registry.partitions, self._shards)
         await asyncio.gather(*(self._take_or_start(partitions) for partitions in groups))
         await self._write()
@@ -78,6 +80,8 @@ class Router:
         while not self.closing:
             groups = place(self.registry.partitions, self._shards)
             await asyncio.gather(*(self._look(number, group) for number, group in enumerate(groups)))
+            if self._unwritten:
+                await self._write_when_possible()
             await asyncio.sleep(_WATCH_S)
 
     async def drain(self) -> None:
@@ -131,7 +135,7 @@ class Router:
         try:
             await self._host.kill(name)
             await self._start(partitions)
-            await self._write()
+            self._unwritten = True
             self._misses[number] = 0
         except (ShardGone, TimeoutError, Unavailable) as error:
             _log.error("shard.start_failed", shard=name, reason=str(error))
@@ -142,6 +146,22 @@ class Router:
         except (ShardGone, TimeoutError) as error:
             _log.warning("shard.not_drained", shard=name, reason=type(error).__name__)
 
+    async def _write_when_possible(self) -> None:
+        try:
+            await self._write()
+        except Unavailable as error:
+            _log.warning("topology.unwritten", reason=error.message)
+        except Refused:
+            _log.warning("topology.overtaken", revision=self._revision)
+            known = await self._store.get(TOPOLOGY_KEY)
+            if known is not None:
+                self._adopt(known)  # another router has placed the partitions; go on from there
+
+    def _adopt(self, known: Versioned) -> None:
+        self.topology = decode_topology(known.value)
+        self._revision = known.revision
+        self._unwritten = False
+
     async def _write(self) -> None:
-        # The router is the only writer, and Ray runs one actor of its name.
-        await self._store.put(TOPOLOGY_KEY, encode(self.topology))
+        self._revision = await self._store.put(TOPOLOGY_KEY, encode(self.topology), self._revision)
+        self._unwritten = False

@@ -22,6 +22,7 @@ class Writer:
     entity_id: str
     stop: threading.Event
     acked: list[str] = field(default_factory=list)
+    position: str = ""  # of the last acknowledged event
     state: dict[str, Any] = field(default_factory=dict)
     retries: int = 0
     refusals: list[str] = field(default_factory=list)
@@ -52,6 +53,7 @@ class Writer:
                 continue
             if answer.status_code == 200:
                 self.acked.append(event_id)
+                self.position = answer.headers["Flux-Position"]
                 self.slowest_s = max(self.slowest_s, time.monotonic() - began)
                 return True
             if answer.status_code != 503 or "retry-after" not in answer.headers:
@@ -92,16 +94,17 @@ class Load:
         """Every acked event is there once and in order; the state is the fold of what was acked."""
         for writer in self.writers:
             assert writer.refusals == []
-            entity = self.entity(writer.entity_id)
+            entity = self.entity(writer)
             assert entity["properties"] == writer.state
-            assert self.history(writer.entity_id) == writer.acked
+            assert self.history(writer) == writer.acked
 
-    def entity(self, entity_id: str) -> Any:
-        answer = self._get(f"/api/state/entities/{entity_id}")
+    def entity(self, writer: Writer) -> Any:
+        answer = self._get(f"/api/state/entities/{writer.entity_id}?at_least={writer.position}")
         return {"etag": answer.headers["etag"], **answer.json()}
 
-    def history(self, entity_id: str) -> list[str]:
-        events = self._get(f"/api/events?entity={entity_id}&limit=500").json()
+    def history(self, writer: Writer) -> list[str]:
+        query = f"entity={writer.entity_id}&limit=500&at_least={writer.position}"
+        events = self._get(f"/api/events?{query}").json()
         return [event["eventId"] for event in reversed(events)]
 
     def _get(self, path: str) -> httpx.Response:

@@ -51,10 +51,10 @@ def test_everything_killed_at_once_and_started_again_is_the_same_world(restartab
     restartable_flux.start()
     load.finish()
     load.check()
-    before = [load.entity(writer.entity_id) for writer in load.writers]
+    before = [load.entity(writer) for writer in load.writers]
     restartable_flux.kill_everything()
     restartable_flux.start()
-    assert [load.entity(writer.entity_id) for writer in load.writers] == before
+    assert [load.entity(writer) for writer in load.writers] == before
     load.check()
 
 

@@ -29,7 +29,7 @@ async def watch(socket: WebSocket) -> None:
     hub.join(watcher)
     sender = asyncio.create_task(_send(socket, watcher))
     try:
-        await _receive(socket, hub, watcher)
+        await _receive(socket, hub, watcher, sender)
     except WebSocketDisconnect:
         return
     finally:
@@ -61,8 +61,8 @@ async def _send(socket: WebSocket, watcher: Watcher) -> None:
         return  # the socket is gone; the receiving side ends the session
 
 
-async def _receive(socket: WebSocket, hub: Hub, watcher: Watcher) -> None:
-    while True:
+async def _receive(socket: WebSocket, hub: Hub, watcher: Watcher, sender: asyncio.Task[None]) -> None:
+    while not sender.done():
         received = await socket.receive()
         if received["type"] == "websocket.disconnect":
             return
@@ -73,7 +73,16 @@ async def _receive(socket: WebSocket, hub: Hub, watcher: Watcher) -> None:
         except Refused as error:
             watcher.outbox.put(message(type="error", error=error.message))
         if watcher.outbox.full:
-            await asyncio.sleep(0)  # one who sends faster than it reads waits for its own answers
+            await _room(watcher, sender)  # one who sends faster than it reads waits for its own answers
+
+
+async def _room(watcher: Watcher, sender: asyncio.Task[None]) -> None:
+    """Return when the outbox takes more, or when the socket is gone."""
+    waiting = asyncio.create_task(watcher.outbox.room())
+    try:
+        await asyncio.wait({waiting, sender}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
 
 
 def _obey(hub: Hub, watcher: Watcher, request: Any) -> None:

@@ -24,8 +24,10 @@ def state_of(living, dead=()):
 def pages(index, prefix, limit):
     after, found = None, []
     while True:
-        rows, after = index.page(prefix, after, limit)
+        before = after
+        rows, after = index.page(prefix, before, limit)
         assert len(rows) <= limit
+        assert before is None or after is None or before < after
         found += [row.entity_id for row in rows]
         if after is None:
             return found

@@ -1,0 +1,130 @@
+"""Publishing and history over the app."""
+
+from __future__ import annotations
+
+import pytest
+
+from flux_actors.domain.position import parse
+from tests.unit.api.standing import PARTITIONS, event
+
+
+async def test_an_event_is_answered_with_its_id_stream_and_position(client, standing):
+    answer = await client.post("/api/events", json=event("n/e", {"v": 1}, eventId="mine"))
+    assert (answer.status_code, answer.json()) == (200, {"eventId": "mine", "stream": "test"})
+    (partition,) = parse(answer.headers["flux-position"], PARTITIONS)
+    assert (await standing.log.bounds(partition)).last == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"), [("?wait=applied", {}), ("", {"Prefer": "wait=applied"})], ids=["query", "prefer"]
+)
+async def test_a_client_that_waits_gets_the_entity(client, query, headers):
+    answer = await client.post(f"/api/events{query}", json=event("n/e", {"v": 1}), headers=headers)
+    assert answer.json()["entity"]["properties"] == {"v": 1}
+    gone = await client.post(f"/api/events{query}", json=event("n/e", {"__deleted__": True}), headers=headers)
+    assert gone.json()["entity"] is None
+    stateless = await client.post(f"/api/events{query}", json=event(None), headers=headers)
+    assert stateless.json()["entity"] is None
+
+
+async def test_a_batch_tells_of_each_event_in_order(client):
+    bodies = [
+        event("a/1", {"v": 1}, eventId="one"),
+        event("flux-core/x", {"v": 1}, eventId="two"),
+        "no event",
+        event("w/1", {"v": 1}, eventId="four"),
+    ]
+    answer = await client.post("/api/events/batch", json={"events": bodies})
+    body = answer.json()
+    assert (answer.status_code, body["successful"], body["failed"]) == (200, 2, 2)
+    assert [result["eventId"] for result in body["results"]] == ["one", "two", None, "four"]
+    assert [result["stream"] for result in body["results"]] == ["test", "test", None, "test"]
+    assert [result["error"] is None for result in body["results"]] == [True, False, False, True]
+    assert len(parse(answer.headers["flux-position"], PARTITIONS)) in {1, 2}
+
+
+async def test_a_batch_may_be_a_bare_array(client):
+    answer = await client.post("/api/events/batch?wait=applied", json=[event("n/e", {"v": 1})])
+    assert answer.json()["successful"] == 1
+    assert (await client.get("/api/state/entities/n/e")).status_code == 200
+
+
+async def test_a_batch_of_failures_is_200_without_a_position(client):
+    answer = await client.post("/api/events/batch", json=[1, 2])
+    assert (answer.status_code, answer.json()["failed"]) == (200, 2)
+    assert "flux-position" not in answer.headers
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"events": []}', b"{}", b"5", b'{"events": {}}', b"[1"])
+async def test_what_is_no_batch_is_refused(client, body):
+    assert (await client.post("/api/events/batch", content=body)).status_code == 400
+
+
+@pytest.mark.parametrize(("path", "limit"), [("", "single"), ("/batch", "batch")])
+async def test_limits_can_be_changed_while_it_runs(client, standing, path, limit):
+    name = f"body_size_limit_{limit}_bytes"
+    body = event("n/e", {"text": "x" * 1_024})
+    body = [body] if path else body
+    assert (await client.post(f"/api/events{path}", json=body)).status_code == 200
+    await standing.door.config.change({name: 1_024})
+    assert (await client.post(f"/api/events{path}", json=body)).status_code == 413
+
+
+async def test_conditions_that_cannot_be_kept_are_refused_rather_than_ignored(client, standing):
+    for headers in ({"If-Match": '"0.1.0"'}, {"If-None-Match": "*"}):
+        answer = await client.post("/api/events", json=event("n/e", {"v": 1}), headers=headers)
+        assert answer.status_code == 400
+    answer = await client.post("/api/events/batch?atomic=true", json=[event("n/e", {"v": 1})])
+    assert answer.status_code == 400
+    assert [(await standing.log.bounds(partition)).last for partition in range(PARTITIONS)] == [0, 0, 0]
+
+
+async def test_a_condition_inside_an_event_is_not_ignored(client):
+    conditional = event("n/e", {"v": 1}, condition={"absent": True})
+    answer = await client.post("/api/events/batch", json=[conditional])
+    assert answer.json()["failed"] == 1
+
+
+async def test_history_is_exactly_the_newest_events_tombstones_included(client, standing):
+    for number in range(5):
+        body = {"__deleted__": True} if number == 3 else {"v": number}
+        await standing.publish(event("n/e", body, eventId=f"event-{number}"), event("n/other", {"v": number}))
+    answer = await client.get("/api/events", params={"entity": "n/e", "limit": 3})
+    assert [item["eventId"] for item in answer.json()] == ["event-4", "event-3", "event-2"]
+    assert answer.json()[1]["payload"]["properties"] == {"__deleted__": True}
+    everything = await client.get("/api/events", params={"entity": "n/e"})
+    assert len(everything.json()) == 5
+
+
+async def test_history_goes_by_the_logs_clock(client, standing):
+    await standing.publish(event("n/e", {"v": 1}, timestamp=1))
+    entity = (await client.get("/api/state/entities/n/e")).json()
+    at = entity["lastUpdated"]
+    for bounds, count in (
+        ({"since": at}, 1),
+        ({"until": at}, 0),
+        ({"since": "2000-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z"}, 1),
+        ({"since": "2100-01-01T00:00:00Z"}, 0),
+    ):
+        answer = await client.get("/api/events", params={"entity": "n/e"} | bounds)
+        assert len(answer.json()) == count, bounds
+
+
+@pytest.mark.parametrize(("limit", "count"), [("0", 1), ("-5", 1), ("2", 2), ("9999", 3)])
+async def test_limits_of_a_history_are_clamped(client, standing, limit, count):
+    await standing.publish(*(event("n/e", {"v": number}) for number in range(3)))
+    answer = await client.get("/api/events", params={"entity": "n/e", "limit": limit})
+    assert len(answer.json()) == count
+
+
+async def test_an_unknown_entity_has_no_history(client):
+    answer = await client.get("/api/events", params={"entity": "n/never"})
+    assert (answer.status_code, answer.json()) == (200, [])
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "entity=", "entity=n/e&since=yesterday", "entity=n/e&until=2026-01-01", "entity=n/e&limit=many"],
+)
+async def test_a_history_that_cannot_be_told_is_refused(client, query):
+    assert (await client.get(f"/api/events?{query}")).status_code == 400

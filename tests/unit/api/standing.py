@@ -1,0 +1,176 @@
+"""A door that stands on twins: a real shard over an in-memory log, and the real app in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from flux_actors.domain.change import Change, FeedMessage, encode_feed
+from flux_actors.domain.entity import EntityRow
+from flux_actors.domain.partitioning import Partitioning
+from flux_actors.domain.position import pack
+from flux_actors.log.memory import MemoryBus, MemoryKeyValue, MemoryLog
+from flux_actors.log.ports import feed_subject
+from flux_actors.settings import Settings
+from flux_actors.shard import reads
+from flux_actors.shard.entity_shard import EntityShard
+from flux_actors.snapshot.memory import MemorySnapshotStore
+from flux_api.config import ConfigKeeper
+from flux_api.door import Door, _Listener
+from flux_api.feed import Feeds, PartitionFeed
+from flux_api.hub import Hub
+from flux_api.metrics import Metrics
+from flux_api.publishing import Publisher
+from flux_api.view import LiveView
+
+DEADLINE_S = 5.0
+PARTITIONS = 3
+
+
+def change(entity_id: str, properties: Any, sequence: int = 1, clock_us: int = 0) -> Change:
+    """Return the change of the first event of a block."""
+    return Change(pack(sequence, 0), entity_id, properties, clock_us)
+
+
+def row(entity_id: str, properties: Any, sequence: int = 1) -> EntityRow:
+    """Return an entity as a shard tells it."""
+    return EntityRow(entity_id, properties, pack(sequence, 0), 0)
+
+
+def readings(sequence: int, *rows: EntityRow, partition: int = 0) -> bytes:
+    """Return a shard's answer to `get`."""
+    return reads.encode({partition: reads.Readings(sequence, list(rows))})
+
+
+def feed(after: int, sequence: int, *changes: Change, partition: int = 0, epoch: int = 1) -> bytes:
+    """Return a feed message."""
+    sources = ["source"] if changes else []
+    return encode_feed(FeedMessage(partition, epoch, after, sequence, 0, sequence, 1, sources, list(changes)))
+
+
+@dataclass
+class FakeCalls:
+    """A way to shards whose answers a test gives: a value, an exception, or a function of the arguments."""
+
+    answers: dict[str, Any] = field(default_factory=dict)
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+    owners: dict[int, str] = field(default_factory=dict)
+
+    async def call(self, partition: int, method: str, *arguments: Any) -> Any:
+        self.asked.append((method, *arguments))
+        answer = self.answers[method]
+        if callable(answer):
+            answer = answer(*arguments)
+        if asyncio.iscoroutine(answer) or asyncio.isfuture(answer):
+            answer = await answer
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def owner(self, partition: int) -> str:
+        return self.owners.get(partition, "shard")
+
+
+class ShardInPlace:
+    """The way to one shard in this process."""
+
+    def __init__(self, shard: EntityShard) -> None:
+        self.shard = shard
+
+    async def call(self, partition: int, method: str, *arguments: Any) -> Any:
+        return await getattr(self.shard, method)(*arguments)
+
+    def owner(self, partition: int) -> str:
+        return "shard"
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+
+@dataclass
+class Standing:
+    """The door and what it stands on."""
+
+    door: Door
+    log: MemoryLog
+    bus: MemoryBus
+    shard: EntityShard
+
+    @classmethod
+    async def up(cls, **settings: Any) -> Standing:
+        """Return one whose partitions are all ready."""
+        log, bus = MemoryLog(PARTITIONS), MemoryBus()
+        shard = EntityShard(log, MemorySnapshotStore(), bus, PARTITIONS)
+        calls: Any = ShardInPlace(shard)
+        rule, hub = Partitioning(PARTITIONS, frozenset({"wide"})), Hub()
+        parts = [PartitionFeed(partition) for partition in rule.all()]
+        metrics = Metrics("door", bus, hub, parts)
+        view = LiveView(rule, calls, lambda partition: parts[partition].sequence)
+        feeds = Feeds(parts, bus, calls, _Listener(view, hub), metrics.on_sources)
+        config = ConfigKeeper(MemoryKeyValue())
+        await config.open()
+        await feeds.open()
+        client: Any = SimpleNamespace(close=_nothing)
+        door = Door(
+            Settings(_env_file=None, **settings),
+            client,
+            log,
+            rule,
+            calls,
+            feeds,
+            view,
+            hub,
+            Publisher(log, rule),
+            config,
+            metrics,
+            "door",
+        )
+        for partition in rule.all():
+            await shard.adopt(partition, 1)
+        await until(lambda: all(part.ready for part in parts))
+        return cls(door, log, bus, shard)
+
+    async def down(self) -> None:
+        await self.door.close()
+        await self.shard.drain()
+
+    async def publish(self, *events: dict[str, Any]) -> None:
+        """Publish and wait until the door has heard of it."""
+        outcomes = await self.door.publisher.publish_all(events)
+        positions = {outcome.partition: outcome.position for outcome in outcomes}
+        await self.door.reached(positions, tuple(positions))
+
+
+def event(entity_id: str | None, properties: Any = None, **fields: Any) -> dict[str, Any]:
+    """Return the JSON object of an event."""
+    payload = {} if entity_id is None else {"entity_id": entity_id}
+    if properties is not None:
+        payload["properties"] = properties
+    return {"stream": "test", "source": "test", "payload": payload} | fields
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Return when `condition` holds; fail after a deadline."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - any condition, so there is no event to wait for
+            await asyncio.sleep(0)
+
+
+async def settle() -> None:
+    """Let everything run that can run without waiting."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def say(bus: MemoryBus, messages: Iterable[bytes], partition: int = 0) -> None:
+    """Send feed messages and let them be heard."""
+    for message in messages:
+        await bus.publish(feed_subject(partition), message)
+    await settle()
+
+
+async def _nothing() -> None:
+    """Close nothing."""

@@ -1,0 +1,131 @@
+"""Publishing: the one implementation of the rules, from a client's JSON to a durable event."""
+
+from __future__ import annotations
+
+import pytest
+
+from flux_actors import limits
+from flux_actors.domain.event import DELETE_STREAM
+from flux_actors.domain.partitioning import Partitioning
+from flux_actors.domain.position import unpack
+from flux_actors.errors import Refused, Unavailable
+from flux_actors.log.block import decode_block
+from flux_actors.log.memory import MemoryLog
+from flux_api.publishing import Published, Publisher, check_event
+from tests.unit.api.standing import event
+
+RULE = Partitioning(3)
+
+
+@pytest.fixture
+def log():
+    return MemoryLog(3)
+
+
+@pytest.fixture
+def publisher(log):
+    return Publisher(log, RULE)
+
+
+async def kept(log, done):
+    """Return the event that the log holds at a published event's place."""
+    sequence, offset = unpack(done.position)
+    return decode_block(await log.block(done.partition, sequence)).events[offset]
+
+
+async def test_an_event_is_in_the_log_where_the_answer_says(publisher, log):
+    done = await publisher.publish(event("home/hall", {"v": 1}, eventId="mine", key="k"))
+    assert done.partition == RULE.of_entity("home/hall")
+    found = await kept(log, done)
+    assert (found.event_id, found.named_by_client, found.key) == ("mine", True, "k")
+    assert found.payload() == {"entity_id": "home/hall", "properties": {"v": 1}}
+
+
+async def test_an_event_without_an_id_gets_one_of_its_own(publisher, log):
+    first, second = [await publisher.publish(event("n/e", {"v": 1})) for _ in range(2)]
+    assert first.event.event_id != second.event.event_id
+    assert not (await kept(log, first)).named_by_client
+    assert first.event.timestamp_ms > 1_600_000_000_000
+
+
+async def test_an_event_without_an_entity_is_logged(publisher, log):
+    done = await publisher.publish(event(None, note="kept", payload={"free": [1]}))
+    assert (await kept(log, done)).payload() == {"free": [1]}
+
+
+@pytest.mark.parametrize("body", [[], "text", 5, None, {}, {"stream": "a", "source": "b"}])
+async def test_what_is_no_event_is_refused(publisher, body):
+    with pytest.raises(Refused) as refused:
+        await publisher.publish(body)
+    assert refused.value.status == 400
+
+
+async def test_of_many_each_lands_or_fails_alone_in_order(publisher, log):
+    bodies = [event("a/1", {"v": 1}), 5, event("b/1", {"v": 2}), event("a/1", {"v": 2**64}), event("a/2", {})]
+    outcomes = await publisher.publish_all(bodies)
+    assert [isinstance(outcome, Published) for outcome in outcomes] == [True, False, True, False, True]
+    assert [(await kept(log, outcomes[index])).entity_id for index in (0, 2, 4)] == ["a/1", "b/1", "a/2"]
+    assert "64 bits" in outcomes[3].message
+
+
+async def test_many_of_one_partition_are_one_block_in_their_order(publisher, log):
+    outcomes = await publisher.publish_all([event("a/1", {"v": number}) for number in range(5)])
+    assert [unpack(outcome.position) for outcome in outcomes] == [(1, offset) for offset in range(5)]
+
+
+async def test_one_that_nests_too_deep_fails_alone(publisher):
+    deep: list[object] = []
+    for _ in range(limits.json_depth_max):
+        deep = [deep]
+    outcomes = await publisher.publish_all([event("a/1", {"v": deep}), event("a/1", {"v": 1})])
+    assert [isinstance(outcome, Published) for outcome in outcomes] == [False, True]
+
+
+async def test_one_larger_than_the_logs_largest_message_is_413(publisher, log, monkeypatch):
+    monkeypatch.setattr(type(log), "payload_bytes_max", limits.block_overhead_bytes_max + 1_000)
+    with pytest.raises(Refused, match="at most 1000 bytes") as refused:
+        await publisher.publish(event("n/e", {"text": "x" * 1_000}))
+    assert refused.value.status == 413
+    assert isinstance(await publisher.publish(event("n/e", {"text": "x" * 800})), Published)
+
+
+async def test_an_event_that_is_not_known_to_be_durable_is_unavailable(publisher, log, monkeypatch):
+    monkeypatch.setattr(limits, "append_timeout_s", 0.0)
+    monkeypatch.setattr(limits, "append_deadline_s", 0.0)
+    log.away = True
+    with pytest.raises(Unavailable):
+        await publisher.publish(event("n/e", {"v": 1}))
+    (outcome,) = await publisher.publish_all([event("n/e", {"v": 1})])
+    assert isinstance(outcome, Unavailable)
+
+
+async def test_deletions_are_tombstones_under_ids_of_the_server(publisher, log):
+    outcomes = await publisher.delete_all(["a/1", "b/1"])
+    found = [await kept(log, outcome) for outcome in outcomes]
+    assert [(item.entity_id, item.deletes, item.named_by_client) for item in found] == [
+        ("a/1", True, False),
+        ("b/1", True, False),
+    ]
+    assert {item.stream for item in found} == {DELETE_STREAM}
+
+
+async def test_no_client_writes_where_the_server_does(publisher):
+    for entity_id in ("flux-core/directory", "flux-core", "flux-core-x/e"):
+        with pytest.raises(Refused) as refused:
+            await publisher.publish(event(entity_id, {"v": 1}))
+        assert refused.value.status == 403
+
+
+async def test_after_closing_nothing_new_is_taken(publisher):
+    await publisher.publish(event("n/e", {"v": 1}))
+    await publisher.close()
+    with pytest.raises(Unavailable, match="closing"):
+        await publisher.publish(event("n/e", {"v": 1}))
+
+
+def test_nothing_to_do_is_checked_as_it_is():
+    assert check_event(event("n/e", {"v": 1}, unknown="ignored")).entity_id == "n/e"
+
+
+async def test_nothing_at_all_is_done_at_once(publisher):
+    assert await publisher.publish_all([]) == []

@@ -1,0 +1,128 @@
+"""Calling shards from a door: by the newest topology, and every fault a reason to try again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from ray.exceptions import RayActorError, RaySystemError, RayTaskError
+
+from flux_actors.errors import Refused, Unavailable
+from flux_actors.log.memory import MemoryKeyValue
+from flux_actors.router.topology import TOPOLOGY_KEY, LogRegistry, Owner, Topology, encode
+from flux_api import shards as shards_module
+from flux_api.shards import RayShardCalls
+from tests.unit.api.standing import until
+
+REGISTRY = LogRegistry("log", 2)
+TOPOLOGY = Topology(REGISTRY, [Owner("one", 1), None])
+
+
+class FakeActor:
+    """An actor whose only method answers, fails, or keeps silent."""
+
+    def __init__(self, answer):
+        self._answer = answer
+        self.get = self
+        self.asked = []
+
+    def remote(self, *arguments):
+        self.asked.append(arguments)
+        return self._reply()
+
+    async def _reply(self):
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        if self._answer == "silence":
+            await asyncio.Event().wait()
+        return self._answer
+
+
+@pytest.fixture
+def actors(monkeypatch):
+    known = {}
+
+    def get_actor(name, namespace):
+        if name not in known:
+            raise ValueError(name)
+        return known[name]
+
+    monkeypatch.setattr(shards_module.ray, "get_actor", get_actor)
+    return known
+
+
+@pytest.fixture
+def store():
+    return MemoryKeyValue()
+
+
+@pytest.fixture
+def calls(store):
+    return RayShardCalls(store, TOPOLOGY, "flux")
+
+
+async def test_the_owner_of_the_partition_is_asked(actors, calls):
+    actors["one"] = FakeActor(b"answer")
+    assert await calls.call(0, "get", {0: ["n/e"]}) == b"answer"
+    assert actors["one"].asked == [({0: ["n/e"]},)]
+    assert (calls.owner(0), calls.owner(1)) == ("one", "")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        RayActorError(),
+        RaySystemError("lost"),
+        RayTaskError("get", "traceback", ValueError("a fault")),
+        RayTaskError("get", "traceback", Unavailable("recovering")),
+    ],
+    ids=lambda fault: f"{type(fault).__name__}-{type(getattr(fault, 'cause', None)).__name__}",
+)
+async def test_every_fault_of_a_shard_is_a_reason_to_try_again(actors, calls, fault):
+    actors["one"] = FakeActor(fault)
+    with pytest.raises(Unavailable):
+        await calls.call(0, "get")
+
+
+async def test_a_refusal_of_a_shard_stays_one(actors, calls):
+    actors["one"] = FakeActor(RayTaskError("get", "traceback", Refused("change it", 409)))
+    with pytest.raises(Refused, match="change it") as refused:
+        await calls.call(0, "get")
+    assert refused.value.status == 409
+
+
+async def test_a_partition_without_an_owner_is_unavailable(actors, calls):
+    with pytest.raises(Unavailable, match="partition 1 is being restarted"):
+        await calls.call(1, "get")
+
+
+async def test_a_shard_that_keeps_silent_is_unavailable(actors, calls, monkeypatch):
+    monkeypatch.setattr(shards_module, "_CALL_S", 0.001)
+    actors["one"] = FakeActor("silence")
+    with pytest.raises(Unavailable, match="does not answer"):
+        await calls.call(0, "get")
+
+
+async def test_after_a_death_the_actor_is_looked_up_again(actors, calls):
+    actors["one"] = FakeActor(RayActorError())
+    with pytest.raises(Unavailable):
+        await calls.call(0, "get")
+    actors["one"] = FakeActor(b"answer")
+    assert await calls.call(0, "get") == b"answer"
+
+
+async def test_the_topology_of_the_store_is_followed_even_after_it_was_away(
+    actors, calls, store, monkeypatch, lines
+):
+    async def away(_):
+        raise Unavailable("the store cannot be reached")
+
+    monkeypatch.setattr(shards_module, "_POLL_S", 0.0)
+    calls.start()
+    with monkeypatch.context() as outage:
+        outage.setattr(store, "get", away)
+        await until(lambda: any(line["event"] == "topology.unread" for line in lines))
+    await store.put(TOPOLOGY_KEY, encode(Topology(REGISTRY, [Owner("two", 2), Owner("two", 2)])))
+    await until(lambda: calls.owner(0) == "two")
+    assert calls.topology.epoch(1) == 2
+    await calls.stop()

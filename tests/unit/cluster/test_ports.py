@@ -1,0 +1,63 @@
+"""Ports: free ones are found, taken ones are refused with the option that changes them."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+
+import pytest
+
+from flux_actors.errors import Refused
+from flux_cluster.ports import check_free, free_ports, is_free
+
+
+@pytest.fixture
+def taken():
+    """A port that somebody listens on."""
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_a_port_nobody_listens_on_is_free():
+    (port,) = free_ports(1)
+    check_free("127.0.0.1", port, "--port")
+    assert is_free("127.0.0.1", port)
+
+
+def test_looking_at_a_port_leaves_it_free():
+    (port,) = free_ports(1)
+    assert is_free("127.0.0.1", port)
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", port))
+
+
+def test_a_taken_port_is_refused_with_the_option_that_changes_it(taken):
+    assert not is_free("127.0.0.1", taken)
+    with pytest.raises(Refused) as refused:
+        check_free("127.0.0.1", taken, "--port")
+    assert refused.value.message == (
+        f"port {taken} on 127.0.0.1 is taken by another program; stop it or choose with --port"
+    )
+
+
+def test_a_port_that_doors_of_another_flux_share_is_taken():
+    with closing(socket.socket()) as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        door.bind(("127.0.0.1", 0))
+        door.listen()
+        assert not is_free("127.0.0.1", door.getsockname()[1])
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "not a host", "2001:db8::1"])
+def test_an_address_of_another_machine_is_refused_in_words(host):
+    (port,) = free_ports(1)
+    with pytest.raises(Refused, match=r"cannot listen on .*choose another with --host"):
+        check_free(host, port, "--host")
+
+
+def test_ports_are_all_different():
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    assert all(is_free("127.0.0.1", port) for port in ports)

@@ -1,0 +1,407 @@
+"""The supervisor: starts in order, keeps alive, stops everything; and stopping it from outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from contextlib import closing
+from types import MappingProxyType, SimpleNamespace
+
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from flux_actors.errors import Refused, Unavailable
+from flux_actors.log.connection import NatsAccess
+from flux_actors.settings import Settings
+from flux_cluster import supervisor
+from flux_cluster.data_folder import DataFolder, Run
+from flux_cluster.ports import free_ports
+from flux_cluster.processes import lives
+from flux_cluster.supervisor import Supervisor, down, end_run, owner
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = DataFolder(tmp_path)
+    folder.open()
+    yield folder
+    folder.close()
+
+
+@pytest.fixture
+def spawn():
+    """Start a shell command of a run; it is killed after the test."""
+    started = []
+
+    def start(command, run_id=""):
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", f"{command}"],
+            env={"PATH": os.environ["PATH"], "FLUX_RUN_ID": run_id},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        started.append(process)
+        assert process.stdout.readline() == b"ready\n"
+        return psutil.Process(process.pid)
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def run_of(folder, pid, created, ray_folder=""):
+    run = Run("run-of-this-test", pid, created, "http://x", "", "", "", str(ray_folder))
+    folder.write_run(run)
+    return run
+
+
+def test_where_nothing_runs_there_is_nothing_to_stop(folder):
+    assert down(folder, 1.0) is False
+
+
+def test_the_supervisor_is_asked_to_end(folder, spawn):
+    process = spawn("echo ready; exec sleep 60")
+    run_of(folder, process.pid, process.create_time())
+    assert down(folder, 5.0) is True
+    assert not lives(process)
+    assert folder.run() is None
+
+
+def test_one_that_does_not_end_in_time_is_told(folder, spawn):
+    process = spawn('trap "" TERM; echo ready; while :; do read -r _ || :; done')
+    run_of(folder, process.pid, process.create_time())
+    with pytest.raises(Unavailable, match=f"pid {process.pid}"):
+        down(folder, 0.05)
+    assert folder.run() is not None
+
+
+def test_a_stranger_with_the_pid_of_a_dead_supervisor_is_left_alone(folder, spawn):
+    stranger = spawn("echo ready; exec sleep 60")
+    run_of(folder, stranger.pid, stranger.create_time() - 1_000)
+    assert down(folder, 1.0) is True
+    assert lives(stranger)
+    assert folder.run() is None
+
+
+def test_what_a_killed_supervisor_left_is_ended_and_removed(folder, spawn, tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "_GRACE_S", 0.05)
+    left, other = (spawn("echo ready; exec sleep 60", name) for name in ("run-of-this-test", "other"))
+    ray_folder = tmp_path / "ray"
+    (ray_folder / "session").mkdir(parents=True)
+    end_run(folder, run_of(folder, 1, 0.0, ray_folder))
+    assert (lives(left), lives(other), ray_folder.exists(), folder.run()) == (False, True, False, None)
+
+
+def test_two_folders_have_two_owners(tmp_path):
+    assert owner(DataFolder(tmp_path / "a")) != owner(DataFolder(tmp_path / "b"))
+    assert str(tmp_path / "a") in owner(DataFolder(tmp_path / "a"))
+
+
+class Stage:
+    """All that a supervisor starts, as a list of what was done; a report may make something happen."""
+
+    def __init__(self):
+        self.done = []
+        self.reports = []
+        self.orders = []
+        self.on_report = {}
+        self.on_obey = {}
+        self.faults = {}
+        self.handlers = {}
+        self.nats = self.head = None
+        self.ready = True
+
+    def report(self, text):
+        self.reports.append(text)
+        for start, act in self.on_report.items():
+            if text.startswith(start):
+                act()
+
+    def ask_to_stop(self):
+        self.handlers[signal.SIGINT](signal.SIGINT, None)
+
+    def does(self, what):
+        self.done.append(what)
+        if self.faults.get(what):
+            raise self.faults[what].pop()
+
+
+class FakeServer:
+    """nats-server or Ray's head."""
+
+    address = "127.0.0.1:1"
+    environment = MappingProxyType({"RAY": "1"})
+    pid = None
+
+    def __init__(self, stage, name, folder):
+        self._stage, self._name = stage, name
+        self.folder = folder
+        self.lives = False
+        self.access = NatsAccess("nats://127.0.0.1:2", "flux", "secret-of-nats")
+
+    def start(self):
+        self._stage.does(f"{self._name} starts")
+        self.lives = True
+
+    def begin(self):
+        self._stage.does(f"{self._name} begins")
+
+    def wait(self):
+        self._stage.does(f"{self._name} is waited for")
+        self.lives = True
+
+    def stop(self):
+        self._stage.does(f"{self._name} stops")
+
+    def forget(self):
+        self._stage.does(f"{self._name} is forgotten")
+
+
+class FakeLauncher:
+    """A launcher that does what it is told, or raises."""
+
+    def __init__(self, stage):
+        self._stage = stage
+
+    def obey(self, orders, silence_s, report=None):
+        name = type(orders).__name__.lower()
+        self._stage.orders.append(orders)
+        self._stage.does(name)
+        self._stage.on_obey.get(name, int)()
+
+
+@pytest.fixture
+def stage(monkeypatch, tmp_path):
+    stage = Stage()
+
+    def nats(folder, environment):
+        stage.nats = FakeServer(stage, "nats", folder)
+        return stage.nats
+
+    def head(folder, environment):
+        stage.head = FakeServer(stage, "ray", tmp_path / "ray")
+        return stage.head
+
+    async def check(access):
+        stage.does(f"check {access.url}")
+
+    signals = SimpleNamespace(
+        SIGINT=signal.SIGINT,
+        SIGTERM=signal.SIGTERM,
+        SIG_IGN=signal.SIG_IGN,
+        signal=stage.handlers.__setitem__,
+    )
+    monkeypatch.setattr(supervisor, "NatsServer", nats)
+    monkeypatch.setattr(supervisor, "RayHead", head)
+    monkeypatch.setattr(supervisor, "Launcher", lambda *_: FakeLauncher(stage))
+    monkeypatch.setattr(supervisor, "check_jetstream", check)
+    monkeypatch.setattr(supervisor, "signal", signals)
+    monkeypatch.setattr(supervisor, "become_reaper", lambda: None)
+    monkeypatch.setattr(supervisor, "reap", lambda _: None)
+    monkeypatch.setattr(supervisor, "of_run", lambda _: [])
+    monkeypatch.setattr(supervisor, "end_all", lambda *_: stage.does("the rest is ended"))
+    monkeypatch.setattr(supervisor, "_answers", lambda _: stage.ready)
+    monkeypatch.setattr(supervisor, "_LOOK_S", 0.001)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    stage.on_report["Flux is at"] = stage.ask_to_stop
+    return stage
+
+
+@pytest.fixture
+def up(stage, tmp_path):
+    """Run a Flux on the stage until something stops it."""
+
+    def up(**settings):
+        given = {"data": tmp_path / "data", "port": free_ports(1)[0]} | settings
+        Supervisor(Settings(**given), stage.report).run()
+
+    return up
+
+
+START = ["nats starts", "ray begins", "ray is waited for", "start"]
+STOP = ["stop", "the rest is ended", "nats stops", "ray is forgotten"]
+
+
+def test_it_starts_in_order_and_stops_in_reverse(stage, up, tmp_path):
+    up()
+    assert stage.done == START + STOP
+    assert DataFolder(tmp_path / "data").run() is None
+
+
+def test_the_run_file_says_when_it_is_ready(stage, up, tmp_path):
+    seen = []
+
+    def look():
+        seen.append(DataFolder(tmp_path / "data").run())
+
+    stage.on_report |= {"starting router": look, "Flux is at": lambda: (look(), stage.ask_to_stop())}
+    up()
+    assert [run.ready for run in seen] == [False, True]
+    assert (seen[0].pid, seen[0].nats_url) == (os.getpid(), "nats://127.0.0.1:2")
+    assert "secret-of-nats" not in repr(seen)
+
+
+def test_a_nats_server_that_died_is_started_again_and_nothing_else(stage, up):
+    def die():
+        stage.nats.lives = False
+
+    stage.on_report |= {"Flux is at": die, "nats-server died": stage.ask_to_stop}
+    up()
+    assert stage.done == [*START, "nats starts", *STOP]
+
+
+def test_a_ray_that_died_is_started_again_on_the_living_log(stage, up):
+    def die():
+        stage.head.lives = False
+
+    stage.on_report |= {"Flux is at": die, "Ray's head died": stage.ask_to_stop}
+    stage.on_report["starting router"] = lambda: None
+    up()
+    assert stage.done[: len(START) + 2] == [*START, "the rest is ended", "ray is forgotten"]
+    assert "nats stops" not in stage.done[: -len(STOP)]
+
+
+def test_a_ray_that_does_not_come_back_is_tried_again(stage, up):
+    starts = []
+
+    def die():
+        stage.head.lives = False
+        stage.faults["ray is waited for"] = [Unavailable("Ray did not start")] * 2
+        stage.on_obey["start"] = stage.ask_to_stop
+
+    stage.on_report |= {"Flux is at": die, "Ray's head died": lambda: starts.append(1)}
+    up()
+    assert len(starts) == 3
+    assert stage.reports.count("Ray did not start; trying again") == 2
+    assert stage.orders.count(stage.orders[0]) == 2
+    assert stage.done.count("nats starts") == 1
+
+
+@pytest.mark.parametrize("moment", ["starting the log", "starting Ray"])
+def test_one_who_stops_it_while_it_starts_waits_for_no_launch(stage, up, moment, tmp_path):
+    stage.on_report[moment] = stage.ask_to_stop
+    up()
+    assert stage.orders == []
+    assert stage.done[-3:] == ["the rest is ended", "nats stops", "ray is forgotten"]
+    assert DataFolder(tmp_path / "data").run() is None
+
+
+@pytest.mark.parametrize("failing", ["nats starts", "ray is waited for", "start"])
+def test_what_could_not_be_started_leaves_nothing_and_gives_the_folder_back(stage, up, failing, tmp_path):
+    stage.faults[failing] = [Unavailable("no")]
+    with pytest.raises(Unavailable, match="no"):
+        up()
+    folder = DataFolder(tmp_path / "data")
+    assert folder.run() is None
+    assert "nats stops" in stage.done
+    folder.open()
+    folder.close()
+
+
+def test_doors_that_do_not_become_ready_are_told_with_the_place_of_the_logs(stage, up, tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "_READY_S", 0.01)
+    stage.ready = False
+    with pytest.raises(Unavailable, match="did not become ready") as told:
+        up()
+    assert str(tmp_path / "data" / "logs") in told.value.message
+    assert stage.done == START + STOP
+
+
+def test_one_that_cannot_be_closed_gently_is_ended_all_the_same(stage, up):
+    stage.faults["stop"] = [Unavailable("a shard is silent")]
+    up()
+    assert stage.done == START + STOP
+    assert any("a shard is silent" in text for text in stage.reports)
+
+
+def test_the_log_of_others_is_checked_and_left_alone(stage, up):
+    up(nats_url="nats://there:4222", nats_user="me", nats_password=SecretStr("secret"))
+    assert stage.nats is None
+    assert stage.done[0] == "check nats://there:4222"
+    assert stage.orders[0].access == NatsAccess("nats://there:4222", "me", "secret")
+
+
+def test_a_ray_cluster_of_others_is_joined_and_left(stage, up, monkeypatch, tmp_path):
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    up()
+    start, stop = stage.orders
+    assert stage.head is None
+    assert (start.site.ray_address, start.site.cluster_is_ours) == ("10.0.0.1:6379", False)
+    assert start.site == stop.site
+    assert str(tmp_path / "data") in start.site.owner
+
+
+RUN = Run("earlier", 1, 0.0, "http://x", "", "", "10.0.0.1:6379", "")
+
+
+def test_what_an_earlier_run_left_is_swept_first(stage, up, folder, tmp_path):
+    folder.write_run(RUN)
+    folder.close()
+    up(data=tmp_path)
+    assert (stage.orders[0].site.ray_address, stage.orders[0].site.cluster_is_ours) == (
+        "10.0.0.1:6379",
+        False,
+    )
+    assert stage.done == ["sweep", "the rest is ended", *START, *STOP]
+
+
+def test_a_cluster_that_cannot_be_swept_holds_no_start_up(stage, up, folder, tmp_path):
+    folder.write_run(RUN)
+    folder.close()
+    stage.faults["sweep"] = [Unavailable("no such cluster")]
+    up(data=tmp_path)
+    assert stage.done[2:] == START + STOP
+    assert any("no such cluster" in text for text in stage.reports)
+
+
+def test_a_second_one_on_the_folder_leaves_the_first_alone(stage, up, folder, tmp_path):
+    folder.write_run(RUN)
+    with pytest.raises(Refused, match="already runs"):
+        up(data=tmp_path)
+    assert stage.done == []
+    assert folder.run() == RUN
+
+
+def test_a_taken_port_is_refused_before_anything_starts(stage, up):
+    with closing(socket.socket()) as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(Refused, match="choose with --port"):
+            up(port=port)
+        with pytest.raises(Refused, match="choose with FLUX_SERVE_PORT"):
+            up(serve_port=port)
+    assert not {"nats starts", "ray begins"} & set(stage.done)
+
+
+@pytest.mark.parametrize(
+    ("settings", "free", "expected"),
+    [({}, True, {8000}), ({}, False, {4711}), ({"port": 8000}, True, {4711}), ({"serve_port": 5}, True, {5})],
+)
+def test_serves_own_port_is_8000_unless_taken_or_told(stage, up, monkeypatch, settings, free, expected):
+    monkeypatch.setattr(supervisor, "check_free", lambda *_: None)
+    monkeypatch.setattr(supervisor, "is_free", lambda *_: free)
+    monkeypatch.setattr(supervisor, "free_ports", lambda _: [4711])
+    up(**settings)
+    assert {stage.orders[0].serve_port} == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("127.0.0.1", "localhost"),
+        ("0.0.0.0", "localhost"),
+        ("::", "localhost"),
+        ("::1", "[::1]"),
+        ("box", "box"),
+    ],  # noqa: S104
+)
+def test_its_address_is_one_that_a_browser_takes(stage, up, monkeypatch, host, shown):
+    monkeypatch.setattr(supervisor, "check_free", lambda *_: None)
+    monkeypatch.setattr(supervisor, "is_free", lambda *_: True)
+    up(host=host, port=3000)
+    assert any(text.startswith(f"Flux is at http://{shown}:3000 ") for text in stage.reports)

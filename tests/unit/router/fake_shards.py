@@ -1,0 +1,106 @@
+"""Shards that are values: who hosts what, who is dead, who does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from flux_actors.errors import Unavailable
+from flux_actors.log.memory import MemoryKeyValue
+from flux_actors.router.shard_host import ShardGone
+from flux_actors.shard.partition import PartitionStatus
+
+DEADLINE_S = 5.0
+
+
+@dataclass
+class FakeShards:
+    """A `ShardHost` in a dictionary."""
+
+    hosted: dict[str, dict[int, int]] = field(default_factory=dict)  # epochs by shard and partition
+    totals: dict[str, list[tuple[str, int, int]]] = field(default_factory=dict)
+    entities: dict[str, dict[str, object]] = field(default_factory=dict)
+    sequence: int = 0
+    phase: str = "running"
+    silent: set[str] = field(default_factory=set)
+    faulty: set[str] = field(default_factory=set)
+    starts_to_fail: int = 0
+    asked: list[str] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
+    killed: list[str] = field(default_factory=list)
+    drained: list[str] = field(default_factory=list)
+
+    async def start(self, name: str, partitions_of_log: int) -> None:
+        if self.starts_to_fail:
+            self.starts_to_fail -= 1
+            raise TimeoutError
+        self.started.append(name)
+        self.hosted.setdefault(name, {})
+
+    async def lives(self, name: str) -> bool:
+        return name in self.hosted
+
+    async def adopt(self, name: str, partitions: list[int], epoch: int) -> None:
+        shard = self._shard(name)
+        for partition in partitions:
+            shard[partition] = max(epoch, shard.get(partition, 0))
+
+    async def status(self, name: str, timeout_s: float) -> list[PartitionStatus]:
+        self.asked.append(name)
+        if name in self.silent:
+            raise TimeoutError
+        if name in self.faulty:
+            raise Unavailable("a partition died")
+        return [
+            PartitionStatus(partition, epoch, self.phase, self.sequence, 0, 0, 0, 0, 0, None)
+            for partition, epoch in self._shard(name).items()
+        ]
+
+    async def namespaces(self, name: str) -> list[tuple[str, int, int]]:
+        self._shard(name)
+        return self.totals.get(name, [])
+
+    async def properties(self, name: str, partition: int, entity_id: str) -> dict[str, object] | None:
+        self._shard(name)
+        return self.entities.get(entity_id)
+
+    async def drain(self, name: str) -> None:
+        self._shard(name)
+        if name in self.silent:
+            raise TimeoutError
+        self.drained.append(name)
+
+    async def kill(self, name: str) -> None:
+        self.killed.append(name)
+        self.hosted.pop(name, None)
+
+    def dies(self, name: str) -> None:
+        """Have the process of a shard end by itself."""
+        del self.hosted[name]
+
+    def _shard(self, name: str) -> dict[int, int]:
+        try:
+            return self.hosted[name]
+        except KeyError:
+            raise ShardGone(name) from None
+
+
+class FlakyKeyValue(MemoryKeyValue):
+    """A store that refuses the next `puts_to_fail` writes."""
+
+    puts_to_fail = 0
+
+    async def put(self, key: str, value: bytes, expected: int | None = None) -> int:
+        if self.puts_to_fail:
+            self.puts_to_fail -= 1
+            raise Unavailable("the log's key-value store cannot be reached")
+        return await super().put(key, value, expected)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Return when `condition` holds; fail after a deadline."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - any condition, so there is no event to wait for
+            await asyncio.sleep(0)

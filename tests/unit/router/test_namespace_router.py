@@ -1,0 +1,192 @@
+"""The NamespaceRouter: opens by itself, keeps the directory as an entity, survives what is away."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from flux_actors.domain.entity_id import DIRECTORY_ID
+from flux_actors.errors import Refused, Unavailable
+from flux_actors.log.block import decode_block
+from flux_actors.log.connection import NatsAccess
+from flux_actors.log.memory import MemoryKeyValue, MemoryLog
+from flux_actors.router import namespace_router
+from flux_actors.router.namespace_router import NamespaceRouter, RouterPlan, router_handle
+from tests.unit.router.fake_shards import FakeShards, until
+
+SHARD = "flux-shard-0-e1"
+
+
+class CreatedLog(MemoryLog):
+    """A log whose streams are made when the router says so."""
+
+    created: tuple[int, int] | None = None
+
+    async def create(self, partitions: int, log_id: str, replicas: int) -> None:
+        self.created = (partitions, replicas)
+
+
+class Surroundings:
+    """The twins of all that a router opens."""
+
+    def __init__(self) -> None:
+        self.log = CreatedLog(8)
+        self.shards = FakeShards()
+        self.buckets: dict[str, MemoryKeyValue] = {}
+        self.connects_to_fail = 0
+        self.connects = 0
+
+    async def connect(self, access: NatsAccess, name: str) -> object:
+        self.connects += 1
+        if self.connects_to_fail:
+            self.connects_to_fail -= 1
+            raise Unavailable("cannot reach NATS")
+        return object()
+
+    async def bucket(self, client: object, name: str, replicas: int) -> MemoryKeyValue:
+        return self.buckets.setdefault(name, MemoryKeyValue())
+
+    async def directories(self) -> list[dict[str, object]]:
+        """Return the properties of every directory event in the log."""
+        found = []
+        for partition in range(8):
+            for sequence in range(1, (await self.log.bounds(partition)).last + 1):
+                events = decode_block(await self.log.block(partition, sequence)).events
+                found += [event.properties for event in events if event.entity_id == DIRECTORY_ID]
+        return found
+
+    async def published(self, count: int) -> dict[str, object]:
+        """Return the newest directory once there are `count`."""
+        async with asyncio.timeout(5):
+            while len(await self.directories()) < count:  # noqa: ASYNC110 - the log is asked, it does not tell
+                await asyncio.sleep(0)
+        return (await self.directories())[-1]
+
+
+@pytest.fixture
+def around(monkeypatch):
+    around = Surroundings()
+    monkeypatch.setattr(namespace_router, "connect", around.connect)
+    monkeypatch.setattr(namespace_router, "JetStreamLog", lambda _: around.log)
+    monkeypatch.setattr(namespace_router, "JetStreamKeyValue", SimpleNamespace(open=around.bucket))
+    monkeypatch.setattr(namespace_router, "RayShards", lambda *_: around.shards)
+    monkeypatch.setattr(namespace_router, "_DIRECTORY_S", 0.001)
+    monkeypatch.setattr(namespace_router, "_RETRY_S", 0.001)
+    monkeypatch.setattr("flux_actors.router.router._WATCH_S", 0.001)
+    return around
+
+
+@asynccontextmanager
+async def routing(partitions=4):
+    """A router that ends with the test."""
+    plan = RouterPlan("somebody", Path("snapshots"), 1, partitions, frozenset(), 1)
+    router = NamespaceRouter(NatsAccess("nats://nowhere"), plan)
+    try:
+        yield router
+        await router.drain()
+    finally:
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+
+async def test_it_opens_without_being_asked(around):
+    async with routing():
+        await until(lambda: around.shards.hosted)
+        assert around.log.created == (4, 1)
+        await until(lambda: around.shards.asked)
+
+
+async def test_it_tells_whose_it_is_and_what_it_knows(around):
+    async with routing() as router:
+        await until(lambda: around.shards.asked)
+        assert await router.owner() == "somebody"
+        status = await router.status()
+        assert (status["pid"], status["partitions"]) == (os.getpid(), 4)
+        assert [row["partition"] for row in status["shards"][SHARD]] == [0, 1, 2, 3]
+
+
+async def test_it_waits_for_a_log_that_is_away(around):
+    around.connects_to_fail = 3
+    async with routing() as router:
+        await router.open()
+    assert around.connects == 4
+
+
+async def test_settings_that_do_not_fit_the_log_are_refused(around):
+    async with routing(4) as router:
+        await router.open()
+    refused = NamespaceRouter(NatsAccess("nats://nowhere"), RouterPlan("x", Path(), 1, 7, frozenset(), 1))
+    with pytest.raises(Refused, match="has 4 partitions"):
+        await refused.open()
+
+
+async def test_the_directory_is_an_event_of_the_log(around):
+    around.shards.totals[SHARD] = [("home", 2, 1_000_000), ("home", 1, 3_000_000), ("", 1, 1)]
+    around.shards.sequence = 1
+    async with routing():
+        newest = await around.published(1)
+    assert newest == {
+        "namespaces": {"home": {"entities": 3, "lastUpdated": "1970-01-01T00:00:03+00:00"}},
+        "totalNamespaces": 1,
+        "totalEntities": 4,
+    }
+
+
+async def test_the_directory_follows_the_shards(around):
+    around.shards.sequence = 1
+    async with routing():
+        await around.published(1)
+        around.shards.totals[SHARD] = [("home", 1, 1)]
+        around.shards.sequence = 2
+        assert (await around.published(2))["totalEntities"] == 1
+
+
+async def test_an_unchanged_directory_is_not_published_again(around):
+    around.shards.sequence = 1
+    async with routing():
+        await around.published(1)
+        around.shards.sequence = 2
+        seen = len(around.shards.asked)
+        await until(lambda: len(around.shards.asked) > seen + 10)
+        assert len(await around.directories()) == 1
+
+
+async def test_a_router_that_was_restarted_does_not_publish_the_directory_it_finds(around):
+    around.shards.entities[DIRECTORY_ID] = {"namespaces": {}, "totalNamespaces": 0, "totalEntities": 0}
+    around.shards.sequence = 1
+    async with routing():
+        await until(lambda: len(around.shards.asked) > 10)
+    assert await around.directories() == []
+
+
+async def test_a_directory_that_could_not_be_published_is_published_later(around, monkeypatch):
+    monkeypatch.setattr("flux_actors.limits.append_deadline_s", 0.0)
+    monkeypatch.setattr("flux_actors.limits.append_timeout_s", 0.0)
+    around.shards.sequence = 1
+    around.log.away = True
+    async with routing() as router:
+        await router.open()
+        seen = len(around.shards.asked)
+        await until(lambda: len(around.shards.asked) > seen + 10)
+        around.log.away = False
+        assert (await around.published(1))["totalEntities"] == 0
+
+
+async def test_draining_ends_the_shards_and_the_directory(around):
+    async with routing() as router:
+        await router.open()
+    assert around.shards.drained == [SHARD]
+
+
+async def test_there_is_no_handle_without_a_router(monkeypatch):
+    def nobody(*_, **__):
+        raise ValueError("no such actor")
+
+    monkeypatch.setattr(namespace_router.ray, "get_actor", nobody)
+    with pytest.raises(Unavailable, match="flux up"):
+        router_handle()

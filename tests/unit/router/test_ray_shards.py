@@ -1,0 +1,152 @@
+"""Shards as Ray actors: what a dead, silent or unknown actor means to the router."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from ray.exceptions import RayActorError, RaySystemError, RayTaskError
+
+from flux_actors.errors import Unavailable
+from flux_actors.log.connection import NatsAccess
+from flux_actors.router import ray_shards
+from flux_actors.router.ray_shards import RayShards
+from flux_actors.router.shard_host import ShardGone
+from flux_actors.shard import reads
+from flux_actors.shard.partition import PartitionStatus
+
+STATUS = PartitionStatus(2, 3, "running", 4, 5, 6, 7, 8, 9, None)
+
+
+class FakeActor:
+    """An actor whose methods answer from a table; an exception in it is raised."""
+
+    def __init__(self, **answers):
+        self._answers = answers
+        self.calls = []
+
+    def __getattr__(self, method):
+        return FakeMethod(self, method)
+
+    async def answer(self, method, arguments):
+        self.calls.append((method, *arguments))
+        found = self._answers.get(method)
+        if isinstance(found, Exception):
+            raise found
+        if found == "silence":
+            await asyncio.Event().wait()
+        return found
+
+
+class FakeMethod:
+    """A method of an actor."""
+
+    def __init__(self, actor, name):
+        self._actor = actor
+        self._name = name
+
+    def remote(self, *arguments):
+        return self._actor.answer(self._name, arguments)
+
+
+@pytest.fixture
+def actors(monkeypatch):
+    """The actors that Ray knows, by name."""
+    known = {}
+
+    def get_actor(name, namespace):
+        assert namespace == "flux"
+        if name not in known:
+            raise ValueError(name)
+        return known[name]
+
+    monkeypatch.setattr(ray_shards.ray, "get_actor", get_actor)
+    return known
+
+
+@pytest.fixture
+def shards():
+    return RayShards(NatsAccess("nats://nowhere"), Path("snapshots"))
+
+
+async def test_a_status_comes_back_as_it_was_given(actors, shards):
+    actors["one"] = FakeActor(status=[tuple(STATUS)])
+    assert await shards.status("one", 1.0) == [STATUS]
+
+
+async def test_partitions_are_adopted_one_by_one(actors, shards):
+    actors["one"] = FakeActor()
+    await shards.adopt("one", [1, 3], 7)
+    assert actors["one"].calls == [("adopt", 1, 7), ("adopt", 3, 7)]
+
+
+async def test_totals_and_properties_are_decoded(actors, shards):
+    row = reads.NamespaceRow("home", 2, 5)
+    readings = {1: reads.Readings(1, [reads.EntityRow("home/a", {"v": 1}, 0, 0)])}
+    actors["one"] = FakeActor(namespaces=reads.encode([row]), get=reads.encode(readings))
+    assert await shards.namespaces("one") == [("home", 2, 5)]
+    assert await shards.properties("one", 1, "home/a") == {"v": 1}
+
+
+async def test_an_entity_that_is_not_there_has_no_properties(actors, shards):
+    actors["one"] = FakeActor(get=reads.encode({1: reads.Readings(1, [])}))
+    assert await shards.properties("one", 1, "home/a") is None
+
+
+async def test_an_actor_that_died_or_never_was_is_gone(actors, shards):
+    actors["dead"] = FakeActor(status=RayActorError())
+    for name in ("dead", "unknown"):
+        with pytest.raises(ShardGone):
+            await shards.status(name, 1.0)
+
+
+async def test_the_successor_of_a_dead_actor_is_found_under_the_same_name(actors, shards):
+    actors["one"] = FakeActor(status=RayActorError())
+    with pytest.raises(ShardGone):
+        await shards.status("one", 1.0)
+    actors["one"] = FakeActor(status=[])
+    assert await shards.status("one", 1.0) == []
+
+
+async def test_a_fault_of_ray_or_of_the_shards_own_is_no_end_of_the_watch(actors, shards):
+    fault = RayTaskError("status", "traceback", ValueError("a fault"))
+    for number, error in enumerate([RaySystemError("lost"), fault, fault.as_instanceof_cause()]):
+        actors[f"shard-{number}"] = FakeActor(status=error)
+        with pytest.raises(Unavailable):
+            await shards.status(f"shard-{number}", 1.0)
+
+
+async def test_one_that_does_not_answer_is_not_waited_for_longer_than_asked(actors, shards):
+    actors["one"] = FakeActor(status="silence")
+    with pytest.raises(TimeoutError):
+        await shards.status("one", 0.001)
+
+
+@pytest.mark.parametrize(("answer", "lives"), [(4711, True), (RayActorError(), False), ("silence", False)])
+async def test_an_actor_lives_if_it_answers(actors, shards, monkeypatch, answer, lives):
+    monkeypatch.setattr(ray_shards, "_CALL_S", 0.001 if answer == "silence" else 1.0)
+    actors["one"] = FakeActor(pid=answer)
+    assert await shards.lives("one") is lives
+
+
+async def test_an_actor_that_nobody_knows_does_not_live(actors, shards):
+    assert await shards.lives("one") is False
+
+
+async def test_killing_the_dead_is_no_error(actors, shards):
+    await shards.kill("one")
+
+
+async def test_killing_ends_the_actor_for_good(actors, shards, monkeypatch):
+    killed = []
+    monkeypatch.setattr(ray_shards.ray, "kill", lambda actor, no_restart: killed.append((actor, no_restart)))
+    actors["one"] = FakeActor()
+    await shards.kill("one")
+    assert killed == [(actors["one"], True)]
+
+
+async def test_draining_asks_the_actor(actors, shards):
+    actors["one"] = FakeActor()
+    await shards.drain("one")
+    assert actors["one"].calls == [("drain",)]
