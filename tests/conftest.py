@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ class RunningFlux:
         assert self.process is not None
         victims = [*of_run(self.run.run_id), psutil.Process(self.process.pid)]
         for victim in victims:
-            victim.kill()
+            with suppress(psutil.NoSuchProcess):  # Ray ends some of its own when others die
+                victim.kill()
         self.process.wait(STOP_S)
         wait_for(lambda: not any(map(lives, victims)), STOP_S, "the killed processes to end")
 

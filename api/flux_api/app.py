@@ -7,6 +7,7 @@ from typing import Final, cast
 
 import structlog
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
@@ -40,7 +41,7 @@ _ROUTERS: Final = (
 
 def build_app(settings: Settings, door: Door) -> FastAPI:
     """Return the app that serves `door`."""
-    app = FastAPI(title="Flux", version=__version__, redirect_slashes=False, redoc_url=None)
+    app = FastAPIOffline(title="Flux", version=__version__, redirect_slashes=False, redoc_url=None)
     app.state.door = door
     for router in _ROUTERS:
         app.include_router(router)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 
 import pytest
 import zstandard
@@ -299,3 +300,13 @@ def test_the_second_entrance_keeps_what_holds_everywhere(proxy):
     assert answer.headers["x-request-id"] == "mine"
     assert_error(proxy.patch("/api/events"), 405)
     assert proxy.get("/openapi.json").status_code == 200
+
+
+def test_the_page_of_the_docs_needs_nothing_from_elsewhere(api):
+    page = api.get("/docs").text
+    named = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
+    assert len(named) >= 2
+    for path in named:
+        assert path.startswith("/"), path
+        assert api.get(path).status_code == 200, path
+    assert "url: '/openapi.json'" in page

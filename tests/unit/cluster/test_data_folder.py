@@ -7,6 +7,7 @@ import stat
 from contextlib import closing
 
 import msgspec
+import psutil
 import pytest
 
 from flux_actors.errors import Refused
@@ -48,6 +49,16 @@ def test_a_second_one_on_the_same_folder_is_refused_and_told_where_the_first_is(
         second.open()
     for word in (str(folder.root), "4711", RUN.url, "flux down --data"):
         assert word in refused.value.message
+
+
+def test_one_that_was_refused_holds_no_file_open(folder):
+    folder.open()
+    refused = DataFolder(folder.root)
+    with closing(refused):
+        with pytest.raises(Refused):
+            refused.open()
+        held = [file.path for file in psutil.Process().open_files()]
+        assert held.count(str(folder.root / "lock")) == 1
 
 
 def test_a_folder_that_was_given_back_can_be_taken(folder):

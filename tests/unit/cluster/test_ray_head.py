@@ -35,8 +35,8 @@ def test_a_cluster_of_others_has_its_own_rules():
 class FakeProcess:
     """`ray start`, and what it left running."""
 
-    def __init__(self, name="ray", code=0, alive=True):
-        self._name, self.code, self.alive = name, code, alive
+    def __init__(self, name="ray", code=0):
+        self._name, self.code, self.alive = name, code, True
 
     def name(self):
         return self._name

@@ -1,0 +1,90 @@
+"""A replica: its listener is its health, and it closes from the outside in, once."""
+
+from __future__ import annotations
+
+import pytest
+
+from flux_actors.errors import Unavailable
+from flux_actors.log.connection import NatsAccess
+from flux_actors.settings import Settings
+from flux_api import deployment
+from flux_api.deployment import Ingress, _with_farewell, application
+
+ACCESS = NatsAccess("nats://nowhere")
+
+
+class FakePart:
+    """A door or a listener that tells when it opens and closes."""
+
+    def __init__(self, name, done):
+        self._name, self._done, self.listens = name, done, False
+
+    async def open(self):
+        self._done.append(f"{self._name} opens")
+        self.listens = True
+
+    async def close(self):
+        self._done.append(f"{self._name} closes")
+        self.listens = False
+
+
+@pytest.fixture
+def done(monkeypatch):
+    """What was done, in order, on fakes of the parts of a replica."""
+    done = []
+
+    async def open_door(*_):
+        door = FakePart("door", done)
+        await door.open()
+        return door
+
+    monkeypatch.setattr(deployment, "open_door", open_door)
+    monkeypatch.setattr(deployment, "build_app", lambda *_: "the app")
+    monkeypatch.setattr(deployment, "Listener", lambda *_: FakePart("listener", done))
+    return done
+
+
+async def made(kind=Ingress):
+    """Return a replica, made as Serve makes one."""
+    replica = kind.__new__(kind)
+    await replica.__init__(Settings(), ACCESS)
+    return replica
+
+
+async def test_it_listens_once_its_door_is_open_and_serves_the_same_app_to_the_proxy(done):
+    replica = await made()
+    assert done == ["door opens", "listener opens"]
+    assert replica.__serve_build_asgi_app__() == "the app"
+
+
+async def test_it_is_replaced_when_its_listener_has_ended_by_itself(done):
+    replica = await made()
+    await replica.check_health()
+    replica._listener.listens = False  # noqa: SLF001 - as if uvicorn had ended
+    with pytest.raises(Unavailable, match="listener of this door has ended"):
+        await replica.check_health()
+
+
+async def test_it_stops_listening_before_its_door_closes_and_is_not_replaced_for_it(done):
+    replica = await made()
+    for _ in range(2):
+        await replica.drain()
+    assert done[2:] == ["listener closes", "door closes"]
+    await replica.check_health()
+
+
+async def test_serve_drains_it_before_it_takes_it_down(done):
+    class Wrapped(Ingress):
+        async def __del__(self):
+            done.append("serve takes it down")
+
+    replica = await made(_with_farewell(Wrapped))
+    await replica.__del__()
+    type(replica).__del__ = lambda _: None  # the garbage collector's call is not Serve's
+    assert done[2:] == ["listener closes", "door closes", "serve takes it down"]
+
+
+def test_it_has_as_many_replicas_as_were_asked_for():
+    asked = application(Settings(doors=7), ACCESS)
+    assert asked._bound_deployment.num_replicas == 7  # noqa: SLF001 - Serve shows it nowhere else
+    assert asked._bound_deployment.max_ongoing_requests >= 10_000  # noqa: SLF001 - sockets hold one each
