@@ -115,7 +115,7 @@ class Supervisor:
         self._report("starting router, shards and doors")
         self._launched = True
         orders = Start(self._site(), self._settings, self._access(), self._serve_port)
-        launcher.obey(orders, _LAUNCH_S, self._report)
+        launcher.obey(orders, _LAUNCH_S, self._progress)
         self._wait_ready()
 
     def _watch(self) -> None:
@@ -229,6 +229,11 @@ class Supervisor:
             ready=ready,
         )
         self._folder.write_run(run)
+
+    def _progress(self, text: str) -> None:
+        """Tell how far the start is; a long one may be stopped on the way."""
+        self._report(text)
+        self._check_stop()
 
     def _check_stop(self) -> None:
         if self._asked_to_stop.is_set():
