@@ -52,6 +52,7 @@ heartbeat_s: Final = 1.0  # an idle partition tells its position this often
 snapshot_every_s: Final = 300.0
 snapshot_every_events: Final = 1_000_000
 snapshot_slice_entities: Final = 1_000  # about 3 ms of encoding between two pulls
+snapshot_slice_bytes: Final = 1 * MIB  # of large entities a slice takes fewer
 snapshots_kept: Final = 3
 page_entities: Final = 2_000
 get_many_ids_max: Final = 10_000

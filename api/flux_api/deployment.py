@@ -39,6 +39,8 @@ class Ingress:
         """Tell Serve to replace a replica whose listener has ended."""
         if not self._listener.listens and not self._closing:
             raise Unavailable("the listener of this door has ended")
+        if self._door.client.is_closed and not self._closing:
+            raise Unavailable("the connection to the log was closed by the server")
 
     async def drain(self) -> None:
         """Stop listening, finish what is under way, then close everything."""

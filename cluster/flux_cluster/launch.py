@@ -106,8 +106,10 @@ def stop(orders: Stop) -> None:
     router = router_handle()
     _check_owner(router, orders.site)
     _close_doors(orders.site)
-    ray.get(router.drain.remote(), timeout=_DRAIN_S)
-    _end_actors()
+    try:
+        ray.get(router.drain.remote(), timeout=_DRAIN_S)
+    finally:
+        _end_actors()
 
 
 def sweep(orders: Sweep) -> None:

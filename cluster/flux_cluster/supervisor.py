@@ -63,6 +63,7 @@ class Supervisor:
         self._serve_port = 0
         self._asked_to_stop = threading.Event()
         self._launched = False
+        self._serves = False
 
     def run(self) -> None:
         """Start, watch, and stop when a signal says so.
@@ -112,23 +113,28 @@ class Supervisor:
             launcher = Launcher(self._ray.environment, self._folder.logs / "launcher.log")
             self._ray.wait()
         self._check_stop()
+        self._serves = False
         self._report("starting router, shards and doors")
         self._launched = True
         orders = Start(self._site(), self._settings, self._access(), self._serve_port)
         launcher.obey(orders, _LAUNCH_S, self._progress)
         self._wait_ready()
+        self._serves = True
 
     def _watch(self) -> None:
         """Keep nats-server and Ray alive until somebody asks to stop."""
         while not self._asked_to_stop.wait(_LOOK_S):
             reap([pid] if self._nats is not None and (pid := self._nats.pid) else [])
-            if self._nats is not None and not self._nats.lives:
-                self._report("nats-server died; starting it again")
-                self._nats.start()
-            if self._ray is not None and not self._ray.lives:
+            self._keep_nats()
+            if self._ray is not None and not (self._ray.lives and self._serves):
                 self._report("Ray's head died; starting Ray, router, shards and doors again")
                 self._restart_ray(self._ray)
         raise Stopped
+
+    def _keep_nats(self) -> None:
+        if self._nats is not None and not self._nats.lives:
+            self._report("nats-server died; starting it again")
+            self._nats.start()
 
     def _restart_ray(self, dead: RayHead) -> None:
         keep = self._nats.pid if self._nats is not None else None
@@ -231,8 +237,9 @@ class Supervisor:
         self._folder.write_run(run)
 
     def _progress(self, text: str) -> None:
-        """Tell how far the start is; a long one may be stopped on the way."""
+        """Tell how far the start is; on a long way the log is looked after, and somebody may stop it."""
         self._report(text)
+        self._keep_nats()
         self._check_stop()
 
     def _check_stop(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from flux_actors.log.pull import JetStreamReader
 
 _LOG_ID: Final = "flux-log-id"
 _NOT_FOUND: Final = "404"
+_READS_MAX: Final = 8
 _TIMEOUT_S: Final = 5.0
 
 
@@ -49,6 +51,8 @@ class JetStreamLog:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._jetstream = client.jetstream(timeout=_TIMEOUT_S)
+        # Answers come through one subscription of the client, which bounds what may wait in it.
+        self._reads = asyncio.Semaphore(_READS_MAX)
 
     @property
     def payload_bytes_max(self) -> int:
@@ -70,12 +74,20 @@ class JetStreamLog:
                 metadata={_LOG_ID: log_id},
             )
             try:
-                await self._jetstream.stream_info(stream_name(partition))
-            except nats.js.errors.NotFoundError:
-                await self._jetstream.add_stream(config)
+                await self._make(config)
+            except (nats.errors.Error, TimeoutError, OSError) as error:
+                raise Unavailable(f"the log cannot be made ({type(error).__name__})") from error
+
+    async def _make(self, config: StreamConfig) -> None:
+        try:
+            await self._jetstream.stream_info(config.name or "")
+        except nats.js.errors.NotFoundError:
+            await self._jetstream.add_stream(config)
 
     async def append(self, partition: int, data: bytes, block_id: str, timeout_s: float) -> int:
         """Publish one block and wait for JetStream's word that it is stored."""
+        if not self._client.is_connected:  # the client would keep it and send it whenever it is back
+            raise Unavailable("the log cannot be reached")
         headers = {"Nats-Msg-Id": block_id, "Nats-Expected-Stream": stream_name(partition)}
         answer = await self._request(event_subject(partition), data, timeout_s, headers)
         try:
@@ -104,7 +116,8 @@ class JetStreamLog:
     async def block(self, partition: int, sequence: int) -> bytes:
         """Read one message by its sequence, straight from the store."""
         subject = f"$JS.API.DIRECT.GET.{stream_name(partition)}"
-        answer = await self._request(subject, b'{"seq":%d}' % sequence, _TIMEOUT_S, None)
+        async with self._reads:
+            answer = await self._request(subject, b'{"seq":%d}' % sequence, _TIMEOUT_S, None)
         if answer.headers and answer.headers.get("Status") == _NOT_FOUND:
             raise Corrupt(f"block {sequence} is not in the log of partition {partition} any more")
         if not answer.headers or answer.headers.get("Nats-Sequence") != str(sequence):

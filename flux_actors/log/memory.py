@@ -96,6 +96,8 @@ class MemoryReader:
         """Return the blocks behind the last one returned."""
         self._log._check()  # noqa: SLF001
         kept = self._kept
+        if kept.last < self._last:
+            raise Corrupt(f"the log of partition {self._partition} ends before {self._last}, which was read")
         if kept.last <= self._last:
             kept.grown.clear()
             try:

@@ -128,6 +128,11 @@ class JetStreamReader:
         info = await self._jetstream.stream_info(self._stream)
         if info.state.first_seq > self._last + 1:
             raise Corrupt(f"{self._stream} begins at {info.state.first_seq}; block {self._last + 1} is gone")
+        if info.state.last_seq < self._last:
+            raise Corrupt(
+                f"{self._stream} ends at {info.state.last_seq}, before block {self._last} that was read from "
+                "it: it lost acknowledged events; restore the log"
+            )
         config = ConsumerConfig(
             ack_policy=AckPolicy.NONE,
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import ray
 import structlog
+from nats.aio.client import Client
 
 from flux_actors.domain.entity_id import CORE_NAMESPACE, DIRECTORY_ID
 from flux_actors.domain.event import server_event
@@ -26,7 +27,7 @@ from flux_actors.router.directory import directory_properties
 from flux_actors.router.ray_shards import RAY_NAMESPACE, RayShards
 from flux_actors.router.router import Router, register_log
 from flux_actors.router.shard_host import ShardGone
-from flux_actors.router.topology import REGISTRY_BUCKET, TOPOLOGY_BUCKET
+from flux_actors.router.topology import REGISTRY_BUCKET, STREAMS_KEY, TOPOLOGY_BUCKET
 
 _log = structlog.get_logger(__name__)
 ROUTER_NAME: Final = "flux-router"
@@ -52,6 +53,7 @@ class NamespaceRouter:
     def __init__(self, access: NatsAccess, plan: RouterPlan) -> None:
         self._access = access
         self._plan = plan
+        self._client: Client | None = None
         self._router: Router | None = None
         self._host: RayShards | None = None
         self._committer: Committer | None = None
@@ -101,12 +103,17 @@ class NamespaceRouter:
 
     async def _open(self) -> None:
         plan = self._plan
-        client = await connect(self._access, "flux-router")
+        if self._client is None:
+            self._client = await connect(self._access, "flux-router")
+        client = self._client
         log = JetStreamLog(client)
         registry_store = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, plan.log_replicas)
         topology_store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, plan.log_replicas)
         registry = await register_log(registry_store, uuid.uuid4().hex, plan.partitions, plan.spread)
-        await log.create(registry.partitions, registry.log_id, plan.log_replicas)
+        if await registry_store.get(STREAMS_KEY) is None:
+            await log.create(registry.partitions, registry.log_id, plan.log_replicas)
+            await registry_store.put(STREAMS_KEY, registry.log_id.encode())
+        # A stream that is missing from now on was lost: to make it again would pass for an empty log.
         self._host = RayShards(self._access, plan.snapshots)
         router = Router(topology_store, self._host, registry, plan.shards)
         await router.open()

@@ -40,8 +40,8 @@ class RayShards:
             max_restarts=0,  # the router starts the successor, with the next epoch
             get_if_exists=True,
         ).remote()
-        await asyncio.wait_for(actor.open.remote(self._access, self._snapshots, partitions_of_log), _START_S)
         self._handles[name] = actor
+        await self._call(name, "open", _START_S, self._access, self._snapshots, partitions_of_log)
 
     async def lives(self, name: str) -> bool:
         """Whether Ray knows the name and the actor answers."""

@@ -143,14 +143,18 @@ class Router:
     async def _drain_one(self, name: str) -> None:
         try:
             await self._host.drain(name)
-        except (ShardGone, TimeoutError) as error:
+        except (ShardGone, TimeoutError, Unavailable) as error:
             _log.warning("shard.not_drained", shard=name, reason=type(error).__name__)
 
     async def _write_when_possible(self) -> None:
         try:
-            await self._write()
+            await self._write_or_follow()
         except Unavailable as error:
             _log.warning("topology.unwritten", reason=error.message)
+
+    async def _write_or_follow(self) -> None:
+        try:
+            await self._write()
         except Refused:
             _log.warning("topology.overtaken", revision=self._revision)
             known = await self._store.get(TOPOLOGY_KEY)

@@ -10,6 +10,7 @@ REGISTRY_BUCKET = "flux_registry"
 TOPOLOGY_BUCKET = "flux_topology"
 CONFIG_BUCKET = "flux_config"
 LOG_KEY = "log"
+STREAMS_KEY = "streams"  # there once all streams of the log were made
 TOPOLOGY_KEY = "topology"
 CONFIG_KEY = "config"
 PARTITIONS_DEFAULT = 4

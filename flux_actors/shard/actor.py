@@ -6,10 +6,12 @@ from pathlib import Path
 
 import ray
 
+from flux_actors.errors import Unavailable
 from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.shard.entity_shard import EntityShard
+from flux_actors.shard.partition import PartitionStatus
 from flux_actors.snapshot.files import FileSnapshotStore
 
 
@@ -24,9 +26,15 @@ class ShardProcess(EntityShard):
         """Connect; a second call (after a router's restart) changes nothing."""
         if self._opened:
             return
-        client = await connect(access, "flux-shard")
+        client = self._client = await connect(access, "flux-shard")
         super().__init__(JetStreamLog(client), FileSnapshotStore(snapshots), NatsBus(client), partitions)
         self._opened = True
+
+    async def status(self) -> list[PartitionStatus]:
+        """Return where each partition is, unless the log has shut us out for good: then be replaced."""
+        if self._client.is_closed:
+            raise Unavailable("the connection to the log was closed by the server")
+        return await super().status()
 
 
 # Another name than the class: Ray then pickles the class by reference, not with its module's globals.

@@ -51,6 +51,7 @@ class Snapshotter:
                 self._begin()
             while self._cut is not None:
                 await self._slice(self._cut)
+                await asyncio.sleep(0)
         except Unavailable as error:
             self._give_up(error)
 

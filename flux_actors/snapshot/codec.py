@@ -69,6 +69,11 @@ _decode_header = msgspec.msgpack.Decoder(Header).decode
 _decode_part = msgspec.msgpack.Decoder(Rows | Ids | Trailer).decode
 
 
+def encode_row(row: EntityRow) -> bytes:
+    """Return the bytes of an entity inside a snapshot."""
+    return _encode(row)
+
+
 class SnapshotWriter:
     """Turns frames into the bytes of a snapshot, piece by piece."""
 
@@ -81,10 +86,10 @@ class SnapshotWriter:
         self._emit(_PREFIX.pack(MAGIC, VERSION))
         self._frame(_encode(header))
 
-    def rows(self, rows: list[EntityRow]) -> None:
-        """Add entities."""
-        self._entities += len(rows)
-        self._frame(_encode(Rows(rows)))
+    def rows(self, encoded: list[bytes]) -> None:
+        """Add entities, each the bytes of `encode_row`."""
+        self._entities += len(encoded)
+        self._frame(_encode(["rows", [msgspec.Raw(row) for row in encoded]]))
 
     def ids(self, ids: list[str], *, elder: bool) -> None:
         """Add dedupe ids of one generation."""

@@ -9,13 +9,10 @@ are append-only lists, so their cut is a list and a length.
 
 from __future__ import annotations
 
-import msgspec
-
 from flux_actors import limits
-from flux_actors.domain.dedupe import Generation
-from flux_actors.domain.entity import EntityActor, EntityRow
+from flux_actors.domain.entity import EntityActor
 from flux_actors.domain.fold import PartitionState
-from flux_actors.snapshot.codec import Header, SnapshotWriter
+from flux_actors.snapshot.codec import Header, SnapshotWriter, encode_row
 
 
 class Cut:
@@ -27,11 +24,11 @@ class Cut:
         self._number = state.cut_number = state.cut_number + 1
         self._actors = list(state.entities.values())
         self._next = 0
-        self._early: list[EntityRow] = []
+        self._early: list[bytes] = []
         window = state.window
         self._generations = [
-            (True, window.elder, len(window.elder.ids)),
-            (False, window.younger, len(window.younger.ids)),
+            (True, window.elder.ids, 0, len(window.elder.ids)),
+            (False, window.younger.ids, 0, len(window.younger.ids)),
         ]
         self._writer = SnapshotWriter(_header(state, log_id))
         state.witness = self
@@ -40,10 +37,7 @@ class Cut:
         """Write an actor that is about to change, if its slice has not come yet."""
         if actor.cut < self._number:
             actor.cut = self._number
-            row = actor.row()
-            if row.properties is not None:  # the actor goes on with its own dictionary
-                row = msgspec.structs.replace(row, properties=dict(row.properties))
-            self._early.append(row)
+            self._early.append(encode_row(actor.row()))  # now: the actor goes on with its dictionary
 
     def next_slice(self) -> bytes | None:
         """Return the next bytes of the snapshot, `None` when all were returned."""
@@ -62,22 +56,24 @@ class Cut:
             self._state.witness = None
 
     def _slice_of_ids(self) -> bytes:
-        elder, generation, length = self._generations.pop(0)
-        done = limits.snapshot_slice_entities * 10
-        self._writer.ids(generation.ids[:length][:done], elder=elder)
-        rest = Generation(generation.start_us, generation.ids[done:length])
-        if rest.ids:
-            self._generations.insert(0, (elder, rest, len(rest.ids)))
+        elder, ids, start, length = self._generations.pop(0)
+        end = min(start + limits.snapshot_slice_entities * 10, length)
+        self._writer.ids(ids[start:end], elder=elder)
+        if end < length:
+            self._generations.insert(0, (elder, ids, end, length))
         return self._writer.take()
 
     def _slice_of_rows(self) -> bytes:
         rows, self._early = self._early, []
+        size = sum(map(len, rows))
         end = min(self._next + limits.snapshot_slice_entities, len(self._actors))
-        for actor in self._actors[self._next : end]:
+        while self._next < end and size < limits.snapshot_slice_bytes:
+            actor = self._actors[self._next]
+            self._next += 1
             if actor.cut < self._number:
                 actor.cut = self._number
-                rows.append(actor.row())
-        self._next = end
+                rows.append(encode_row(actor.row()))
+                size += len(rows[-1])
         self._writer.rows(rows)
         return self._writer.take()
 

@@ -240,7 +240,7 @@ class TwinDriver:
             await self.door.close()
         parts = [PartitionFeed(partition) for partition in range(PARTITIONS)]
         calls = _Calls(self)
-        self.door = LiveView(self.rule, calls, lambda partition: parts[partition].sequence is not None)
+        self.door = LiveView(self.rule, calls, lambda partition: parts[partition].sequence)
         self.feeds = Feeds(parts, self.bus, calls, _ViewAlone(self.door), lambda _: None)
         await self.feeds.open()
         await self.feeds.ask_for_places()

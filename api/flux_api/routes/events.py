@@ -110,11 +110,17 @@ def position_header(positions: dict[int, Packed]) -> dict[str, str]:
 
 
 async def _raw_events(door: Door, partition: int, positions: list[Packed]) -> list[dict[str, Any]]:
-    sequences = sorted({unpack(position)[0] for position in positions})
-    blocks = await asyncio.gather(*(door.log.block(partition, sequence) for sequence in sequences))
-    by_sequence = dict(zip(sequences, blocks, strict=True))
-    places = map(unpack, positions)
-    return [event_at(by_sequence[sequence], offset).public() for sequence, offset in places]
+    wanted: dict[int, list[Packed]] = {}
+    for position in positions:
+        wanted.setdefault(unpack(position)[0], []).append(position)
+
+    async def read(sequence: int) -> dict[Packed, dict[str, Any]]:
+        data = await door.log.block(partition, sequence)  # not held longer than its events are taken from it
+        return {position: event_at(data, unpack(position)[1]).public() for position in wanted[sequence]}
+
+    found = await asyncio.gather(*map(read, wanted))
+    events = {position: event for part in found for position, event in part.items()}
+    return [events[position] for position in positions]
 
 
 def _events_of(body: Any) -> list[Any]:

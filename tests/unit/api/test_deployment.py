@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from flux_actors.errors import Unavailable
@@ -18,6 +20,7 @@ class FakePart:
 
     def __init__(self, name, done):
         self._name, self._done, self.listens = name, done, False
+        self.client = SimpleNamespace(is_closed=False)
 
     async def open(self):
         self._done.append(f"{self._name} opens")
@@ -62,6 +65,13 @@ async def test_it_is_replaced_when_its_listener_has_ended_by_itself(done):
     await replica.check_health()
     replica._listener.listens = False  # noqa: SLF001 - as if uvicorn had ended
     with pytest.raises(Unavailable, match="listener of this door has ended"):
+        await replica.check_health()
+
+
+async def test_it_is_replaced_when_the_log_has_shut_it_out_for_good(done):
+    replica = await made()
+    replica._door.client.is_closed = True  # noqa: SLF001 - as after an error of the server
+    with pytest.raises(Unavailable, match="closed by the server"):
         await replica.check_health()
 
 

@@ -122,11 +122,24 @@ async def test_what_comes_while_a_gap_is_repaired_waits_for_its_turn(bus, calls,
 
 
 async def test_a_gap_behind_a_gap_is_repaired_as_well(bus, calls, heard, part):
-    repairs = iter([reads.Repair(3, [message(1, 3)], []), reads.Repair(8, [message(3, 8)], [])])
+    repairs = iter([reads.Repair(3, [message(1, 3)], []), reads.Repair(7, [message(3, 7)], [])])
     calls.answers["repair"] = lambda *_: reads.encode(next(repairs))
     await say(bus, [message(0, 1), message(2, 3), message(6, 7), message(7, 8)])
     await until(lambda: part.sequence == 8)
     assert heard.values() == list(range(1, 9))
+
+
+async def test_a_backlog_past_its_bound_is_repaired_like_any_gap(bus, calls, heard, part, monkeypatch):
+    monkeypatch.setattr(feed_module, "_BACKLOG_MAX", 2)
+    repaired = asyncio.get_running_loop().create_future()
+    later = reads.encode(reads.Repair(5, [message(3, 5)], []))
+    answers = iter([repaired, later])
+    calls.answers["repair"] = lambda *_: next(answers)
+    await say(bus, [message(0, 1), *(message(number, number + 1) for number in range(2, 7))])
+    assert len(part.backlog) == 2
+    repaired.set_result(reads.encode(reads.Repair(3, [message(1, 3)], [])))
+    await until(lambda: part.sequence == 7)
+    assert heard.values() == [1, 2, 3, 4, 5, 6, 7]
 
 
 async def test_a_repair_waits_for_a_shard_that_is_away(bus, calls, heard, part):
@@ -148,7 +161,7 @@ async def test_when_the_messages_are_gone_it_hears_all_that_changed_since(bus, c
 
 
 async def test_counts_and_sources_are_those_of_the_newest_message(bus, heard, part):
-    await say(bus, [message(0, 3), message(0, 1)])
+    await say(bus, [message(0, 3), message(0, 1), message(0, 3)])
     assert (part.events_total, part.entities, part.epoch) == (3, 1, 1)
     assert heard.sources == ["source"]
     await say(bus, [feed(3, 3, epoch=4)])

@@ -266,6 +266,20 @@ def test_a_ray_that_died_is_started_again_on_the_living_log(stage, up):
     assert "nats stops" not in stage.done[: -len(STOP)]
 
 
+def test_the_log_is_spared_when_the_rest_of_the_run_is_ended(stage, up, monkeypatch):
+    ended = []
+    processes = [SimpleNamespace(pid=1), SimpleNamespace(pid=2)]
+    monkeypatch.setattr(FakeServer, "pid", 1)
+    monkeypatch.setattr(supervisor, "of_run", lambda _: processes)
+    monkeypatch.setattr(supervisor, "end_all", lambda found, _: ended.append([one.pid for one in found]))
+    stage.on_report |= {
+        "Flux is at": lambda: setattr(stage.head, "lives", False),
+        "Ray's head died": stage.ask_to_stop,
+    }
+    up()
+    assert ended == [[2], [2]]
+
+
 def test_a_ray_that_does_not_come_back_is_tried_again(stage, up):
     starts = []
 

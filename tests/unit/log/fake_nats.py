@@ -25,9 +25,11 @@ class FakeNats:
     """Client and JetStream context in one; `fault` is raised by every call that reaches the server."""
 
     first: int = 1
+    last: int = 9
     fault: Exception | None = None
     answer: Any = None
     is_closed: bool = False
+    is_connected: bool = True
     max_payload: int = 1 << 20
     stats: dict[str, int] = field(default_factory=lambda: {"reconnects": 0})
     asked: list[tuple[str, bytes, str]] = field(default_factory=list)
@@ -67,7 +69,7 @@ class FakeNats:
 
     async def stream_info(self, stream: str) -> Any:
         self._check()
-        state = SimpleNamespace(first_seq=self.first, last_seq=9, messages=10 - self.first)
+        state = SimpleNamespace(first_seq=self.first, last_seq=self.last, messages=10 - self.first)
         return SimpleNamespace(state=state, config=SimpleNamespace(metadata=None))
 
     async def add_consumer(self, stream: str, config: Any) -> Any:

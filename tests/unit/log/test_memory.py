@@ -58,6 +58,14 @@ async def test_log_that_lost_its_end_goes_on_from_there() -> None:
     assert await log.append(0, b"new", "new", 1) == 2
 
 
+async def test_reader_of_a_log_that_lost_its_end_is_told() -> None:
+    log = await filled(3)
+    reader = log.reader(0, after=3)
+    log.cut_off(0, 1)
+    with pytest.raises(Corrupt, match="ends before 3"):
+        await reader.pull(0)
+
+
 async def test_bus_loses_as_many_messages_as_it_was_told() -> None:
     bus = MemoryBus()
     heard: list[bytes] = []

@@ -165,6 +165,15 @@ async def test_stream_that_is_not_there_is_corrupt(server: FakeNats) -> None:
         await reader_of(server).pull(1)
 
 
+@on_virtual_clock
+async def test_stream_that_lost_its_end_under_a_reader_is_corrupt(server: FakeNats) -> None:
+    reader = await opened(server, after=7)
+    server.last = 5
+    await lose(server, "reconnect")
+    with pytest.raises(Corrupt, match="ends at 5, before block 7 that was read"):
+        await reader.pull(1)
+
+
 @pytest.mark.parametrize(
     "fault", [nats.errors.ConnectionClosedError(), nats.js.errors.ServiceUnavailableError(), TimeoutError()]
 )
