@@ -110,6 +110,15 @@ async def test_it_tells_whose_it_is_and_what_it_knows(around):
         assert [row["partition"] for row in status["shards"][SHARD]] == [0, 1, 2, 3]
 
 
+async def test_streams_are_made_once_and_never_again_for_a_log_that_lost_one(around):
+    async with routing() as router:
+        await router.open()
+    around.log.created = None
+    async with routing() as router:
+        await router.open()
+    assert around.log.created is None
+
+
 async def test_it_waits_for_a_log_that_is_away(around):
     around.connects_to_fail = 3
     async with routing() as router:

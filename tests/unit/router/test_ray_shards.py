@@ -117,6 +117,18 @@ async def test_a_fault_of_ray_or_of_the_shards_own_is_no_end_of_the_watch(actors
             await shards.status(f"shard-{number}", 1.0)
 
 
+@pytest.mark.parametrize(
+    ("fault", "told"), [(RayActorError(), ShardGone), (RaySystemError("lost"), Unavailable)]
+)
+async def test_one_that_dies_while_it_starts_is_told_as_any_other(monkeypatch, shards, fault, told):
+    shell = type(
+        "Shell", (), {"options": lambda self, **_: self, "remote": lambda self: FakeActor(open=fault)}
+    )
+    monkeypatch.setattr(ray_shards, "RemoteShard", shell())
+    with pytest.raises(told):
+        await shards.start("one", 4)
+
+
 async def test_one_that_does_not_answer_is_not_waited_for_longer_than_asked(actors, shards):
     actors["one"] = FakeActor(status="silence")
     with pytest.raises(TimeoutError):

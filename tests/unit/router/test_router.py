@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from flux_actors.errors import Refused
+from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.memory import MemoryKeyValue
 from flux_actors.router import router as router_module
 from flux_actors.router.router import Router, register_log
@@ -224,6 +224,23 @@ class TestWatching:
         async with watching(overtaken):
             await until(lambda: len(shards.asked) >= 10)
         assert (await stored(store))[0].epoch >= newest[0].epoch
+
+    async def test_one_that_was_overtaken_goes_on_even_if_the_store_is_away_just_then(
+        self, store, shards, monkeypatch
+    ):
+        overtaken = await opened(store, shards)
+        await opened(store, FakeShards())
+        real, away = store.get, [True]
+
+        async def get(key):
+            if away and away.pop():
+                raise Unavailable("the store is away")
+            return await real(key)
+
+        monkeypatch.setattr(store, "get", get)
+        shards.dies("flux-shard-0-e1")
+        async with watching(overtaken):  # which fails when the watch has ended by itself
+            await until(lambda: not away and overtaken.topology.epoch(0) == 2)
 
 
 class TestDraining:
