@@ -67,14 +67,14 @@ class RayShardCalls:
             return await asyncio.wait_for(reference, _CALL_S)
         except TimeoutError:
             raise Unavailable(f"partition {partition} does not answer; try again in a second") from None
-        except (RayActorError, ValueError):
-            self._handles.pop(name, None)
-            raise Unavailable(f"partition {partition} is being restarted; try again in a second") from None
         except RayTaskError as error:
             if isinstance(error.cause, FluxError):
                 raise error.cause from None
             _log.error("shard.call_failed", shard=name, method=method, error=repr(error.cause))
             raise Unavailable(f"partition {partition} could not answer; try again in a second") from error
+        except (RayActorError, ValueError):
+            self._handles.pop(name, None)
+            raise Unavailable(f"partition {partition} is being restarted; try again in a second") from None
         except RayError as error:
             _log.error("shard.call_lost", shard=name, method=method, error=type(error).__name__)
             raise Unavailable(f"partition {partition} could not be asked; try again in a second") from error

@@ -42,6 +42,7 @@ _READY_S: Final = 120.0
 _STOP_S: Final = 120.0
 _GRACE_S: Final = 1.0
 _LOOK_S: Final = 0.2
+_SWEEPS: Final = 5
 
 
 class Stopped(Exception):
@@ -285,7 +286,10 @@ def sweep_ray(folder: DataFolder, run: Run, environment: dict[str, str]) -> None
 
 def end_run(folder: DataFolder, run: Run) -> None:
     """End what is left on this machine of a run whose supervisor is dead."""
-    end_all(of_run(run.run_id), _GRACE_S)
+    for _ in range(_SWEEPS):  # Ray may start workers in place of those that are being ended
+        end_all(of_run(run.run_id), _GRACE_S)
+        if not of_run(run.run_id):
+            break
     if run.ray_folder:
         shutil.rmtree(run.ray_folder, ignore_errors=True)
     folder.forget_run()

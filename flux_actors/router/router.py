@@ -102,6 +102,8 @@ class Router:
             await self._host.start(name, self.registry.partitions)
             await self._host.adopt(name, partitions, epoch)
             return
+        for gone in owners | ({name} if name is not None else set()):
+            await self._host.kill(gone)  # one that does not answer may still be there, and write snapshots
         await self._start(partitions)
 
     async def _start(self, partitions: list[int]) -> None:

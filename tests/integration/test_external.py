@@ -44,6 +44,7 @@ class Elsewhere:
     def environment(self) -> dict[str, str]:
         return {
             "RAY_ADDRESS": self.ray_address,
+            "RAY_AUTH_MODE": "disabled",  # whatever token this user's home may hold
             "FLUX_NATS_USER": "agent",
             "FLUX_NATS_PASSWORD": PASSWORD,
         }
@@ -56,7 +57,7 @@ class Elsewhere:
 def elsewhere(tmp_path, eventually) -> Iterator[Elsewhere]:
     mark = uuid.uuid4().hex
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("FLUX_", "RAY_"))}
-    environment = plain | {"FLUX_RUN_ID": mark, "SPT_NOENV": "1"}
+    environment = plain | {"FLUX_RUN_ID": mark, "SPT_NOENV": "1", "RAY_AUTH_MODE": "disabled"}
     nats_port, *ray_ports = free_ports(7)
     config = tmp_path / "nats.conf"
     config.write_text(NATS_CONFIG % (nats_port, PASSWORD, tmp_path / "store"))
