@@ -18,16 +18,6 @@ from tests.unit.log.virtual_clock import on_virtual_clock, settled
 from tests.unit.log.watched_log import IDENTITY, WatchedLog, event, now_s, outcome_of, publish
 
 
-@pytest.fixture
-def log() -> WatchedLog:
-    return WatchedLog()
-
-
-@pytest.fixture
-def committer(log: WatchedLog) -> Committer:
-    return Committer(log, 0, IDENTITY, lambda: 7)
-
-
 @on_virtual_clock
 async def test_idle_committer_sends_at_once_and_tells_the_position(
     log: WatchedLog, committer: Committer

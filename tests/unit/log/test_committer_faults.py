@@ -16,16 +16,6 @@ from tests.unit.log.virtual_clock import on_virtual_clock, settled
 from tests.unit.log.watched_log import IDENTITY, WatchedLog, event, now_s, outcome_of, publish
 
 
-@pytest.fixture
-def log() -> WatchedLog:
-    return WatchedLog()
-
-
-@pytest.fixture
-def committer(log: WatchedLog) -> Committer:
-    return Committer(log, 0, IDENTITY, lambda: 7)
-
-
 @on_virtual_clock
 async def test_block_whose_answer_was_lost_is_sent_again_under_its_id_and_stored_once(
     log: WatchedLog, committer: Committer
