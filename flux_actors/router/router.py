@@ -73,7 +73,7 @@ class Router:
             self._adopt(known)
         groups = place(self.registry.partitions, self._shards)
         await asyncio.gather(*(self._take_or_start(partitions) for partitions in groups))
-        await self._write()
+        await self._write_or_follow()
 
     async def watch(self) -> None:
         """Look after the shards until `closing`."""

@@ -225,6 +225,19 @@ class TestWatching:
             await until(lambda: len(shards.asked) >= 10)
         assert (await stored(store))[0].epoch >= newest[0].epoch
 
+    async def test_one_that_is_overtaken_while_it_opens_follows(self, store, shards, monkeypatch):
+        first = await opened(store, FakeShards())
+        start = shards.start
+
+        async def start_late(name, partitions):
+            first.topology = first.topology.with_owner([0], "elsewhere", 9)
+            await first._write()  # noqa: SLF001 - another router places a partition just then
+            await start(name, partitions)
+
+        monkeypatch.setattr(shards, "start", start_late)
+        second = await opened(store, shards)
+        assert second.topology == first.topology
+
     async def test_one_that_was_overtaken_goes_on_even_if_the_store_is_away_just_then(
         self, store, shards, monkeypatch
     ):
