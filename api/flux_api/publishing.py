@@ -1,26 +1,28 @@
-"""From a client's JSON to durable events: the one implementation of the rules, for every way in."""
+"""From a client's events to durable ones: the one implementation of the rules, for every way in."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
-
-import msgspec
-import uuid_utils
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 from flux_actors.domain.event import Envelope, Event, parse_event, tombstone
 from flux_actors.domain.json_text import check_depth, check_numbers
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed
 from flux_actors.errors import FluxError, Refused, Unavailable
-from flux_actors.log.block import encode_event
+from flux_actors.log import committer as committing
+from flux_actors.log.block import encode_event, encode_events
 from flux_actors.log.committer import Committer
 from flux_actors.log.ports import EventLog
+from flux_api.event_ids import EventIds
+from flux_api.incoming import envelope_of, too_deep
+from flux_api.submission import Submission
 
 _API_SOURCE: Final = "flux-api"
+_T = TypeVar("_T")
 
 
 class Published(NamedTuple):
@@ -39,92 +41,143 @@ class Publisher:
 
     def __init__(self, log: EventLog, partitioning: Partitioning) -> None:
         self._partitioning = partitioning
+        self._ids = EventIds()
         identity = secrets.randbits(63)
         self.committers = [
             Committer(log, partition, identity, _now_us) for partition in range(partitioning.partitions)
         ]
 
+    def submit(self, envelope: Envelope, done: Callable[[Outcome], None]) -> None:
+        """Publish one event; `done` hears what became of it, later.
+
+        Raises:
+            Refused: the event breaks a rule. Unavailable: nothing more is taken now.
+        """
+        now_ms = time.time_ns() // 1_000_000
+        event = parse_event(envelope, now_ms, self._ids.take(now_ms))
+        try:
+            encoded = encode_event(event)
+        except OverflowError:
+            raise _number_error(event) from None
+        partition = self._partitioning.of_entity(event.entity_id or "")
+
+        def settled(outcome: committing.Outcome) -> None:
+            done(
+                outcome if isinstance(outcome, Unavailable) else Published(event, partition, Packed(outcome))
+            )
+
+        self.committers[partition].put(encoded, 1, settled)
+
+    def submit_all(
+        self, bodies: Sequence[Any], done: Callable[[Submission], None], text: bytes | None = None
+    ) -> None:
+        """Publish many; each fails or lands alone, and `done` hears of all of them at once, maybe at once.
+
+        `bodies` are envelopes or JSON values; `text` is the JSON that envelopes were read from, for the
+        depth of each is measured there.
+        """
+        now_ms = time.time_ns() // 1_000_000
+        events = [self._checked(body, now_ms) for body in bodies]
+        if text is not None and isinstance(bodies[0], Envelope):
+            for number, refusal in too_deep(text, events).items():
+                events[number] = refusal
+        self.submit_events(events, done)
+
+    def submit_events(self, events: list[Event | FluxError], done: Callable[[Submission], None]) -> None:
+        """Commit events that were checked; those that were refused stay what they are."""
+        submission = Submission(events, done)
+        for partition, indexes in self._groups(events).items():
+            self._commit(submission, partition, indexes)
+        submission.begun()
+
     async def publish(self, body: Any) -> Published:
-        """Publish one event of a client.
+        """Publish one event of a client, an envelope or a JSON value.
 
         Raises:
             Refused: the event breaks a rule. Unavailable: it is not known to be durable.
         """
-        (outcome,) = await self.commit([check_event(body)])
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.submit(envelope_of(body), _into(answer))
+        outcome = await answer
         if isinstance(outcome, FluxError):
             raise outcome
         return outcome
 
-    async def publish_all(self, bodies: Iterable[Any]) -> list[Outcome]:
-        """Publish many; each fails or lands alone, in the order of `bodies`."""
-        return await self.commit([_checked(body) for body in bodies])
+    async def publish_all(self, bodies: Sequence[Any], text: bytes | None = None) -> Submission:
+        """Publish many and return what became of them."""
+        answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()
+        self.submit_all(bodies, _into(answer), text)
+        return await answer
 
-    async def delete_all(self, ids: Iterable[str]) -> list[Outcome]:
+    async def delete_all(self, ids: Iterable[str]) -> Submission:
         """Publish a tombstone for each id."""
         now_ms = time.time_ns() // 1_000_000
-        return await self.commit([tombstone(i, str(uuid_utils.uuid7()), now_ms, _API_SOURCE) for i in ids])
-
-    async def commit(self, events: Sequence[Event | FluxError]) -> list[Outcome]:
-        """Commit events, grouped by partition, and return what became of each in their order."""
-        results: list[Outcome | None] = [None] * len(events)
-        groups: dict[int, list[tuple[int, Event, bytes]]] = {}
-        for index, event in enumerate(events):
-            if isinstance(event, FluxError):
-                results[index] = event
-                continue
-            encoded = self._encoded(event)
-            if isinstance(encoded, FluxError):
-                results[index] = encoded
-                continue
-            partition = self._partitioning.of_entity(event.entity_id or "")
-            groups.setdefault(partition, []).append((index, event, encoded))
-        await asyncio.gather(*(self._commit_group(p, group, results) for p, group in groups.items()))
-        return [result for result in results if result is not None]
+        tombs: list[Event | FluxError] = [
+            tombstone(entity_id, self._ids.take(now_ms), now_ms, _API_SOURCE) for entity_id in ids
+        ]
+        answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()
+        self.submit_events(tombs, _into(answer))
+        return await answer
 
     async def close(self) -> None:
         """Let what is queued finish, take nothing new."""
         await asyncio.gather(*(committer.close() for committer in self.committers))
 
-    async def _commit_group(
-        self, partition: int, group: list[tuple[int, Event, bytes]], results: list[Outcome | None]
-    ) -> None:
+    def _checked(self, body: Any, now_ms: int) -> Event | FluxError:
         try:
-            outcomes = await self.committers[partition].commit([encoded for _, _, encoded in group])
-        except FluxError as error:
-            for index, _, _ in group:
-                results[index] = error
-            return
-        for (index, event, _), outcome in zip(group, outcomes, strict=True):
-            if isinstance(outcome, Unavailable):
-                results[index] = outcome
-            else:
-                results[index] = Published(event, partition, outcome)
+            if not isinstance(body, Envelope):
+                check_depth(body)
+                body = envelope_of(body)
+            return parse_event(body, now_ms, self._ids.take(now_ms))
+        except Refused as error:
+            return error
 
-    def _encoded(self, event: Event) -> bytes | FluxError:
+    def _groups(self, events: Sequence[Event | FluxError]) -> dict[int, Sequence[int]]:
+        """Return the indexes of the good events of each partition."""
+        good = [index for index, event in enumerate(events) if isinstance(event, Event)]
+        partitions = self._partitioning.of_entities([events[index].entity_id for index in good])  # type: ignore[union-attr]
+        if len(set(partitions)) == 1:
+            return {partitions[0]: good}
+        groups: dict[int, list[int]] = {}
+        for index, partition in zip(good, partitions, strict=True):
+            groups.setdefault(partition, []).append(index)
+        return dict(groups)
+
+    def _commit(self, submission: Submission, partition: int, indexes: Sequence[int]) -> None:
+        """Put the events of one partition into its committer, in pieces that fit into a block."""
+        committer = self.committers[partition]
+        for first in range(0, len(indexes), committer.piece_events_max):
+            self._put(submission, partition, indexes[first : first + committer.piece_events_max])
+
+    def _put(self, submission: Submission, partition: int, indexes: Sequence[int]) -> None:
+        events: list[Event] = [submission.events[index] for index in indexes]  # type: ignore[misc]
+        committer = self.committers[partition]
         try:
-            encoded = encode_event(event)
+            encoded = encode_events(events)
         except OverflowError:
-            return _number_error(event)
-        size_max = self.committers[0].event_bytes_max
-        if len(encoded) > size_max:
-            return Refused(f"an event may have at most {size_max} bytes in this log", 413)
-        return encoded
+            encoded = None
+        if len(indexes) > 1 and (encoded is None or len(encoded) > committer.piece_bytes_max):
+            middle = len(indexes) // 2
+            self._put(submission, partition, indexes[:middle])
+            self._put(submission, partition, indexes[middle:])
+            return
+        if encoded is None:
+            submission.fail(indexes, _number_error(events[0]))
+            return
+        try:
+            committer.put(encoded, len(indexes), submission.expect(partition, indexes))
+        except FluxError as error:
+            submission.fail(indexes, error)
 
 
-def check_event(body: Any) -> Event:
-    """Return the event of one JSON value or raise `Refused`."""
-    if not isinstance(body, dict):
-        raise Refused("an event must be a JSON object")
-    envelope = msgspec.convert(body, Envelope)
-    return parse_event(envelope, time.time_ns() // 1_000_000, str(uuid_utils.uuid7()))
+def _into(answer: asyncio.Future[_T]) -> Callable[[_T], None]:
+    """Return what fills a future, unless whoever waited for it has gone."""
 
+    def fill(value: _T) -> None:
+        if not answer.done():
+            answer.set_result(value)
 
-def _checked(body: Any) -> Event | FluxError:
-    try:
-        check_depth(body)
-        return check_event(body)
-    except Refused as error:
-        return error
+    return fill
 
 
 def _number_error(event: Event) -> Refused:

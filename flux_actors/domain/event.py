@@ -7,6 +7,7 @@ Fields that the fold reads come first, so that a shard may decode just these.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,7 @@ from flux_actors.errors import Refused
 DELETED: Final = "__deleted__"
 DELETE_STREAM: Final = "flux.delete"
 
+_STREAMS_KEPT: Final = 1_024
 _STREAM: Final = re.compile(r"[a-z0-9]+(?:\.[a-z0-9]+)*", re.ASCII)
 
 
@@ -87,10 +89,19 @@ def parse_event(envelope: Envelope, now_ms: int, new_id: str, *, core_allowed: b
         raise Refused("conditional writes are not available in this version; leave condition out")
     if not isinstance(payload, dict):
         raise Refused("payload is required and must be a JSON object")
-    entity_id, properties, rest = _split(payload)
+    entity_id = payload.get("entity_id")
+    properties = payload.get("properties")
+    if entity_id is not None:
+        check_entity_id(entity_id)
+    if properties is not None and not isinstance(properties, dict):
+        raise Refused("payload.properties must be a JSON object")
     if entity_id is not None and not core_allowed:
         check_not_core(entity_id)
-    event_id = _optional(envelope.event_id, "eventId", limits.event_id_chars_max)
+    event_id = envelope.event_id
+    if event_id is not None:
+        event_id = _optional(event_id, "eventId", limits.event_id_chars_max)
+    timestamp, key, schema = envelope.timestamp, envelope.key, envelope.schema
+    plain = len(payload) == 2 and entity_id is not None and properties is not None
     return Event(
         entity_id,
         properties,
@@ -98,10 +109,10 @@ def parse_event(envelope: Envelope, now_ms: int, new_id: str, *, core_allowed: b
         event_id is not None,
         source,
         stream,
-        _timestamp(envelope.timestamp, now_ms),
-        _optional(envelope.key, "key"),
-        _optional(envelope.schema, "schema"),
-        rest,
+        now_ms if timestamp is None else _timestamp(timestamp, now_ms),
+        None if key is None else _optional(key, "key"),
+        None if schema is None else _optional(schema, "schema"),
+        None if plain else _rest(payload),
     )
 
 
@@ -125,30 +136,27 @@ def server_event(
     )
 
 
-def _split(payload: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None, dict[str, Any] | None]:
-    entity_id = payload.get("entity_id")
-    properties = payload.get("properties")
-    if entity_id is not None:
-        check_entity_id(entity_id)
-    if properties is not None and not isinstance(properties, dict):
-        raise Refused("payload.properties must be a JSON object")
-    rest = dict(payload)
-    if entity_id is not None:
-        del rest["entity_id"]
-    if properties is not None:
-        del rest["properties"]
-    return entity_id, properties, rest or None
+def _rest(payload: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the payload without what the fold reads, `None` when that is all of it."""
+    taken = {name for name in ("entity_id", "properties") if payload.get(name) is not None}
+    return {name: value for name, value in payload.items() if name not in taken} or None
 
 
 def _stream(value: object) -> str:
     if value is None or value == "":
         raise Refused('stream is required, such as "sensors.room1"')
-    if not isinstance(value, str) or len(value) > limits.stream_chars_max or not _STREAM.fullmatch(value):
+    if not isinstance(value, str) or not _is_stream(value):
         raise Refused(
             "stream must be lower-case letters and digits with single dots inside, "
             f"at most {limits.stream_chars_max} characters"
         )
     return value
+
+
+@lru_cache(maxsize=_STREAMS_KEPT)
+def _is_stream(text: str) -> bool:
+    """Whether a text names a stream; few do, again and again (0.05 µs instead of 0.2 when it is known)."""
+    return len(text) <= limits.stream_chars_max and _STREAM.fullmatch(text) is not None
 
 
 def _text(value: object, name: str, chars_max: int) -> str:

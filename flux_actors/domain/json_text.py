@@ -11,7 +11,6 @@ from flux_actors.errors import Refused
 
 _INT_MIN: Final = -(1 << 63)
 _INT_MAX: Final = (1 << 64) - 1
-_OPENERS: Final = (b"[", b"{")
 
 
 def parse_json(body: bytes | bytearray, depth_max: int = limits.json_depth_max) -> Any:
@@ -20,9 +19,14 @@ def parse_json(body: bytes | bytearray, depth_max: int = limits.json_depth_max) 
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError) as error:
         raise Refused(f"the body must be valid JSON: {_reason(error)}") from None
-    if sum(map(body.count, _OPENERS)) > depth_max:
+    if openers_of(body) > depth_max:
         check_depth(value, depth_max)
     return value
+
+
+def openers_of(body: bytes | bytearray) -> int:
+    """Return how many lists and objects a JSON text opens at most: its depth is not above that."""
+    return body.count(b"[") + body.count(b"{")
 
 
 def check_depth(value: object, depth_max: int = limits.json_depth_max) -> None:

@@ -1,11 +1,11 @@
 """The committer: many publishes, few fsyncs.
 
-One committer per (door, partition). Whoever wants to publish puts encoded events in the queue and
-waits. While a block is in flight everything new piles up; when it is acknowledged, all that waits goes
-as the next block. No timer: an idle committer sends at once, a busy one fills its blocks by itself.
-One block in flight coalesces best (docs/decisions/002).
+One committer per (door, partition). Whoever wants to publish hands over a piece (encoded events, no more
+than one block takes) and is called back. While a block is in flight everything new piles up; when it is
+acknowledged, all that waits goes as the next block. No timer: an idle committer sends at once, a busy one
+fills its blocks by itself. One block in flight coalesces best (docs/decisions/002).
 
-A block that got no answer is sent again under the same id until its deadline; after that its events
+A block that got no answer is sent again under the same id until its deadline; after that its pieces
 fail with `Unavailable`, and whoever waited longer than the deadline fails with them. A late copy of a
 failed block is harmless: its number is behind its successor's, so the fold skips it.
 """
@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -26,25 +27,17 @@ from flux_actors.log.ports import EventLog
 
 _log = structlog.get_logger(__name__)
 Outcome = Packed | Unavailable
+Settled = Callable[[Outcome], None]
+_FULL: Final = "too many publishes are waiting for the log; send again in a second"
 
 
-class _Waiting:
-    """One publish in the queue: its events, how far it was sent, what became of it."""
+class Piece(NamedTuple):
+    """Events that go into a block together."""
 
-    __slots__ = ("done", "encoded", "outcomes", "sent", "since")
-
-    def __init__(self, encoded: Sequence[bytes], since: float, done: asyncio.Future[list[Outcome]]) -> None:
-        self.encoded = encoded
-        self.since = since
-        self.done = done
-        self.sent = 0
-        self.outcomes: list[Outcome] = []
-
-    def settle(self, outcomes: list[Outcome]) -> None:
-        """Take the outcomes of the next events; answer when all are known."""
-        self.outcomes += outcomes
-        if len(self.outcomes) == len(self.encoded) and not self.done.done():
-            self.done.set_result(self.outcomes)
+    data: bytes  # the encoded events, one behind the other
+    events: int
+    settled: Settled  # hears the position of the first one (the others follow it), or why there is none
+    since: float
 
 
 class Committer:
@@ -63,7 +56,7 @@ class Committer:
         self._partition = partition
         self._identity = identity
         self._now_us = now_us
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[Piece] = deque()
         self._queued_events = 0
         self._queued_bytes = 0
         self._number = 0
@@ -78,25 +71,38 @@ class Committer:
         """The largest event that a block can carry alone."""
         return self._log.payload_bytes_max - limits.block_overhead_bytes_max
 
-    async def commit(self, encoded: Sequence[bytes]) -> list[Outcome]:
-        """Return each event's position once it is durable, or why it is not.
+    @property
+    def piece_bytes_max(self) -> int:
+        """The largest piece of more than one event."""
+        return min(limits.block_bytes_max, self.event_bytes_max)
+
+    @property
+    def piece_events_max(self) -> int:
+        """The most events in a piece."""
+        return self._block_events_max or limits.block_events_max
+
+    def put(self, data: bytes, count: int, settled: Settled) -> None:
+        """Have a piece committed; `settled` is called when it is durable, or known not to be.
 
         Raises:
-            Refused: 413, an event is larger than the log's largest message.
+            Refused: 413, the piece is larger than the log's largest message.
             Unavailable: the queue is full or the committer is closed.
         """
+        self._admit(len(data), count)
+        self._add(data, count, settled)
+
+    async def commit(self, encoded: Sequence[bytes]) -> list[Outcome]:
+        """Return each event's position once it is durable, or why it is not; raises as `put` does."""
         if not encoded:
             return []
-        size = sum(map(len, encoded))
-        self._admit(encoded, size)
+        self._admit(sum(map(len, encoded)), len(encoded), max(map(len, encoded)))
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(encoded, loop.time(), loop.create_future())
-        self._queue.append(waiting)
-        self._queued_events += len(encoded)
-        self._queued_bytes += size
-        if self._task is None:
-            self._task = loop.create_task(self._run())
-        return await waiting.done
+        waits: list[tuple[int, asyncio.Future[Outcome]]] = []
+        for piece in self._pieces(encoded):
+            waiting: asyncio.Future[Outcome] = loop.create_future()
+            self._add(b"".join(piece), len(piece), _answer(waiting))
+            waits.append((len(piece), waiting))
+        return [outcome for count, waiting in waits for outcome in _each(await waiting, count)]
 
     async def close(self) -> None:
         """Refuse new publishes and let those in the queue finish."""
@@ -104,65 +110,79 @@ class Committer:
         if self._task is not None:
             await self._task
 
-    def _admit(self, encoded: Sequence[bytes], size: int) -> None:
+    def _admit(self, size: int, count: int, largest: int | None = None) -> None:
         if self._closed:
             raise Unavailable("this door is closing; send again to reach another")
-        if encoded and max(map(len, encoded)) > self.event_bytes_max:
+        if (size if largest is None else largest) > self.event_bytes_max:
             raise Refused(f"an event may have at most {self.event_bytes_max} bytes in this log", 413)
-        if (
-            self._queued_events + len(encoded) > limits.queue_events_max
+        if self._queue and (
+            self._queued_events + count > limits.queue_events_max
             or self._queued_bytes + size > limits.queue_bytes_max
-        ) and self._queue:
-            raise Unavailable("too many publishes are waiting for the log; send again in a second")
+        ):
+            raise Unavailable(_FULL)
+
+    def _add(self, data: bytes, count: int, settled: Settled) -> None:
+        loop = asyncio.get_running_loop()
+        self._queue.append(Piece(data, count, settled, loop.time()))
+        self._queued_events += count
+        self._queued_bytes += len(data)
+        if self._task is None:
+            self._task = loop.create_task(self._run())
+
+    def _pieces(self, encoded: Sequence[bytes]) -> Iterator[list[bytes]]:
+        """Cut events into pieces, each as large as a block takes."""
+        piece: list[bytes] = []
+        size = 0
+        for event in encoded:
+            if piece and (size + len(event) > self.piece_bytes_max or len(piece) == self.piece_events_max):
+                yield piece
+                piece, size = [], 0
+            piece.append(event)
+            size += len(event)
+        yield piece
 
     async def _run(self) -> None:
         while self._queue:
-            encoded, parts = self._take()
-            outcome = await self._outcome(encoded, parts[0][0].since)
-            self._settle(parts, outcome)
+            pieces = self._take()
+            outcome = await self._outcome(pieces)
+            _settle(pieces, outcome)
             if isinstance(outcome, Unavailable):
                 self._give_up_older(outcome)
         self._task = None
 
-    def _take(self) -> tuple[list[bytes], list[tuple[_Waiting, int]]]:
-        """Return the events of the next block and how many of them each publish gave."""
-        bytes_max = min(limits.block_bytes_max, self.event_bytes_max)
-        events_max = self._block_events_max or limits.block_events_max
-        encoded: list[bytes] = []
-        parts: list[tuple[_Waiting, int]] = []
-        size = 0
-        while self._queue:
-            waiting = self._queue[0]
-            first = waiting.sent
-            for event in waiting.encoded[first:] if first else waiting.encoded:
-                if encoded and (size + len(event) > bytes_max or len(encoded) == events_max):
-                    break
-                encoded.append(event)
-                size += len(event)
-                waiting.sent += 1
-            if waiting.sent > first:
-                parts.append((waiting, waiting.sent - first))
-            if waiting.sent < len(waiting.encoded):
+    def _take(self) -> list[Piece]:
+        """Return the pieces of the next block."""
+        queue = self._queue
+        first = queue.popleft()
+        pieces, size, count = [first], len(first.data), first.events
+        bytes_max, events_max = self.piece_bytes_max, self.piece_events_max
+        while queue:
+            piece = queue[0]
+            if size + len(piece.data) > bytes_max or count + piece.events > events_max:
                 break
-            self._queue.popleft()
-        self._queued_events -= len(encoded)
+            pieces.append(queue.popleft())
+            size += len(piece.data)
+            count += piece.events
+        self._queued_events -= count
         self._queued_bytes -= size
-        return encoded, parts
+        return pieces
 
-    async def _outcome(self, encoded: list[bytes], since: float) -> int | Unavailable:
+    async def _outcome(self, pieces: list[Piece]) -> int | Unavailable:
         try:
-            return await self._append(encoded, since)
+            return await self._append(pieces)
         except Exception as error:  # noqa: BLE001 - nobody may wait for ever, whatever went wrong
             _log.exception("commit.fault", partition=self._partition)
             return Unavailable(f"the log could not be written ({type(error).__name__}); send again")
 
-    async def _append(self, encoded: list[bytes], since: float) -> int | Unavailable:
+    async def _append(self, pieces: list[Piece]) -> int | Unavailable:
         self._number += 1
         self._clock_us = max(self._clock_us, self._now_us())
-        data = encode_block(self._identity, self._number, self._clock_us, encoded)
+        count = sum([piece.events for piece in pieces])
+        encoded = [piece.data for piece in pieces]
+        data = encode_block(self._identity, self._number, self._clock_us, encoded, count)
         block_id = f"{self._identity:x}-{self._number}"
         loop = asyncio.get_running_loop()
-        deadline = max(since + limits.append_deadline_s, loop.time() + limits.append_timeout_s)
+        deadline = max(pieces[0].since + limits.append_deadline_s, loop.time() + limits.append_timeout_s)
         while True:
             try:
                 sequence = await self._log.append(self._partition, data, block_id, limits.append_timeout_s)
@@ -172,23 +192,39 @@ class Committer:
                 await asyncio.sleep(limits.append_retry_s)
             else:
                 self.blocks_total += 1
-                self.events_total += len(encoded)
+                self.events_total += count
                 return sequence
-
-    def _settle(self, parts: list[tuple[_Waiting, int]], outcome: int | Unavailable) -> None:
-        offset = 0
-        for waiting, count in parts:
-            if isinstance(outcome, Unavailable):
-                waiting.settle([outcome] * count)
-            else:
-                waiting.settle([pack(outcome, offset + index) for index in range(count)])
-            offset += count
 
     def _give_up_older(self, error: Unavailable) -> None:
         oldest = asyncio.get_running_loop().time() - limits.append_deadline_s
         while self._queue and self._queue[0].since <= oldest:
-            waiting = self._queue.popleft()
-            left = len(waiting.encoded) - waiting.sent
-            self._queued_events -= left
-            self._queued_bytes -= sum(map(len, waiting.encoded[waiting.sent :]))
-            waiting.settle([error] * left)
+            piece = self._queue.popleft()
+            self._queued_events -= piece.events
+            self._queued_bytes -= len(piece.data)
+            _settle([piece], error)
+
+
+def _settle(pieces: list[Piece], outcome: int | Unavailable) -> None:
+    """Tell each piece; one whose listener fails takes no other with it."""
+    offset = 0
+    for piece in pieces:
+        try:
+            piece.settled(outcome if isinstance(outcome, Unavailable) else pack(outcome, offset))
+        except Exception:  # noqa: BLE001 - its neighbours are durable and must hear of it
+            _log.exception("commit.listener_failed")
+        offset += piece.events
+
+
+def _answer(waiting: asyncio.Future[Outcome]) -> Settled:
+    def settled(outcome: Outcome) -> None:
+        if not waiting.done():
+            waiting.set_result(outcome)
+
+    return settled
+
+
+def _each(first: Outcome, count: int) -> list[Outcome]:
+    """Return the outcome of every event of a piece."""
+    if isinstance(first, Unavailable):
+        return [first] * count
+    return [Packed(first + offset) for offset in range(count)]

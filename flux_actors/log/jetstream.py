@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import nats.errors
@@ -13,6 +13,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 
 from flux_actors import limits
 from flux_actors.errors import Corrupt, Unavailable
+from flux_actors.log.asking import Answers
 from flux_actors.log.ports import LogBounds
 from flux_actors.log.pull import JetStreamReader
 
@@ -51,6 +52,7 @@ class JetStreamLog:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._jetstream = client.jetstream(timeout=_TIMEOUT_S)
+        self._answers = Answers(client)
         # Answers come through one subscription of the client, which bounds what may wait in it.
         self._reads = asyncio.Semaphore(_READS_MAX)
 
@@ -89,7 +91,7 @@ class JetStreamLog:
         if not self._client.is_connected:  # the client would keep it and send it whenever it is back
             raise Unavailable("the log cannot be reached")
         headers = {"Nats-Msg-Id": block_id, "Nats-Expected-Stream": stream_name(partition)}
-        answer = await self._request(event_subject(partition), data, timeout_s, headers)
+        answer = await self._answers.ask(event_subject(partition), data, timeout_s, headers)
         try:
             ack = _decode_ack(answer.data)
         except msgspec.DecodeError:
@@ -117,7 +119,7 @@ class JetStreamLog:
         """Read one message by its sequence, straight from the store."""
         subject = f"$JS.API.DIRECT.GET.{stream_name(partition)}"
         async with self._reads:
-            answer = await self._request(subject, b'{"seq":%d}' % sequence, _TIMEOUT_S, None)
+            answer = await self._answers.ask(subject, b'{"seq":%d}' % sequence, _TIMEOUT_S, None)
         if answer.headers and answer.headers.get("Status") == _NOT_FOUND:
             raise Corrupt(f"block {sequence} is not in the log of partition {partition} any more")
         if not answer.headers or answer.headers.get("Nats-Sequence") != str(sequence):
@@ -127,11 +129,3 @@ class JetStreamLog:
     def reader(self, partition: int, after: int, pull_blocks: int = limits.pull_blocks) -> JetStreamReader:
         """Return a pull reader behind `after` that asks for `pull_blocks` at a time."""
         return JetStreamReader(self._client, self._jetstream, stream_name(partition), after, pull_blocks)
-
-    async def _request(
-        self, subject: str, data: bytes, timeout_s: float, headers: dict[str, str] | None
-    ) -> Any:
-        try:
-            return await self._client.request(subject, data, timeout=timeout_s, headers=headers)
-        except (nats.errors.Error, TimeoutError, OSError) as error:
-            raise Unavailable(f"the log cannot be reached ({type(error).__name__})") from error

@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import time
+import uuid
 from collections.abc import Coroutine, Sequence
 from typing import Any
 from unittest.mock import patch
 
 from flux_actors import limits
 from flux_actors.domain.entity import EntityRow, etag_of, render
+from flux_actors.domain.event import Event, parse_event
 from flux_actors.domain.fold import PartitionState
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed, unpack
@@ -29,7 +32,7 @@ from flux_actors.shard.snapshotting import Snapshotter
 from flux_actors.snapshot.codec import read_snapshot
 from flux_actors.snapshot.memory import MemorySnapshotStore
 from flux_api.feed import Feeds, PartitionFeed
-from flux_api.publishing import check_event
+from flux_api.incoming import envelope_of
 from flux_api.view import LiveView
 from tests.model.world import DELETED, Acked, Draft, Observed, Seen, text_of
 
@@ -66,7 +69,7 @@ class TwinDriver:
         return acked
 
     def publish_batch(self, drafts: Sequence[Draft]) -> list[Acked]:
-        events = [check_event(draft.body(draft.entity_id)) for draft in drafts]
+        events = [self._event(draft.body(draft.entity_id)) for draft in drafts]
         groups: dict[int, list[int]] = {}
         for index, draft in enumerate(drafts):
             groups.setdefault(self.rule.of_entity(draft.entity_id), []).append(index)
@@ -79,6 +82,10 @@ class TwinDriver:
                 assert isinstance(position, int), position
                 acked[index] = Acked(events[index].event_id, (partition, *unpack(Packed(position))))
         return [acked[index] for index in range(len(drafts))]
+
+    @staticmethod
+    def _event(body: Any) -> Event:
+        return parse_event(envelope_of(body), time.time_ns() // 1_000_000, uuid.uuid4().hex)
 
     def delete(self, entity_id: str) -> Acked:
         return self.publish(Draft(entity_id, {DELETED: True}), answer_lost=False)

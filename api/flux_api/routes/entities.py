@@ -17,7 +17,6 @@ from flux_api.cached import CachedEntity
 from flux_api.door import Door
 from flux_api.listing import Listing, stream_json
 from flux_api.openapi import DELETE_BODY, GET_BODY, describe
-from flux_api.publishing import Published
 from flux_api.requests import (
     door_of,
     is_true,
@@ -28,7 +27,7 @@ from flux_api.requests import (
     wants_applied,
 )
 from flux_api.responses import json_response, raw_json
-from flux_api.routes.events import position_header, positions_of
+from flux_api.routes.events import position_header
 
 router = APIRouter(tags=["state"])
 _PATH: Final = "/api/state/entities/"
@@ -87,11 +86,12 @@ async def delete_many(request: Request) -> Response:
     door = door_of(request)
     wait = wants_applied(request)
     ids = await _matches(door, await read_json(request, limits.body_other_bytes))
-    outcomes = await door.publisher.delete_all(ids)
-    positions = positions_of(outcomes)
+    submission = await door.publisher.delete_all(ids)
+    positions = submission.positions()
     if wait:
         await door.reached(positions, tuple(positions))
-    errors = [f"{i}: {o.message}" for i, o in zip(ids, outcomes, strict=True) if isinstance(o, FluxError)]
+    outcomes = zip(ids, submission.events, strict=True)
+    errors = [f"{i}: {outcome.message}" for i, outcome in outcomes if isinstance(outcome, FluxError)]
     answer = {"deleted": len(ids) - len(errors), "failed": len(errors), "errors": errors}
     return json_response(answer, headers=position_header(positions))
 
@@ -124,11 +124,12 @@ async def delete_entity(request: Request) -> Response:
     door = door_of(request)
     wait = wants_applied(request)
     entity_id = check_not_core(_id_of(request))
-    (outcome,) = await door.publisher.delete_all([entity_id])
-    if not isinstance(outcome, Published):
-        raise outcome
-    positions = positions_of([outcome])
-    answer: dict[str, Any] = {"entity_id": entity_id, "eventId": outcome.event.event_id}
+    submission = await door.publisher.delete_all([entity_id])
+    (event,) = submission.events
+    if isinstance(event, FluxError):
+        raise event
+    positions = submission.positions()
+    answer: dict[str, Any] = {"entity_id": entity_id, "eventId": event.event_id}
     if wait:
         await door.reached(positions, tuple(positions))
     return json_response(answer, headers=position_header(positions))

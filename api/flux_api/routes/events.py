@@ -13,27 +13,28 @@ from starlette.responses import Response
 from flux_actors import limits
 from flux_actors.domain.clock import us_of
 from flux_actors.domain.entity_id import check_entity_id
-from flux_actors.domain.position import Packed, highest, text_of, text_of_all, unpack
-from flux_actors.errors import FluxError, Refused
+from flux_actors.domain.position import Packed, text_of, text_of_all, unpack
+from flux_actors.errors import Refused
 from flux_actors.log.block import event_at
+from flux_api.answers import batch_answer, event_answer
 from flux_api.door import Door
+from flux_api.incoming import read_batch, read_event
 from flux_api.openapi import BATCH_BODY, EVENT_BODY, describe
-from flux_api.publishing import Outcome, Published
+from flux_api.publishing import Published
 from flux_api.requests import (
     POSITION_HEADER,
     door_of,
     query_of,
-    read_json,
+    read_body,
     refuse_unavailable,
     wanted_positions,
     wants_applied,
     whole_number,
 )
-from flux_api.responses import json_response
+from flux_api.responses import json_response, raw_json
 
 router = APIRouter(tags=["events"])
 _FOREVER_US: Final = 1 << 62
-_ANY_DEPTH: Final = 1 << 30  # each event of a batch is measured alone, so that one fails alone
 
 
 @router.post("/api/events", **describe("Publish one event", body=EVENT_BODY, query=["wait"]))
@@ -42,12 +43,13 @@ async def publish(request: Request) -> Response:
     door = door_of(request)
     _refuse_conditions(request)
     wait = wants_applied(request)
-    body = await read_json(request, door.config.config.body_size_limit_single_bytes)
-    done = await door.publisher.publish(body)
-    answer: dict[str, Any] = {"eventId": done.event.event_id, "stream": done.event.stream}
-    if wait:
-        answer["entity"] = await applied_entity(door, done)
-    return json_response(answer, headers={POSITION_HEADER: text_of(done.partition, done.position)})
+    body = await read_body(request, door.config.config.body_size_limit_single_bytes)
+    done = await door.publisher.publish(read_event(body))
+    headers = {POSITION_HEADER: text_of(done.partition, done.position)}
+    if not wait:
+        return raw_json(event_answer(done), headers=headers)
+    answer = {"eventId": done.event.event_id, "stream": done.event.stream}
+    return json_response(answer | {"entity": await applied_entity(door, done)}, headers=headers)
 
 
 @router.post("/api/events/batch", **describe("Publish many events", body=BATCH_BODY, query=["wait"]))
@@ -56,16 +58,13 @@ async def publish_batch(request: Request) -> Response:
     door = door_of(request)
     _refuse_conditions(request)
     wait = wants_applied(request)
-    bytes_max = door.config.config.body_size_limit_batch_bytes
-    bodies = _events_of(await read_json(request, bytes_max, _ANY_DEPTH))
-    outcomes = await door.publisher.publish_all(bodies)
-    results = [_result(body, outcome) for body, outcome in zip(bodies, outcomes, strict=True)]
-    positions = positions_of(outcomes)
+    body = await read_body(request, door.config.config.body_size_limit_batch_bytes)
+    events = read_batch(body)
+    submission = await door.publisher.publish_all(events, body)
+    positions = submission.positions()
     if wait:
         await door.reached(positions, tuple(positions))
-    failed = sum(isinstance(outcome, FluxError) for outcome in outcomes)
-    answer = {"successful": len(outcomes) - failed, "failed": failed, "results": results}
-    return json_response(answer, headers=position_header(positions))
+    return raw_json(batch_answer(events, submission), headers=position_header(positions))
 
 
 @router.get(
@@ -99,11 +98,6 @@ async def applied_entity(door: Door, done: Published) -> Any:
     return entity.public() if entity is not None and entity.lives else None
 
 
-def positions_of(outcomes: list[Outcome]) -> dict[int, Packed]:
-    """Return the highest position per partition."""
-    return highest((done.partition, done.position) for done in outcomes if isinstance(done, Published))
-
-
 def position_header(positions: dict[int, Packed]) -> dict[str, str]:
     """Return the `Flux-Position` header, empty when nothing was written."""
     return {POSITION_HEADER: text_of_all(positions)} if positions else {}
@@ -121,27 +115,6 @@ async def _raw_events(door: Door, partition: int, positions: list[Packed]) -> li
     found = await asyncio.gather(*map(read, wanted))
     events = {position: event for part in found for position, event in part.items()}
     return [events[position] for position in positions]
-
-
-def _events_of(body: Any) -> list[Any]:
-    events = body.get("events") if isinstance(body, dict) else body
-    if not isinstance(events, list):
-        raise Refused('a batch must be {"events": […]} or a JSON array of events')
-    if not events:
-        raise Refused("a batch must hold at least one event")
-    return events
-
-
-def _result(body: Any, outcome: Outcome) -> dict[str, str | None]:
-    if isinstance(outcome, Published):
-        return {"eventId": outcome.event.event_id, "stream": outcome.event.stream, "error": None}
-    given = body if isinstance(body, dict) else {}
-    event_id, stream = given.get("eventId"), given.get("stream")
-    return {
-        "eventId": event_id if isinstance(event_id, str) and event_id else None,
-        "stream": stream if isinstance(stream, str) else None,
-        "error": outcome.message,
-    }
 
 
 def _refuse_conditions(request: Request) -> None:

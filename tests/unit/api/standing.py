@@ -12,6 +12,7 @@ from flux_actors.domain.change import Change, FeedMessage, encode_feed
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import pack
+from flux_actors.errors import FluxError
 from flux_actors.log.memory import MemoryBus, MemoryKeyValue, MemoryLog
 from flux_actors.log.ports import feed_subject
 from flux_actors.settings import Settings
@@ -23,7 +24,8 @@ from flux_api.door import Door, _Listener
 from flux_api.feed import Feeds, PartitionFeed
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
-from flux_api.publishing import Publisher
+from flux_api.publishing import Published, Publisher
+from flux_api.submission import Submission
 from flux_api.view import LiveView
 
 DEADLINE_S = 5.0
@@ -139,8 +141,7 @@ class Standing:
 
     async def publish(self, *events: dict[str, Any]) -> None:
         """Publish and wait until the door has heard of it."""
-        outcomes = await self.door.publisher.publish_all(events)
-        positions = {outcome.partition: outcome.position for outcome in outcomes}
+        positions = (await self.door.publisher.publish_all(events)).positions()
         await self.door.reached(positions, tuple(positions))
 
 
@@ -150,6 +151,15 @@ def event(entity_id: str | None, properties: Any = None, **fields: Any) -> dict[
     if properties is not None:
         payload["properties"] = properties
     return {"stream": "test", "source": "test", "payload": payload} | fields
+
+
+def outcomes_of(submission: Submission) -> list[Published | FluxError]:
+    """Return what became of each event of a submission."""
+    outcomes: list[Any] = list(submission.events)
+    for index, partition, position in submission.places():
+        outcomes[index] = Published(outcomes[index], partition, position)
+    assert submission.failed == sum(isinstance(outcome, FluxError) for outcome in outcomes)
+    return outcomes
 
 
 async def until(condition: Callable[[], Any]) -> None:

@@ -11,7 +11,7 @@ from flux_actors import __version__, limits
 from flux_actors.domain.position import pack
 from flux_actors.errors import Refused, Unavailable
 from flux_api.hub import Watcher
-from tests.unit.api.standing import DEADLINE_S, event, readings, row
+from tests.unit.api.standing import DEADLINE_S, event, outcomes_of, readings, row
 
 WIDE = [f"wide/{number}" for number in range(8)]
 
@@ -43,7 +43,7 @@ async def test_a_position_that_does_not_come_is_unavailable(standing):
 
 
 async def test_it_catches_up_with_all_that_the_log_holds(standing):
-    outcomes = await standing.door.publisher.publish_all([event(name, {"v": 1}) for name in WIDE])
+    outcomes = outcomes_of(await standing.door.publisher.publish_all([event(n, {"v": 1}) for n in WIDE]))
     await standing.door.caught_up((0, 1, 2))
     for outcome in outcomes:
         part = standing.door.feeds.parts[outcome.partition]

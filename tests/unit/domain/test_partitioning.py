@@ -63,3 +63,14 @@ def test_namespaces_fall_on_all_partitions() -> None:
 
 def test_prefix_without_a_slash_may_be_anywhere() -> None:
     assert Partitioning(4).of_prefix("ns") == Partitioning(4).of_prefix("") == (0, 1, 2, 3)
+
+
+@given(
+    st.lists(
+        st.none() | st.sampled_from(["a/1", "a/2", "b/1", "b", "", "/x", "/", "w/1", "w/2", "ab/1", "a/b/c"])
+    )
+)
+def test_many_ids_are_placed_as_each_alone(some):
+    for spread in (set(), {"a"}, {""}, {"", "b"}):
+        rule = Partitioning(7, frozenset(spread))
+        assert rule.of_entities(some) == [rule.of_entity(entity_id or "") for entity_id in some]

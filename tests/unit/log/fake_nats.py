@@ -44,20 +44,14 @@ class FakeNats:
     def new_inbox(self) -> str:
         return f"inbox.{len(self.subscriptions)}"
 
-    async def publish(self, subject: str, data: bytes, reply: str = "") -> None:
+    async def publish(
+        self, subject: str, data: bytes, reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
         self._check()
         self.asked.append((subject, data, reply))
-
-    async def request(
-        self,
-        subject: str,
-        data: bytes,
-        timeout: float,  # noqa: ASYNC109 - so it is called
-        headers: dict[str, str] | None,
-    ) -> Any:
-        self._check()
         self.requests.append((subject, data, headers))
-        return self.answer
+        if self.answer is not None:
+            await self.subscriptions[-1].receive(SimpleNamespace(subject=reply, **vars(self.answer)))
 
     async def subscribe(self, subject: str, cb: Receive) -> FakeSubscription:
         self._check()

@@ -13,6 +13,10 @@ from flux_actors.log.jetstream import JetStreamLog
 from tests.unit.log.fake_nats import FakeNats
 
 
+def answered(data: bytes, headers: dict[str, str] | None = None) -> SimpleNamespace:
+    return SimpleNamespace(data=data, headers=headers)
+
+
 @pytest.fixture
 def server() -> FakeNats:
     return FakeNats()
@@ -26,7 +30,7 @@ def log(server: FakeNats) -> JetStreamLog:
 async def test_append_names_the_block_and_the_stream_it_must_land_in(
     server: FakeNats, log: JetStreamLog
 ) -> None:
-    server.answer = SimpleNamespace(data=b'{"stream":"FLUX_EVENTS_2","seq":7,"duplicate":true}')
+    server.answer = answered(b'{"stream":"FLUX_EVENTS_2","seq":7,"duplicate":true}')
     assert await log.append(2, b"block", "id-1", 1) == 7
     headers = {"Nats-Msg-Id": "id-1", "Nats-Expected-Stream": "FLUX_EVENTS_2"}
     assert server.requests == [("flux.events.2", b"block", headers)]
@@ -49,7 +53,7 @@ async def test_append_names_the_block_and_the_stream_it_must_land_in(
 async def test_append_without_a_clear_word_is_not_durable(
     server: FakeNats, log: JetStreamLog, answer: bytes
 ) -> None:
-    server.answer = SimpleNamespace(data=answer)
+    server.answer = answered(answer)
     with pytest.raises(Unavailable):
         await log.append(0, b"block", "id", 1)
 
@@ -87,13 +91,13 @@ async def test_bounds_of_a_stream_that_flux_did_not_make_have_no_log_id(log: Jet
 
 
 async def test_block_is_asked_for_by_sequence(server: FakeNats, log: JetStreamLog) -> None:
-    server.answer = SimpleNamespace(data=b"block", headers={"Nats-Sequence": "5"})
+    server.answer = answered(b"block", {"Nats-Sequence": "5"})
     assert await log.block(1, 5) == b"block"
     assert server.requests == [("$JS.API.DIRECT.GET.FLUX_EVENTS_1", b'{"seq":5}', None)]
 
 
 async def test_block_that_is_gone_is_corrupt(server: FakeNats, log: JetStreamLog) -> None:
-    server.answer = SimpleNamespace(data=b"", headers={"Status": "404"})
+    server.answer = answered(b"", {"Status": "404"})
     with pytest.raises(Corrupt, match="block 5"):
         await log.block(1, 5)
 
@@ -102,7 +106,7 @@ async def test_block_that_is_gone_is_corrupt(server: FakeNats, log: JetStreamLog
 async def test_block_that_was_not_asked_for_is_not_taken(
     server: FakeNats, log: JetStreamLog, headers: dict[str, str] | None
 ) -> None:
-    server.answer = SimpleNamespace(data=b"other", headers=headers)
+    server.answer = answered(b"other", headers)
     with pytest.raises(Unavailable):
         await log.block(1, 5)
 

@@ -1,0 +1,63 @@
+"""The bodies of answers to publishes, the same bytes whichever way the request came in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from flux_actors.domain.event import Envelope, Event
+from flux_api.publishing import Published
+from flux_api.submission import Submission
+
+
+class _EventAnswer(msgspec.Struct, frozen=True, rename="camel"):
+    event_id: str
+    stream: str
+
+
+class _Result(msgspec.Struct, frozen=True, rename="camel"):
+    event_id: str | None
+    stream: str | None
+    error: str | None
+
+
+class _BatchAnswer(msgspec.Struct, frozen=True):
+    successful: int
+    failed: int
+    results: list[_Result]
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def event_answer(done: Published) -> bytes:
+    """Return the body for one durable event."""
+    return _encode(_EventAnswer(done.event.event_id, done.event.stream))
+
+
+def batch_answer(bodies: Sequence[Any], submission: Submission) -> bytes:
+    """Return the body for a batch: what became of each event, in the order of the request."""
+    results = [
+        _Result(event.event_id, event.stream, None)
+        if isinstance(event, Event)
+        else _failure(body, event.message)
+        for body, event in zip(bodies, submission.events, strict=True)
+    ]
+    failed = submission.failed
+    return _encode(_BatchAnswer(len(results) - failed, failed, results))
+
+
+def _failure(body: Any, reason: str) -> _Result:
+    """Return the result of an event that failed, with what it said of itself as far as that is text."""
+    if isinstance(body, Envelope):
+        event_id, stream = body.event_id, body.stream
+    else:
+        given = body if isinstance(body, dict) else {}
+        event_id, stream = given.get("eventId"), given.get("stream")
+    return _Result(
+        event_id if isinstance(event_id, str) and event_id else None,
+        stream if isinstance(stream, str) else None,
+        reason,
+    )

@@ -1,0 +1,78 @@
+"""A submission: the events of one request and what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from flux_actors.domain.event import Event
+from flux_actors.domain.position import Packed
+from flux_actors.errors import FluxError, Unavailable
+from flux_actors.log.committer import Outcome, Settled
+
+
+class Placed(NamedTuple):
+    """Events that became durable side by side: the first at `position`, the others behind it."""
+
+    partition: int
+    indexes: Sequence[int]
+    position: Packed
+
+
+class Submission:
+    """Events in the order of the request; one that failed is replaced by why."""
+
+    __slots__ = ("_done", "_waiting", "events", "placed")
+
+    def __init__(self, events: list[Event | FluxError], done: Callable[[Submission], None]) -> None:
+        self.events = events
+        self.placed: list[Placed] = []
+        self._done = done
+        self._waiting = 1  # `begun` takes it away: nothing is told before all pieces are under way
+
+    @property
+    def failed(self) -> int:
+        """How many failed."""
+        return len(self.events) - sum([len(placed.indexes) for placed in self.placed])
+
+    def expect(self, partition: int, indexes: Sequence[int]) -> Settled:
+        """Return who is to hear the outcome of a piece."""
+
+        def settled(outcome: Outcome) -> None:
+            if isinstance(outcome, Unavailable):
+                self.fail(indexes, outcome)
+            else:
+                self.placed.append(Placed(partition, indexes, outcome))
+            self._settle()
+
+        self._waiting += 1
+        return settled
+
+    def fail(self, indexes: Sequence[int], error: FluxError) -> None:
+        """Note why events are not known to be durable."""
+        for index in indexes:
+            self.events[index] = error
+
+    def begun(self) -> None:
+        """Every piece is under way."""
+        self._settle()
+
+    def positions(self) -> dict[int, Packed]:
+        """Return the highest position of each partition."""
+        highest: dict[int, Packed] = {}
+        for partition, indexes, first in self.placed:
+            last = first + len(indexes) - 1
+            if last > highest.get(partition, -1):
+                highest[partition] = Packed(last)
+        return highest
+
+    def places(self) -> Iterator[tuple[int, int, Packed]]:
+        """Yield `(index, partition, position)` of every durable event."""
+        for partition, indexes, first in self.placed:
+            for offset, index in enumerate(indexes):
+                yield index, partition, Packed(first + offset)
+
+    def _settle(self) -> None:
+        self._waiting -= 1
+        if not self._waiting:
+            self._done(self)
