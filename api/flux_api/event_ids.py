@@ -24,9 +24,26 @@ class EventIds:
     def take(self, now_ms: int) -> str:
         """Return a new id; `now_ms` is the time in epoch milliseconds."""
         if now_ms != self._now_ms or self._next == len(_LAST):
-            self._now_ms = now_ms
-            self._prefix = str(uuid_utils.uuid7())[:-3]
-            self._next = 0
+            self._draw(now_ms)
         suffix = _LAST[self._next]
         self._next += 1
         return self._prefix + suffix
+
+    def take_many(self, now_ms: int, count: int) -> list[str]:
+        """Return new ids."""
+        if now_ms != self._now_ms:
+            self._draw(now_ms)
+        found: list[str] = []
+        while len(found) < count:
+            if self._next == len(_LAST):
+                self._draw(now_ms)
+            prefix = self._prefix
+            suffixes = _LAST[self._next : self._next + count - len(found)]
+            found += [prefix + suffix for suffix in suffixes]
+            self._next += len(suffixes)
+        return found
+
+    def _draw(self, now_ms: int) -> None:
+        self._now_ms = now_ms
+        self._prefix = str(uuid_utils.uuid7())[:-3]
+        self._next = 0

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
-from flux_actors.domain.event import Envelope, Event, parse_event, tombstone
+from flux_actors.domain.event import Envelope, Event, tombstone
+from flux_actors.domain.event_reader import EventReader
 from flux_actors.domain.json_text import check_depth, check_numbers
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed
@@ -42,6 +43,7 @@ class Publisher:
     def __init__(self, log: EventLog, partitioning: Partitioning) -> None:
         self._partitioning = partitioning
         self._ids = EventIds()
+        self._reader = EventReader()
         identity = secrets.randbits(63)
         self.committers = [
             Committer(log, partition, identity, _now_us) for partition in range(partitioning.partitions)
@@ -54,7 +56,7 @@ class Publisher:
             Refused: the event breaks a rule. Unavailable: nothing more is taken now.
         """
         now_ms = time.time_ns() // 1_000_000
-        event = parse_event(envelope, now_ms, self._ids.take(now_ms))
+        event = self._reader.read(envelope, now_ms, self._ids.take(now_ms))
         try:
             encoded = encode_event(event)
         except OverflowError:
@@ -77,7 +79,11 @@ class Publisher:
         depth of each is measured there.
         """
         now_ms = time.time_ns() // 1_000_000
-        events = [self._checked(body, now_ms) for body in bodies]
+        if bodies and all(isinstance(body, Envelope) for body in bodies):
+            ids = self._ids.take_many(now_ms, len(bodies))
+            events: list[Event | FluxError] = list(self._reader.read_all(bodies, now_ms, ids))
+        else:
+            events = [self._checked(body, now_ms) for body in bodies]
         if text is not None and isinstance(bodies[0], Envelope):
             for number, refusal in too_deep(text, events).items():
                 events[number] = refusal
@@ -127,14 +133,16 @@ class Publisher:
         try:
             if not isinstance(body, Envelope):
                 check_depth(body)
-                body = envelope_of(body)
-            return parse_event(body, now_ms, self._ids.take(now_ms))
+            return self._reader.read(envelope_of(body), now_ms, self._ids.take(now_ms))
         except Refused as error:
             return error
 
     def _groups(self, events: Sequence[Event | FluxError]) -> dict[int, Sequence[int]]:
         """Return the indexes of the good events of each partition."""
-        good = [index for index, event in enumerate(events) if isinstance(event, Event)]
+        if all(type(event) is Event for event in events):
+            good: Sequence[int] = range(len(events))
+        else:
+            good = [index for index, event in enumerate(events) if isinstance(event, Event)]
         partitions = self._partitioning.of_entities([events[index].entity_id for index in good])  # type: ignore[union-attr]
         if len(set(partitions)) == 1:
             return {partitions[0]: good}

@@ -23,7 +23,7 @@ _STREAMS_KEPT: Final = 1_024
 _STREAM: Final = re.compile(r"[a-z0-9]+(?:\.[a-z0-9]+)*", re.ASCII)
 
 
-class Event(msgspec.Struct, array_like=True, frozen=True):
+class Event(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One event as the log keeps it."""
 
     entity_id: str | None
@@ -67,7 +67,7 @@ class Event(msgspec.Struct, array_like=True, frozen=True):
         return body
 
 
-class Envelope(msgspec.Struct, rename="camel"):
+class Envelope(msgspec.Struct, rename="camel", gc=False):
     """The JSON object of a client before any rule was checked; unknown fields are ignored."""
 
     stream: Any = None
