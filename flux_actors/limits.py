@@ -61,6 +61,9 @@ delete_matches_max: Final = 10_000
 # -- doors -----------------------------------------------------------------------------------------
 view_entities_max: Final = 200_000
 fetch_ids_max: Final = 1_000  # cold reads grouped into one Ray call
+hot_head_bytes_max: Final = 2 * KIB  # longer heads are parsed each time
+hot_heads_max: Final = 4_096  # remembered at most: 8 MiB of the longest
+hot_held_bytes_max: Final = 64 * KIB  # read ahead of an answer under way, then the connection waits
 socket_queue_frames_max: Final = 20_000  # then a slow reader is conflated
 socket_message_bytes_max: Final = 1 * MIB
 history_default: Final = 100

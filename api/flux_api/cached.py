@@ -8,12 +8,22 @@ import msgspec
 
 from flux_actors.domain.change import Change
 from flux_actors.domain.entity import EntityRow, etag_of, render
+from flux_api.hot.replies import json_part
 
 
 class CachedEntity:
     """A door's copy of an entity, or of the fact that there is none; renders once until it changes."""
 
-    __slots__ = ("_body", "as_of", "entity_id", "partition", "position", "properties", "updated_us")
+    __slots__ = (
+        "_answer",
+        "_body",
+        "as_of",
+        "entity_id",
+        "partition",
+        "position",
+        "properties",
+        "updated_us",
+    )
 
     def __init__(self, entity_id: str, partition: int, as_of: int, row: EntityRow | None) -> None:
         self.entity_id = entity_id
@@ -23,6 +33,7 @@ class CachedEntity:
         self.position = row.position if row else -1
         self.updated_us = row.updated_us if row else 0
         self._body: bytes | None = None
+        self._answer: bytes | None = None
 
     def apply(self, change: Change) -> None:
         """Take a change that is newer than what is known."""
@@ -30,7 +41,7 @@ class CachedEntity:
             return
         self.as_of = self.position = change.position
         self.updated_us = change.clock_us
-        self._body = None
+        self._body = self._answer = None
         if change.properties is None:
             self.properties = None
         elif self.properties is None:
@@ -53,6 +64,12 @@ class CachedEntity:
         if self._body is None:
             self._body = render(EntityRow(self.entity_id, self.properties, self.position, self.updated_us))
         return self._body
+
+    def answer(self) -> bytes:
+        """Return the HTTP answer of a living entity behind its date."""
+        if self._answer is None:
+            self._answer = json_part(self.body(), b"etag: %s\r\n" % self.etag.encode())
+        return self._answer
 
     def public(self) -> msgspec.Raw:
         """Return the JSON of a living entity as a part of a larger answer."""

@@ -13,6 +13,7 @@ from flux_actors.log.connection import NatsAccess
 from flux_actors.settings import Settings
 from flux_api.app import RequestIds, build_app
 from flux_api.door import Door, open_door
+from flux_api.hot.routes import HotRoutes
 from flux_api.listener import Listener
 
 APPLICATION: Final = "flux"
@@ -27,7 +28,8 @@ class Ingress:
         # Serve awaits the constructor of a replica.
         self._door: Door = await open_door(settings, access)
         self._flux_app = build_app(settings, self._door)
-        self._listener = Listener(RequestIds(self._flux_app), settings.host, settings.port)
+        hot = HotRoutes(self._door)
+        self._listener = Listener(RequestIds(self._flux_app), settings.host, settings.port, hot)
         await self._listener.open()
         self._closing = False
 

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
 
 from flux_actors import limits
+from flux_api.hot.protocol import HotProtocol
+from flux_api.hot.routes import HotRoutes
 from flux_api.protocol import DoorProtocol
 
 _KEEP_ALIVE_S: Final = 75
@@ -28,13 +31,14 @@ class _Server(uvicorn.Server):
 
 
 class Listener:
-    """An HTTP and WebSocket listener for one ASGI app."""
+    """An HTTP and WebSocket listener for one ASGI app, with the hot way in front of it if there is one."""
 
-    def __init__(self, app: Any, host: str, port: int) -> None:
+    def __init__(self, app: Any, host: str, port: int, hot: HotRoutes | None = None) -> None:
         self._socket = shared_socket(host, port)
+        http: Any = DoorProtocol if hot is None else partial(HotProtocol, hot=hot)
         config = uvicorn.Config(
             app,
-            http=DoorProtocol,
+            http=http,
             ws="websockets-sansio",
             ws_per_message_deflate=False,
             ws_max_size=limits.socket_message_bytes_max,

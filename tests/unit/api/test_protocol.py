@@ -13,43 +13,11 @@ from uvicorn.server import ServerState
 from flux_actors import limits
 from flux_api import protocol as protocol_module
 from flux_api.protocol import DoorProtocol
+from tests.unit.api.fake_transport import FakeTransport
 from tests.unit.api.standing import settle, until
 
 HEAD_MAX = limits.header_block_bytes_max
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
-
-
-class FakeTransport(asyncio.Transport):
-    """A connection that keeps what is written to it."""
-
-    def __init__(self):
-        super().__init__()
-        self.written = b""
-        self.ended = False
-        self.protocol = None
-        self._closing = False
-
-    def write(self, data):
-        assert not self.ended
-        self.written += data
-
-    def write_eof(self):
-        self.ended = True
-
-    def close(self):
-        self._closing = True
-
-    def is_closing(self):
-        return self._closing
-
-    def pause_reading(self):
-        """Nothing comes in by itself."""
-
-    def resume_reading(self):
-        """Nothing comes in by itself."""
-
-    def set_protocol(self, protocol):
-        self.protocol = protocol
 
 
 class App:

@@ -1,0 +1,201 @@
+"""The connection's hot way: known heads answered as their bytes come in, everything else parsed as ever.
+
+Between two requests a chunk is looked at before the parser sees it. A GET whose head is known and whose
+entity is in the view is answered on the spot. A POST whose head is known has its body collected here and its
+answer written when the log has it; what comes in meanwhile is held and looked at afterwards, so that answers
+keep the order of requests. A chunk of any other kind goes to httptools and FastAPI whole, and its head is
+remembered if it was plain. The parser never sees half of a request that the hot way has begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from flux_actors import limits
+from flux_actors.errors import FluxError
+from flux_api.hot.heads import GET_PREFIX, Head, plain_target
+from flux_api.hot.routes import HotRoutes
+from flux_api.protocol import DoorProtocol
+
+_CLOSE: Final = b"connection: close\r\n"
+
+
+class HotProtocol(DoorProtocol):
+    """One HTTP connection of a door."""
+
+    def __init__(self, *arguments: Any, hot: HotRoutes, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._hot = hot
+        self._head: Head | None = None  # of a hot POST whose body comes in, or whose answer is awaited
+        self._parts: list[bytes] = []  # of that body, its head first
+        self._missing = 0  # bytes of that body that have not come yet
+        self._held: list[bytes] = []  # what came in behind a hot POST
+        self._held_bytes = 0
+        self._paused = False  # whether that was so much that the client has to wait
+        self._begun = False  # whether a request began in the chunk that is parsed
+        self._first: bytes | None = None  # the chunk that a request began, while its head is parsed
+        self._active_at = 0.0
+        self._last = False  # the server is closing: the answer under way is the last one
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin; who sends nothing at all is sent away as well."""
+        super().connection_made(transport)
+        self._active_at = self.loop.time()
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a known request, or have the chunk parsed."""
+        if self._head is not None:
+            self._go_on(data)
+        elif self.flow.write_paused and self._between:
+            self._hold(data)
+        elif not (self._is_idle() and self._answered(data)):
+            self._parse(data)
+
+    def on_headers_complete(self) -> None:
+        """Remember the head of a request that began its chunk, then go on."""
+        chunk, self._first = self._first, None
+        if chunk is not None and self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1":
+            self._hot.heads.learn(chunk, self.parser.get_method(), self.url, self.headers)
+        super().on_headers_complete()
+
+    def on_message_begin(self) -> None:
+        """Only the first request of a chunk has its head at a known place."""
+        super().on_message_begin()
+        if self._begun:
+            self._first = None
+        self._begun = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what was held; the answer under way finds nobody."""
+        self._head, self._held, self._parts = None, [], []
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close, after the answer under way."""
+        if self._head is not None and not self._missing:
+            self._last = True
+        else:
+            super().shutdown()
+
+    def pause_writing(self) -> None:
+        """Take nothing more from one who does not read his answers."""
+        super().pause_writing()
+        self._wait()
+
+    def resume_writing(self) -> None:
+        """Go on with what was held."""
+        super().resume_writing()
+        self._release()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that was idle long enough; hot requests only note when they came."""
+        left = self._active_at + self.timeout_keep_alive - self.loop.time()
+        if self.transport.is_closing():
+            return
+        if self._head is not None or left > 0:
+            wait_s = max(left, 1.0)
+            self.timeout_keep_alive_task = self.loop.call_later(wait_s, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _parse(self, data: bytes) -> None:
+        self._first = data if self._between else None
+        self._begun = False
+        super().data_received(data)
+
+    def _is_idle(self) -> bool:
+        """Whether the parser stands between two requests and all answers were given."""
+        cycle: RequestResponseCycle | None = self.cycle
+        answered = cycle is None or cycle.response_complete
+        return self._between and answered and not self.pipeline and not self._refused
+
+    def _answered(self, data: bytes) -> bool:
+        """Answer or begin the request in a chunk; False when that is for the parser."""
+        if data.startswith(GET_PREFIX):
+            end = data.find(b"\r\n")
+            head = self._hot.heads.of_get(data[end:])
+            target = plain_target(data[:end]) if head is not None else None
+            part = self._hot.entity(target, head) if target is not None and head is not None else None
+            if part is None:
+                return False
+            self._write(part)
+            return True
+        end = data.find(b"\r\n\r\n") + 4
+        head = self._hot.heads.of_post(data[:end])
+        if head is None or len(data) - end > head.body_bytes or not self._hot.takes(head):
+            return False
+        self._head, self._parts = head, [data]
+        self._missing = head.body_bytes - (len(data) - end)
+        if not self._missing:
+            self._post(data, end)
+        return True
+
+    def _go_on(self, data: bytes) -> None:
+        """Take more of a body, or hold what is behind it."""
+        if not self._missing:
+            self._hold(data)
+            return
+        self._parts.append(data[: self._missing])
+        behind = data[self._missing :]
+        self._missing -= len(data) - len(behind)
+        if behind:
+            self._hold(behind)
+        if not self._missing:
+            request = b"".join(self._parts)
+            self._post(request, request.find(b"\r\n\r\n") + 4)
+
+    def _post(self, request: bytes, body_at: int) -> None:
+        head = self._head
+        self._parts = []
+        if head is not None and not self._hot.post(head.route, request[body_at:], self._on_answer):
+            self._head = None
+            self._parse(request)
+            self._release()
+
+    def _on_answer(self, answer: bytes | FluxError) -> None:
+        if self._head is None or self.transport.is_closing():
+            return
+        self._head = None
+        if isinstance(answer, FluxError):
+            self.server_state.total_requests += 1
+            self.transport.write(self._hot.replies.error(self.server_state.default_headers, answer))
+        else:
+            self._write(answer)
+        if self._last:
+            self.transport.close()
+        else:
+            self._release()
+
+    def _write(self, part: bytes) -> None:
+        state = self.server_state
+        state.total_requests += 1
+        self._active_at = self.loop.time()
+        whole = _CLOSE + part if self._last else part
+        self.transport.write(self._hot.replies.ok(state.default_headers, whole))
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > limits.hot_held_bytes_max:
+            self._wait()
+
+    def _wait(self) -> None:
+        self._paused = True
+        self.flow.pause_reading()
+
+    def _release(self) -> None:
+        """Look at what was held."""
+        if self.flow.write_paused:
+            return
+        held, self._held, self._held_bytes = self._held, [], 0
+        if self._paused:
+            self._paused = False
+            self.flow.resume_reading()
+        if held:
+            self.data_received(b"".join(held))

@@ -1,0 +1,84 @@
+"""What the hot way asks of the door: an entity at once, a publish with an answer to come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from flux_actors import limits
+from flux_actors.domain.position import text_of, text_of_all
+from flux_actors.errors import FluxError
+from flux_api.answers import batch_answer, event_answer
+from flux_api.door import Door
+from flux_api.hot.heads import Head, HeadMemo, Route
+from flux_api.hot.replies import LARGE_BYTES, Replies, json_part
+from flux_api.incoming import read_batch, read_event
+from flux_api.publishing import Outcome
+from flux_api.submission import Submission
+
+Answered = Callable[[bytes | FluxError], None]  # hears all of a 200 behind its date, or why there is none
+_FRAME_BYTES: Final = 100  # an answer has at most these beside what the request said of itself
+
+
+class HotRoutes:
+    """The hot requests of one door, and the heads it knows."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self.heads = HeadMemo()
+        self.replies = Replies()
+
+    def entity(self, target: bytes, head: Head) -> bytes | None:
+        """Return the answer for an entity behind its date, `None` when FastAPI must give it."""
+        kept = self._door.view.kept(target.decode("ascii"))
+        if kept is None or not kept.lives:
+            return None
+        if head.compresses and len(kept.body()) >= LARGE_BYTES:
+            return None
+        return kept.answer()
+
+    def takes(self, head: Head) -> bool:
+        """Whether a request with this head and a body is answered here."""
+        config = self._door.config.config
+        bytes_max = {
+            Route.EVENT: config.body_size_limit_single_bytes,
+            Route.BATCH: config.body_size_limit_batch_bytes,
+            Route.MANY: limits.body_other_bytes,
+        }[head.route]
+        if head.compresses:  # a large answer is not for here; that to one event repeats at most its body
+            bytes_max = min(bytes_max, LARGE_BYTES - _FRAME_BYTES) if head.route is Route.EVENT else -1
+        return head.body_bytes <= bytes_max
+
+    def post(self, route: Route, body: bytes, answered: Answered) -> bool:
+        """Do what a body asks; `answered` hears the answer, now or later. False: FastAPI must do it."""
+        try:
+            match route:
+                case Route.EVENT:
+                    self._publish(body, answered)
+                case Route.BATCH:
+                    self._publish_batch(body, answered)
+                case _:
+                    return False
+        except FluxError as error:
+            answered(error)
+        return True
+
+    def _publish(self, body: bytes, answered: Answered) -> None:
+        def done(outcome: Outcome) -> None:
+            if isinstance(outcome, FluxError):
+                answered(outcome)
+            else:
+                position = b"flux-position: %s\r\n" % text_of(outcome.partition, outcome.position).encode()
+                answered(json_part(event_answer(outcome), position))
+
+        self._door.publisher.submit(read_event(body), done)
+
+    def _publish_batch(self, body: bytes, answered: Answered) -> None:
+        events = read_batch(body)
+
+        def done(submission: Submission) -> None:
+            positions = submission.positions()
+            first = b"flux-position: %s\r\n" % text_of_all(positions).encode() if positions else b""
+            answered(json_part(batch_answer(events, submission), first))
+
+        self._door.publisher.submit_all(events, done, body)
