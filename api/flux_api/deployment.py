@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -32,6 +33,9 @@ class Ingress:
         self._listener = Listener(RequestIds(self._flux_app), settings.host, settings.port, hot)
         await self._listener.open()
         self._closing = False
+        # What a door is made of stays: no collection needs to walk it again (28 ms of every full one).
+        gc.collect()
+        gc.freeze()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Give Serve's proxy the same app that the listener serves."""

@@ -147,7 +147,7 @@ class LiveView:
         rows: dict[str, EntityRow] = {row.entity_id: row for row in readings.rows}
         as_of = ((readings.sequence + 1) << limits.offset_bits) - 1
         for entity_id in ids:
-            entity = CachedEntity(entity_id, partition, as_of, rows.get(entity_id))
+            entity = CachedEntity.of(entity_id, partition, as_of, rows.get(entity_id))
             wanted = self._wanted.pop(entity_id)
             for change in wanted.changes:
                 entity.apply(change)

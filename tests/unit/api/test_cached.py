@@ -10,7 +10,7 @@ from tests.unit.api.standing import change, row
 
 
 def cached(properties, sequence=1):
-    return CachedEntity("n/e", 2, pack(sequence, 4095), row("n/e", properties, sequence))
+    return CachedEntity.of("n/e", 2, pack(sequence, 4095), row("n/e", properties, sequence))
 
 
 def test_its_body_and_etag_are_those_of_the_shard():
@@ -47,14 +47,14 @@ def test_it_dies_and_comes_back_without_its_former_properties():
 
 
 def test_one_that_is_not_there_can_come():
-    entity = CachedEntity("n/e", 2, pack(1, 4095), None)
+    entity = CachedEntity.of("n/e", 2, pack(1, 4095), None)
     assert not entity.lives
     entity.apply(change("n/e", {"v": 1}, 2))
     assert entity.properties == {"v": 1}
 
 
 def test_what_a_change_holds_is_not_changed_through_it():
-    entity, first = CachedEntity("n/e", 2, 0, None), change("n/e", {"v": 1})
+    entity, first = CachedEntity.of("n/e", 2, 0, None), change("n/e", {"v": 1})
     entity.apply(first)
     entity.apply(change("n/e", {"v": 2}, 2))
     assert first.properties == {"v": 1}
