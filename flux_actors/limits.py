@@ -54,7 +54,10 @@ snapshot_every_events: Final = 1_000_000
 snapshot_slice_entities: Final = 1_000  # about 3 ms of encoding between two pulls
 snapshot_slice_bytes: Final = 1 * MIB  # of large entities a slice takes fewer
 snapshots_kept: Final = 3
-page_entities: Final = 2_000
+page_first_bytes: Final = 64 * KIB  # soon rendered, soon sent: the first byte of a list
+page_bytes: Final = 512 * KIB  # of a list, per partition; docs/decisions has the figures
+run_bytes: Final = 128 * KIB  # what a list renders, and sends, in one go
+run_ids_max: Final = 1_000  # looked at in one go: about 1 ms
 get_many_ids_max: Final = 10_000
 delete_matches_max: Final = 10_000
 

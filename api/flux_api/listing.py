@@ -1,38 +1,74 @@
-"""Lists: pages of every partition merged in id order, streamed, never held whole."""
+"""Lists: pages of every partition merged in id order, streamed, never held whole.
+
+Shards render: a page is JSON already, so the door puts pages together without looking inside. The next
+page is asked for once the client has begun to take the present one: a client that does not read makes the
+door hold no more than these two of each partition. An id comes once at most, in order, and an entity that
+lived from the first page to the last comes; of those that are made or deleted meanwhile, some do.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator
+from bisect import bisect_right
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from operator import itemgetter
+from typing import Final
 
 from flux_actors import limits
-from flux_actors.domain.entity import EntityRow, render
-from flux_actors.shard.reads import decode_page
+from flux_actors.shard.reads import Page, PageOrder, decode_page
 from flux_api.door import Door
+
+_PAGES_WHOLE: Final = 4  # of more partitions, each gives smaller pages, so that they hold as much together
 
 
 class _Source:
-    """One partition's rows in id order, a page ahead of the reader."""
+    """One partition's runs in id order, a page ahead of the reader."""
 
-    def __init__(self, door: Door, partition: int, prefix: str) -> None:
+    def __init__(self, door: Door, partition: int, prefix: str, partitions: int) -> None:
         self._door = door
         self._partition = partition
-        self._prefix = prefix
-        self._after: str | None = None
-        self._ended = False
-        self.rows: deque[EntityRow] = deque()
+        share = limits.page_bytes * _PAGES_WHOLE // max(partitions, _PAGES_WHOLE)
+        self._bytes_max = max(share, limits.page_first_bytes)
+        self._order: PageOrder | None = PageOrder(prefix, None, limits.page_first_bytes, partitions == 1)
+        self._page = Page([], [], None)
+        self._taken = 0
+        self._coming: asyncio.Task[Page] | None = None
+
+    @property
+    def last_id(self) -> str | None:
+        """The last id at hand, `None` when no run is left."""
+        return self._page.ids[-1] if self._taken < len(self._page.ids) else None
 
     async def fill(self) -> None:
-        """Fetch the next page when no row is left."""
-        while not self.rows and not self._ended:
-            data = await self._door.shards.call(
-                self._partition, "page", self._partition, self._prefix, self._after, limits.page_entities
-            )
-            page = decode_page(data)
-            self.rows.extend(page.rows)
-            self._after = page.after
-            self._ended = page.after is None
+        """Wait for the next page when no run is left, unless there is none."""
+        while self._order is not None and self.last_id is None:
+            if self._coming is None:
+                self._coming = asyncio.create_task(self._fetch(self._order))
+            self._page, self._taken = await self._coming, 0
+            self._coming = None
+            after = self._page.after
+            self._order = self._order._replace(after=after, bytes_max=self._bytes_max) if after else None
+
+    def look_ahead(self) -> None:
+        """Ask for the next page if there is one."""
+        if self._coming is None and self._order is not None:
+            self._coming = asyncio.create_task(self._fetch(self._order))
+
+    def take(self, bound: str) -> list[tuple[str, bytes]]:
+        """Take the runs up to the id `bound`, with their ids."""
+        page, begin = self._page, self._taken
+        self._taken = bisect_right(page.ids, bound, begin)
+        return list(zip(page.ids[begin : self._taken], page.runs[begin : self._taken], strict=True))
+
+    def close(self) -> None:
+        """Give up the page that is coming."""
+        if self._coming is not None:
+            self._coming.cancel()
+            self._coming.add_done_callback(lambda coming: coming.cancelled() or coming.exception())
+
+    async def _fetch(self, order: PageOrder) -> Page:
+        return decode_page(await self._door.shards.call(self._partition, "page", self._partition, order))
 
 
 class Listing:
@@ -43,7 +79,9 @@ class Listing:
         self._prefix, self._empty = _combined(namespace, prefix)
         rule = door.partitioning
         self.partitions = rule.of_namespace(namespace) if namespace else rule.of_prefix(prefix)
-        self._sources = [] if self._empty else [_Source(door, p, self._prefix) for p in self.partitions]
+        wanted = () if self._empty else self.partitions
+        self._joined = len(wanted) == 1
+        self._sources = [_Source(door, p, self._prefix, len(wanted)) for p in wanted]
 
     async def begin(self) -> None:
         """Fetch the first pages, so that a fault is answered before the answer has begun."""
@@ -63,39 +101,40 @@ class Listing:
         calls = (self._door.shards.call(p, "matching", p, self._prefix, limit) for p in self.partitions)
         return sorted(entity_id for ids in await asyncio.gather(*calls) for entity_id in ids)
 
-    async def runs(self) -> AsyncIterator[list[EntityRow]]:
-        """Yield rows in id order, in runs as long as the pages at hand allow."""
-        while True:
-            await self.begin()
-            heads = [source for source in self._sources if source.rows]
-            if not heads:
-                return
-            yield _take_run(heads)
+    async def runs(self) -> AsyncGenerator[bytes, None]:
+        """Yield the JSON of entities in id order, several with commas between at a time."""
+        try:
+            while True:
+                await self.begin()
+                heads = [source for source in self._sources if source.last_id is not None]
+                if not heads:
+                    return
+                taken = _take(heads)
+                for run in taken if self._joined else [b",".join(taken)]:
+                    yield run
+                    for source in heads:
+                        source.look_ahead()
+        finally:
+            for source in self._sources:
+                source.close()
 
 
-def _take_run(sources: list[_Source]) -> list[EntityRow]:
-    """Take all rows up to the smallest last id at hand: behind it an unread page might still come."""
-    bound = min(source.rows[-1].entity_id for source in sources)
-    run: list[EntityRow] = []
-    for source in sources:
-        rows = source.rows
-        if rows[-1].entity_id <= bound:
-            run.extend(rows)
-            rows.clear()
-        while rows and rows[0].entity_id <= bound:
-            run.append(rows.popleft())
+def _take(sources: list[_Source]) -> list[bytes]:
+    """Take all runs up to the smallest last id at hand: behind it an unread page might still come."""
+    bound = min(source.last_id for source in sources if source.last_id is not None)
+    found = [run for source in sources for run in source.take(bound)]
     if len(sources) > 1:
-        run.sort(key=lambda row: row.entity_id)
-    return run
+        found.sort(key=itemgetter(0))
+    return [run for _, run in found]
 
 
-async def stream_json(listing: Listing) -> AsyncIterator[bytes]:
+async def stream_json(listing: Listing) -> AsyncGenerator[bytes, None]:
     """Yield the listing as one JSON array."""
     first = True
-    async for run in listing.runs():
-        text = b",".join(map(render, run))
-        yield (b"[" if first else b",") + text
-        first = False
+    async with aclosing(listing.runs()) as runs:
+        async for run in runs:
+            yield (b"[" if first else b",") + run
+            first = False
     yield b"[]" if first else b"]"
 
 

@@ -8,7 +8,7 @@ A deleted entity stays as an actor without properties: its history and its clock
 from __future__ import annotations
 
 from array import array
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -38,6 +38,17 @@ class EntityRow(msgspec.Struct, array_like=True, frozen=True):
     history: bytes = b""
 
 
+class Readable(Protocol):
+    """What reading an entity needs of it: a row, an actor or a door's copy."""
+
+    @property
+    def entity_id(self) -> str: ...
+    @property
+    def properties(self) -> dict[str, Any] | None: ...
+    @property
+    def updated_us(self) -> int: ...
+
+
 class EntityBody(msgspec.Struct, frozen=True, rename={"last_updated": "lastUpdated"}):
     """An entity as clients read it."""
 
@@ -49,9 +60,9 @@ class EntityBody(msgspec.Struct, frozen=True, rename={"last_updated": "lastUpdat
 _encode_json = msgspec.json.Encoder().encode
 
 
-def render(row: EntityRow) -> bytes:
+def render(entity: Readable) -> bytes:
     """Return the JSON of a living entity."""
-    return _encode_json(EntityBody(row.entity_id, row.properties or {}, iso_of(row.updated_us)))
+    return _encode_json(EntityBody(entity.entity_id, entity.properties or {}, iso_of(entity.updated_us)))
 
 
 def etag_of(partition: int, position: int) -> str:

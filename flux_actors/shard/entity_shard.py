@@ -13,6 +13,7 @@ from flux_actors.errors import Unavailable
 from flux_actors.log.ports import Bus, EventLog
 from flux_actors.shard import reads
 from flux_actors.shard.life import live
+from flux_actors.shard.listing import living_ids, page_of
 from flux_actors.shard.partition import HostedPartition, PartitionStatus, Phase
 from flux_actors.snapshot.store import SnapshotStore
 
@@ -29,6 +30,7 @@ class EntityShard:
         self._partitions = partitions
         self._hosts: dict[int, HostedPartition] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
+        self._listing = asyncio.Lock()  # one list at a time: what lives here besides gets every second turn
 
     async def adopt(self, partition: int, epoch: int) -> None:
         """Begin to host a partition, or take a newer epoch for one already hosted."""
@@ -76,28 +78,28 @@ class EntityShard:
             )
         return reads.encode(answers)
 
-    async def page(self, partition: int, prefix: str, after: str | None, limit: int) -> bytes:
+    async def page(self, partition: int, order: reads.PageOrder) -> bytes:
         """Return a `Page` of living entities."""
-        host = self._host(partition)
-        host.readable()
-        return reads.encode(reads.Page(*host.index.page(prefix, after, limit)))
+        async with self._listing:
+            return reads.encode(await page_of(self._host(partition), order))
 
     async def count(self, partition: int, prefix: str) -> int:
         """Return how many living entities have ids beginning with `prefix`."""
         host = self._host(partition)
-        host.readable()
-        return host.index.count(prefix)
+        if not prefix:
+            return host.readable().alive
+        async with self._listing:
+            return sum([len(ids) async for ids in living_ids(host, prefix)])
 
     async def matching(self, partition: int, prefix: str, limit: int) -> list[str]:
         """Return up to `limit` ids of living entities beginning with `prefix`."""
-        host = self._host(partition)
-        host.readable()
         found: list[str] = []
-        for entity_id in host.index.living_ids(prefix):
-            if len(found) == limit:
-                break
-            found.append(entity_id)
-        return found
+        async with self._listing:
+            async for ids in living_ids(self._host(partition), prefix):
+                found += ids
+                if len(found) >= limit:
+                    break
+        return found[:limit]
 
     async def history(
         self, partition: int, entity_id: str, since_us: int, until_us: int, count: int

@@ -1,6 +1,11 @@
-"""What a shard answers to doors, as msgpack bytes: Ray passes bytes on without pickling each part."""
+"""What doors ask of a shard, and what it answers.
+
+Answers are msgpack bytes: Ray passes bytes on without pickling each part.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,10 +19,23 @@ class Readings(msgspec.Struct, array_like=True, frozen=True):
     rows: list[EntityRow]
 
 
-class Page(msgspec.Struct, array_like=True, frozen=True):
-    """A page of a list in id order; `after` says where the next one begins, if there is one."""
+class PageOrder(NamedTuple):
+    """Which page of a list a door wants; it holds one entity at least, however large."""
 
-    rows: list[EntityRow]
+    prefix: str
+    after: str | None  # the id behind which the page begins
+    bytes_max: int
+    joined: bool  # runs of many entities: nobody merges them with those of other partitions
+
+
+class Page(msgspec.Struct, array_like=True):
+    """A page of a list in id order, rendered: JSON of one entity, or of several with commas between.
+
+    A run's id is that of its last entity. `after` says where the next page begins, if there is one.
+    """
+
+    ids: list[str]
+    runs: list[bytes]
     after: str | None
 
 

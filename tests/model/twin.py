@@ -197,9 +197,10 @@ class TwinDriver:
     def _pages(self, host: HostedPartition) -> list[Any]:
         rows: list[Any] = []
         after: str | None = None
+        host.index.refresh()
         while True:
-            page, after = host.index.page("", after, 2)
-            rows += page
+            actors, after = host.index.living("", after, 2)
+            rows += [actor.reading() for actor in actors]
             if after is None:
                 assert [row.entity_id for row in rows] == sorted(row.entity_id for row in rows)
                 return rows

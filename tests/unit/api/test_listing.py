@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flux_actors import limits
+from flux_actors.domain.entity import render
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.errors import Unavailable
 from flux_actors.shard import reads
 from flux_api.listing import Listing, stream_json
-from tests.unit.api.standing import FakeCalls, row
+from tests.unit.api.standing import FakeCalls, row, settle
 
 IDS = st.lists(st.text("abw/", min_size=1, max_size=5), unique=True, max_size=20)
 
@@ -33,11 +36,14 @@ class Shards(FakeCalls):
         own = [i for i in self._ids if self._rule.of_entity(i) == partition and i.startswith(prefix)]
         return sorted(own)
 
-    def _page(self, partition: int, prefix: str, after: str | None, limit: int) -> bytes:
-        ids = [i for i in self._of(partition, prefix) if after is None or i > after]
+    def _page(self, partition: int, order: reads.PageOrder) -> bytes:
+        ids = [i for i in self._of(partition, order.prefix) if order.after is None or i > order.after]
         page = ids[: self._size]
-        rows = [row(entity_id, {"id": entity_id}) for entity_id in page]
-        return reads.encode(reads.Page(rows, page[-1] if len(ids) > self._size else None))
+        rows = [render(row(entity_id, {"id": entity_id})) for entity_id in page]
+        after = page[-1] if len(ids) > self._size else None
+        if order.joined:
+            return reads.encode(reads.Page(page[-1:], [b",".join(rows)] if rows else [], after))
+        return reads.encode(reads.Page(page, rows, after))
 
     def _count(self, partition: int, prefix: str) -> int:
         return len(self._of(partition, prefix))
@@ -102,7 +108,86 @@ async def test_a_fault_is_told_before_the_answer_begins():
         await listing.begin()
 
 
-async def test_pages_have_the_size_of_the_limit():
-    listing, shards = listing_of(["a/1"])
-    await listing.begin()
-    assert {asked[-1] for asked in shards.asked} == {limits.page_entities}
+async def test_the_first_page_is_small_and_the_others_are_not():
+    listing, shards = listing_of(["a/1", "a/2", "a/3"], namespace="a", page=1)
+    await streamed(listing)
+    sizes = [asked[-1].bytes_max for asked in shards.asked]
+    assert sizes == [limits.page_first_bytes, limits.page_bytes, limits.page_bytes]
+
+
+async def test_pages_of_many_partitions_are_smaller_so_that_they_hold_no_more_together():
+    listing, shards = listing_of(["a/1"], partitions=64)
+    await streamed(listing)
+    share = limits.page_bytes // 8
+    assert {asked[-1].bytes_max for asked in shards.asked} == {max(limits.page_first_bytes, share)}
+
+
+async def test_runs_come_joined_when_there_is_nothing_to_merge_them_with():
+    for namespace, joined in (("a", True), (None, False)):
+        listing, shards = listing_of(["a/1"], namespace=namespace)
+        await streamed(listing)
+        assert {asked[-1].joined for asked in shards.asked} == {joined}
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+async def test_a_client_that_does_not_read_makes_the_door_hold_two_pages(partitions):
+    listing, shards = listing_of([f"a/{number}" for number in range(40)], partitions=partitions)
+    stream = stream_json(listing)
+    await anext(stream)
+    await settle()
+    assert len(shards.asked) == partitions  # nobody has taken the first run yet
+    await anext(stream)
+    await settle()
+    assert len(shards.asked) <= 2 * partitions + 1
+    before = len(shards.asked)
+    await settle()
+    assert len(shards.asked) == before
+    await stream.aclose()
+
+
+async def test_the_next_page_is_asked_for_while_the_present_one_is_written():
+    listing, shards = listing_of(["a/1", "a/2", "a/3", "b/1", "b/2", "b/3"], page=1, partitions=1)
+    stream = stream_json(listing)
+    await anext(stream)
+    shards.answers["page"] = held = asyncio.get_running_loop().create_future()
+    writing = asyncio.create_task(anext(stream))
+    await settle()
+    assert len(shards.asked) == 2
+    held.set_result(reads.encode(reads.Page(["b/3"], [b"{}"], None)))
+    assert await writing == b",{}"
+    assert [part async for part in stream] == [b"]"]
+
+
+async def test_a_client_that_goes_away_leaves_no_page_under_way(recwarn):
+    listing, shards = listing_of([f"a/{number}" for number in range(9)], page=1, partitions=1)
+    stream = stream_json(listing)
+    await anext(stream)
+    shards.answers["page"] = asyncio.get_running_loop().create_future()
+    writing = asyncio.create_task(anext(stream))
+    await settle()
+    writing.cancel()
+    await settle()
+    assert writing.cancelled()
+    assert shards.answers["page"].cancelled()
+
+
+async def test_a_page_that_fails_ahead_of_a_client_that_goes_away_is_not_complained_of(caplog):
+    listing, shards = listing_of([f"a/{number}" for number in range(9)], page=2, partitions=2)
+    stream = stream_json(listing)
+    await anext(stream)
+    shards.answers["page"] = Unavailable("gone")
+    with pytest.raises(Unavailable):
+        await anext(stream)
+    del stream, listing
+    gc.collect()
+    await settle()
+    assert caplog.records == []
+
+
+async def test_a_fault_in_the_middle_ends_the_stream_with_it():
+    listing, shards = listing_of([f"a/{number}" for number in range(9)], page=1)
+    stream = stream_json(listing)
+    await anext(stream)
+    shards.answers["page"] = Unavailable("gone")
+    with pytest.raises(Unavailable):
+        [part async for part in stream]

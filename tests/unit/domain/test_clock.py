@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -21,6 +21,13 @@ def test_clock_is_utc_text_with_up_to_six_digits_and_reads_back(clock_us: int) -
     text = iso_of(clock_us)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?\+00:00", text)
     assert us_of(text, "at") == clock_us
+
+
+@given(st.integers(-LAST_US // 40, LAST_US))
+@many
+def test_clock_is_the_text_that_datetime_gives(clock_us: int) -> None:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=clock_us)
+    assert iso_of(clock_us) == moment.isoformat()
 
 
 def test_microseconds_are_exact() -> None:

@@ -103,5 +103,6 @@ async def test_its_status_tells_where_it_is(hosting):
 async def test_a_new_state_is_what_lists_read(hosting):
     await hosting.write(event("n/e", {"v": 1}))
     host = await hosting.recovered()
-    rows, after = host.index.page("", None, 10)
+    host.index.refresh()
+    rows, after = host.index.living("", None, 10)
     assert ([row.entity_id for row in rows], after) == (["n/e"], None)

@@ -15,7 +15,7 @@ def test_readings_of_several_partitions():
 
 
 def test_a_page_and_where_it_goes_on():
-    for page in (reads.Page([ROW], "n/e"), reads.Page([], None)):
+    for page in (reads.Page(["n/d", "n/e"], [b'{"id":"n/d"}', b"{}"], "n/e"), reads.Page([], [], None)):
         assert reads.decode_page(reads.encode(page)) == page
 
 

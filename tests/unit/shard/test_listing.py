@@ -1,0 +1,137 @@
+"""A partition's part of a list: pages of a size, in runs, whatever happens between them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flux_actors import limits
+from flux_actors.domain.entity import EntityActor, render
+from flux_actors.errors import Unavailable
+from flux_actors.shard.listing import living_ids, page_of
+from flux_actors.shard.partition import Phase
+from flux_actors.shard.reads import PageOrder
+from tests.unit.shard.hosting import Hosting
+
+IDS = st.lists(st.text("ab/é🙂", min_size=1, max_size=4), unique=True, max_size=12)
+MIB = 1 << 20
+
+
+def actor_of(entity_id, properties):
+    actor = EntityActor(entity_id, 0)
+    actor.properties = properties
+    actor.updated_us = 1_700_000_000_000_001
+    return actor
+
+
+def host_of(*ids, dead=(), size=0):
+    host = Hosting().host()
+    for entity_id in [*ids, *dead]:
+        host.state.adopt(actor_of(entity_id, None if entity_id in dead else {"v": "x" * size}))
+    host.phase = Phase.RUNNING
+    return host
+
+
+async def pages(host, prefix="", bytes_max=1_000, *, joined=True):
+    found, after = [], None
+    while True:
+        found.append(await page_of(host, PageOrder(prefix, after, bytes_max, joined)))
+        after = found[-1].after
+        if after is None:
+            return found
+
+
+def ids_in(found):
+    return [
+        entity["id"] for entity in json.loads(b"[" + b",".join(r for page in found for r in page.runs) + b"]")
+    ]
+
+
+@given(IDS, st.text("ab/", max_size=1), st.integers(1, 400), st.booleans(), st.data())
+async def test_pages_hold_the_living_of_a_prefix_once_in_order(ids, prefix, bytes_max, joined, data):
+    dead = set(data.draw(st.lists(st.sampled_from(ids), max_size=3)) if ids else [])
+    host = host_of(*(i for i in ids if i not in dead), dead=dead)
+    found = await pages(host, prefix, bytes_max, joined=joined)
+    expected = sorted(i for i in ids if i not in dead and i.startswith(prefix))
+    assert ids_in(found) == expected
+    assert [i async for run in living_ids(host, prefix) for i in run] == expected
+
+
+async def test_a_row_is_the_entity_as_it_reads_alone():
+    host = host_of("n/a", "n/b", size=9)
+    (page,) = await pages(host, joined=False)
+    assert page.ids == ["n/a", "n/b"]
+    assert page.runs == [render(host.state.entities[i]) for i in page.ids]
+
+
+async def test_joined_runs_have_commas_between_and_the_id_of_their_last():
+    host = host_of("n/a", "n/b", "n/c", size=9)
+    (page,) = await pages(host)
+    assert page.ids == ["n/c"]
+    assert page.runs == [b",".join(render(host.state.entities[f"n/{i}"]) for i in "abc")]
+
+
+@pytest.mark.parametrize("joined", [True, False])
+async def test_a_page_of_large_entities_ends_with_the_one_that_fills_it(joined):
+    host = host_of(*(f"n/{number}" for number in range(6)), size=MIB)
+    found = await pages(host, bytes_max=MIB + MIB // 2, joined=joined)
+    assert [len(ids_in([page])) for page in found] == [2, 2, 2]
+    assert [page.after for page in found] == ["n/1", "n/3", None]
+
+
+async def test_a_page_is_never_empty_before_the_end():
+    dead = [f"n/{number:05}" for number in range(3 * limits.run_ids_max)]
+    (page,) = await pages(host_of("n/z", dead=dead))
+    assert page.ids == ["n/z"]
+
+
+@pytest.mark.parametrize("size", [1, MIB])
+async def test_others_get_their_turn_between_two_runs(size):
+    host = host_of(
+        *(f"n/{number:05}" for number in range(3 * limits.run_ids_max if size == 1 else 4)), size=size
+    )
+    turns = 0
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    page = await page_of(host, PageOrder("", None, 4 * MIB, joined=True))
+    task.cancel()
+    assert turns >= len(page.runs) - 1 >= 2
+    assert max(map(len, page.runs)) < limits.run_bytes + MIB + 100
+
+
+async def test_one_that_changes_between_two_runs_is_listed_as_it_is_when_its_turn_comes(monkeypatch):
+    monkeypatch.setattr(limits, "run_ids_max", 1)
+    host = host_of("n/a", "n/b", "n/c", "n/d")
+
+    async def change():
+        host.state.entities["n/a"].properties = {"v": "late"}
+        host.state.entities["n/b"].properties = None
+        host.state.entities["n/c"].properties = {"v": "soon"}
+        host.state.adopt(actor_of("n/0", {"v": 1}))
+
+    page, _ = await asyncio.gather(page_of(host, PageOrder("", None, MIB, joined=False)), change())
+    rows = [json.loads(run) for run in page.runs]
+    assert [(row["id"], row["properties"]["v"]) for row in rows] == [
+        ("n/a", ""),
+        ("n/c", "soon"),
+        ("n/d", ""),
+    ]
+
+
+async def test_nothing_is_listed_while_it_recovers():
+    host = host_of("n/a")
+    host.phase = Phase.RECOVERING
+    with pytest.raises(Unavailable):
+        await pages(host)
+    with pytest.raises(Unavailable):
+        await anext(living_ids(host, ""))
