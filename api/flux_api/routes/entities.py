@@ -16,6 +16,7 @@ from flux_actors.errors import FluxError, Refused
 from flux_api.cached import CachedEntity
 from flux_api.door import Door
 from flux_api.listing import Listing, stream_json
+from flux_api.many import body_of, entities_body
 from flux_api.openapi import DELETE_BODY, GET_BODY, describe
 from flux_api.requests import (
     door_of,
@@ -69,12 +70,15 @@ async def list_entities(request: Request) -> Response:
 async def get_many(request: Request) -> Response:
     """Return the entities that exist, in the order asked, and the ids that do not."""
     door = door_of(request)
-    body = await read_json(request, limits.body_other_bytes)
-    ids = _ids_of(body, "ids")
-    await door.reached(wanted_positions(request), tuple({door.partitioning.of_entity(i) for i in ids}))
-    entities = await door.view.get_many(ids)
-    found = [entity.public() for entity in entities if entity.lives]
-    return json_response({"entities": found, "missing": [e.entity_id for e in entities if not e.lives]})
+    given = _list_of(await read_json(request, limits.body_other_bytes), "ids")
+    positions = wanted_positions(request)
+    if positions:
+        partitions = {door.partitioning.of_entity(check_entity_id(entity_id)) for entity_id in given}
+        await door.reached(positions, tuple(partitions))
+    answer = entities_body(door.view, given)
+    if answer is None:
+        answer = body_of(await door.view.get_many([check_entity_id(entity_id) for entity_id in given]))
+    return raw_json(answer)
 
 
 @router.post(
@@ -161,12 +165,16 @@ def _id_of(request: Request) -> str:
 
 
 def _ids_of(body: Any, name: str) -> list[str]:
+    return [check_entity_id(entity_id) for entity_id in _list_of(body, name)]
+
+
+def _list_of(body: Any, name: str) -> list[Any]:
     ids = body.get(name) if isinstance(body, dict) else None
     if not isinstance(ids, list):
         raise Refused(f'the body must be {{"{name}": […]}} with entity ids')
     if len(ids) > limits.get_many_ids_max:
         raise Refused(f"{len(ids)} ids are too many for one call; send at most {limits.get_many_ids_max}")
-    return [check_entity_id(entity_id) for entity_id in ids]
+    return ids
 
 
 async def _matches(door: Door, body: Any) -> list[str]:

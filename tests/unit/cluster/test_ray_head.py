@@ -8,6 +8,7 @@ import subprocess
 import psutil
 import pytest
 
+from flux_actors import limits
 from flux_actors.errors import Unavailable
 from flux_cluster import ray_head
 from flux_cluster.data_folder import DataFolder
@@ -18,6 +19,11 @@ def test_workers_are_not_nice_and_nothing_is_reported_to_others(tmp_path):
     variables = ray_environment(tmp_path / "token")
     assert variables["RAY_worker_niceness"] == "0"
     assert variables["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def test_a_page_of_a_list_fits_into_an_answer(tmp_path):
+    carried_bytes = int(ray_environment(tmp_path / "token")["RAY_max_direct_call_object_size"])
+    assert carried_bytes > limits.page_bytes + limits.run_bytes
 
 
 def test_our_own_cluster_takes_a_token_named_by_its_path(tmp_path):

@@ -96,9 +96,30 @@ async def test_many_are_read_in_one_call_in_the_order_asked(client, house):
     assert answer.json()["missing"] == ["n/never"]
 
 
-@pytest.mark.parametrize("body", [[], {}, {"ids": "n/e"}, {"ids": [5]}, {"ids": [""]}])
-async def test_ids_that_are_none_are_refused(client, body):
+async def test_many_are_answered_alike_before_and_after_the_door_knows_them(client, standing, house):
+    ids = ["wide/2", "n/never", "lonely", "n/never", "wide/2"]
+    cold = await client.post("/api/state/entities/get", json={"ids": ids})
+    warm = await client.post("/api/state/entities/get", json={"ids": ids})
+    assert warm.content == cold.content
+    assert warm.json()["missing"] == ["n/never", "n/never"]
+    await standing.publish(event("n/never", {"v": 9}))
+    late = await client.post("/api/state/entities/get", json={"ids": ids})
+    assert [entity["id"] for entity in late.json()["entities"]] == ids
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *([], {}, {"ids": "n/e"}, {"ids": [5]}, {"ids": [""]}),
+        *({"ids": [["lonely"]]}, {"ids": [{}]}, {"ids": ["lonely", None]}),
+    ],
+)
+async def test_ids_that_are_none_are_refused(client, standing, house, body):
+    await client.get("/api/state/entities/lonely")
     assert (await client.post("/api/state/entities/get", json=body)).status_code == 400
+    position = {"at_least": "0.1.0"}
+    answer = await client.post("/api/state/entities/get", json=body, params=position)
+    assert answer.status_code == 400
 
 
 async def test_too_many_ids_are_refused_with_their_number(client, monkeypatch):
