@@ -34,6 +34,8 @@ queue_bytes_max: Final = 64 * MIB
 append_timeout_s: Final = 2.0  # one try of one block
 append_deadline_s: Final = 10.0  # all tries of one block, then 503
 append_retry_s: Final = 0.1
+read_blocks_max: Final = 64  # on their way to one process for a history; more makes it no faster
+read_bytes_max: Final = 8 * MIB  # the same in bytes
 duplicate_window_s: Final = 120  # JetStream's memory of block ids: covers every retry of a block
 
 # -- the fold --------------------------------------------------------------------------------------

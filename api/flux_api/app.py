@@ -22,7 +22,7 @@ from flux_actors.settings import Settings
 from flux_api.door import Door
 from flux_api.requests import POSITION_HEADER
 from flux_api.responses import error_response, json_response
-from flux_api.routes import admin, connectors, entities, events, health, live
+from flux_api.routes import admin, connectors, entities, events, health, history, live
 
 _log = structlog.get_logger(__name__)
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE", "HEAD"]
@@ -31,6 +31,7 @@ _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,%d}" % limits.request_id_chars_
 _COMPRESS_BYTES_MIN: Final = 500
 _ROUTERS: Final = (
     events.router,
+    history.router,
     entities.router,
     health.router,
     admin.router,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 import msgspec
@@ -16,10 +15,10 @@ from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.asking import Answers
 from flux_actors.log.ports import LogBounds
 from flux_actors.log.pull import JetStreamReader
+from flux_actors.log.read_gate import ReadGate
 
 _LOG_ID: Final = "flux-log-id"
 _NOT_FOUND: Final = "404"
-_READS_MAX: Final = 8
 _TIMEOUT_S: Final = 5.0
 
 
@@ -53,8 +52,7 @@ class JetStreamLog:
         self._client = client
         self._jetstream = client.jetstream(timeout=_TIMEOUT_S)
         self._answers = Answers(client)
-        # Answers come through one subscription of the client, which bounds what may wait in it.
-        self._reads = asyncio.Semaphore(_READS_MAX)
+        self._reads = ReadGate()
 
     @property
     def payload_bytes_max(self) -> int:
@@ -118,8 +116,12 @@ class JetStreamLog:
     async def block(self, partition: int, sequence: int) -> bytes:
         """Read one message by its sequence, straight from the store."""
         subject = f"$JS.API.DIRECT.GET.{stream_name(partition)}"
-        async with self._reads:
+        await self._reads.enter()
+        try:
             answer = await self._answers.ask(subject, b'{"seq":%d}' % sequence, _TIMEOUT_S, None)
+            self._reads.saw(len(answer.data))
+        finally:
+            self._reads.leave()
         if answer.headers and answer.headers.get("Status") == _NOT_FOUND:
             raise Corrupt(f"block {sequence} is not in the log of partition {partition} any more")
         if not answer.headers or answer.headers.get("Nats-Sequence") != str(sequence):

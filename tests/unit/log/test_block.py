@@ -20,6 +20,7 @@ from flux_actors.log.block import (
     encode_block,
     encode_event,
     event_at,
+    events_at,
     is_newer_version,
 )
 from tests.unit.domain.strategies import events, few, many
@@ -200,8 +201,23 @@ def test_block_holds_as_many_events_as_an_offset_can_name() -> None:
 def test_event_beside_poison_can_be_read_alone() -> None:
     data = encode_block(1, 1, 1, [b"\x01", ENCODED])
     assert event_at(data, 1) == EVENT
-    with pytest.raises(msgspec.DecodeError):
-        event_at(data, 0)
+    for offset in (0, 2):
+        with pytest.raises(Corrupt):
+            event_at(data, offset)
+
+
+def test_some_events_are_read_in_the_order_asked() -> None:
+    encoded = [encode_event(msgspec.structs.replace(EVENT, event_id=str(number))) for number in range(9)]
+    found = events_at(encode_block(1, 1, 1, encoded), [7, 0, 3])
+    assert [event.event_id for event in found] == ["7", "0", "3"]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"FX\x01 torn", HEADER.pack(b"FX", VERSION, 0, 1, 1, 1, 1, 0) + b"\x81"]
+)
+def test_events_of_what_is_no_block_are_corrupt(data: bytes) -> None:
+    with pytest.raises(Corrupt):
+        events_at(data, [0])
 
 
 def test_bytes_of_version_1_never_change() -> None:

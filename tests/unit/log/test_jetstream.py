@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 
 import nats.errors
@@ -109,6 +110,15 @@ async def test_block_that_was_not_asked_for_is_not_taken(
     server.answer = answered(b"other", headers)
     with pytest.raises(Unavailable):
         await log.block(1, 5)
+
+
+async def test_blocks_are_asked_for_together_and_a_failed_read_gives_its_place_back(
+    server: FakeNats, log: JetStreamLog
+) -> None:
+    for answer, fault in ((b"", Corrupt), (b"block", None)) * 20:
+        server.answer = answered(answer, {"Status": "404"} if fault else {"Nats-Sequence": "5"})
+        reads = await asyncio.gather(*(log.block(0, 5) for _ in range(9)), return_exceptions=True)
+        assert all(isinstance(read, fault) if fault else read == b"block" for read in reads)
 
 
 def test_largest_message_is_that_of_the_server(server: FakeNats, log: JetStreamLog) -> None:

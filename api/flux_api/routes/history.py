@@ -1,0 +1,51 @@
+"""An entity's raw events, newest first."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flux_actors import limits
+from flux_actors.domain.clock import us_of
+from flux_actors.domain.entity_id import check_entity_id
+from flux_actors.domain.position import Packed
+from flux_actors.errors import Refused
+from flux_api.history import raw_events
+from flux_api.openapi import describe
+from flux_api.requests import door_of, query_of, refuse_unavailable, wanted_positions, whole_number
+from flux_api.responses import raw_json
+
+router = APIRouter(tags=["events"])
+_FOREVER_US: Final = 1 << 62
+
+
+@router.get(
+    "/api/events",
+    **describe(
+        "The raw events of one entity, newest first", query=["entity", "since", "until", "limit", "at_least"]
+    ),
+)
+async def history(request: Request) -> Response:
+    """Read exactly the newest N events by their positions."""
+    door = door_of(request)
+    query = query_of(request)
+    refuse_unavailable(request, "cursor")
+    if not query.get("entity"):
+        raise Refused("entity is required: /api/events?entity=namespace/name")
+    entity_id = check_entity_id(query["entity"])
+    since_us = us_of(query["since"], "since") if query.get("since") else _default_since_us()
+    until_us = us_of(query["until"], "until") if query.get("until") else _FOREVER_US
+    limit = whole_number(query.get("limit") or str(limits.history_default), "limit")
+    count = min(max(limit, 1), limits.history_positions_max)
+    partition = door.partitioning.of_entity(entity_id)
+    await door.reached(wanted_positions(request), (partition,))
+    found = await door.shards.call(partition, "history", partition, entity_id, since_us, until_us, count)
+    return raw_json(await raw_events(door.log, partition, [Packed(position) for position, _ in found]))
+
+
+def _default_since_us() -> int:
+    return time.time_ns() // 1_000 - limits.history_default_s * 1_000_000
