@@ -188,7 +188,11 @@ async def test_a_page_that_fails_ahead_of_a_client_that_goes_away_is_not_complai
     listing, shards = listing_of([f"a/{n}" for n in range(8)], page=4, partitions=1)
     stream = stream_json(listing)
     await anext(stream)
-    shards.answers["page"] = Unavailable("gone")
+
+    def fail(*_: object) -> bytes:
+        raise Unavailable("gone")
+
+    shards.answers["page"] = fail
     await anext(stream)
     await settle()
     await stream.aclose()
