@@ -19,10 +19,12 @@ _RFC_3339: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=4096)
 def iso_of(clock_us: int) -> str:
     """Return e.g. `2026-01-31T12:00:00.000123+00:00`: UTC, at most six fractional digits.
 
-    Put together from parts it costs 0.45 µs; by `datetime` 1.0 µs, more than all else of rendering an entity.
+    Put together from parts it costs 0.5 µs; by `datetime` 1.0 µs, more than all else of rendering an entity.
+    Remembered it costs 0.06 µs: all events of a block have one clock. In vain, remembering costs 0.14 µs.
     """
     hour, rest_us = divmod(clock_us, _HOUR_US)
     second, fraction_us = divmod(rest_us, _SECOND_US)
