@@ -64,8 +64,7 @@ class _Source:
     def close(self) -> None:
         """Give up the page that is coming."""
         if self._coming is not None:
-            self._coming.cancel()
-            self._coming.add_done_callback(lambda coming: coming.cancelled() or coming.exception())
+            self._coming.cancel()  # of one that has failed already, too: then its error is not complained of
 
     async def _fetch(self, order: PageOrder) -> Page:
         return decode_page(await self._door.shards.call(self._partition, "page", self._partition, order))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+from collections.abc import AsyncGenerator
 from types import SimpleNamespace
 from typing import Any
 
@@ -64,6 +65,14 @@ def listing_of(ids, namespace=None, prefix="", page=2, partitions=3) -> tuple[Li
 async def streamed(listing):
     text = b"".join([part async for part in stream_json(listing)])
     return [entity["id"] for entity in json.loads(text)]
+
+
+async def begun(page: int) -> tuple[AsyncGenerator[bytes, None], Shards]:
+    """A stream of eight entities of one partition whose first run was taken."""
+    listing, shards = listing_of([f"a/{n}" for n in range(8)], page=page, partitions=1)
+    stream = stream_json(listing)
+    await anext(stream)
+    return stream, shards
 
 
 @given(
@@ -161,9 +170,7 @@ async def test_the_next_page_is_asked_for_once_the_client_takes_the_present_one(
 
 
 async def test_a_client_that_goes_away_leaves_no_page_under_way():
-    listing, shards = listing_of([f"a/{n}" for n in range(8)], page=4, partitions=1)
-    stream = stream_json(listing)
-    await anext(stream)
+    stream, shards = await begun(page=4)
     shards.answers["page"] = coming = asyncio.get_running_loop().create_future()
     await anext(stream)
     await settle()
@@ -173,9 +180,7 @@ async def test_a_client_that_goes_away_leaves_no_page_under_way():
 
 
 async def test_a_client_that_goes_away_while_a_page_is_waited_for_leaves_none_either():
-    listing, shards = listing_of([f"a/{n}" for n in range(8)], page=1, partitions=1)
-    stream = stream_json(listing)
-    await anext(stream)
+    stream, shards = await begun(page=1)
     shards.answers["page"] = coming = asyncio.get_running_loop().create_future()
     waiting = asyncio.create_task(anext(stream))
     await settle()
@@ -185,9 +190,7 @@ async def test_a_client_that_goes_away_while_a_page_is_waited_for_leaves_none_ei
 
 
 async def test_a_page_that_fails_ahead_of_a_client_that_goes_away_is_not_complained_of(caplog):
-    listing, shards = listing_of([f"a/{n}" for n in range(8)], page=4, partitions=1)
-    stream = stream_json(listing)
-    await anext(stream)
+    stream, shards = await begun(page=4)
 
     def fail(*_: object) -> bytes:
         raise Unavailable("gone")
@@ -196,7 +199,7 @@ async def test_a_page_that_fails_ahead_of_a_client_that_goes_away_is_not_complai
     await anext(stream)
     await settle()
     await stream.aclose()
-    del stream, listing
+    del stream
     gc.collect()
     await settle()
     assert caplog.records == []
