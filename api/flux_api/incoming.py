@@ -1,7 +1,7 @@
 """From a client's bytes to the JSON objects of events, typed where they are what they should be.
 
-Nearly every body decodes straight into `Envelope`s. One that does not (no JSON, no object, nested deep) is
-read again in the general way, which finds the words for what is wrong with it.
+Nearly every body decodes straight into `Envelope`s. One that does not (no JSON, no object, nested deep, with
+fields that nobody knows) is read again in the general way, which finds the words for what is wrong with it.
 """
 
 from __future__ import annotations
@@ -22,16 +22,20 @@ _PLAIN_OPENERS: Final = 3  # an event, its payload, its properties
 _WRAPPER_OPENERS: Final = 2  # the batch and its list
 
 
-class _Batch(msgspec.Struct):
-    events: list[Envelope]
+class _Plain(Envelope, forbid_unknown_fields=True, gc=False):
+    """An event with no field but those that count: of others not even the JSON would be checked."""
+
+
+class _Batch(msgspec.Struct, forbid_unknown_fields=True):
+    events: list[_Plain]
 
 
 class _RawBatch(msgspec.Struct):
     events: list[msgspec.Raw]
 
 
-_decode_envelope: Final = msgspec.json.Decoder(Envelope).decode
-_decode_batch: Final = msgspec.json.Decoder(_Batch | list[Envelope]).decode
+_decode_envelope: Final = msgspec.json.Decoder(_Plain).decode
+_decode_batch: Final = msgspec.json.Decoder(_Batch | list[_Plain]).decode
 _decode_raws: Final = msgspec.json.Decoder(_RawBatch | list[msgspec.Raw]).decode
 
 

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from typing import Final
 
 from flux_actors import limits
+from flux_actors.domain.json_text import parse_json
 from flux_actors.domain.position import text_of, text_of_all
-from flux_actors.errors import FluxError
+from flux_actors.errors import FluxError, Refused
 from flux_api.answers import batch_answer, event_answer
 from flux_api.door import Door
 from flux_api.hot.heads import Head, HeadMemo, Route
 from flux_api.hot.replies import LARGE_BYTES, Replies, json_part
 from flux_api.incoming import read_batch, read_event
+from flux_api.many import entities_body
 from flux_api.publishing import Outcome
 from flux_api.submission import Submission
 
@@ -58,9 +60,22 @@ class HotRoutes:
                 case Route.BATCH:
                     self._publish_batch(body, answered)
                 case _:
-                    return False
+                    return self._read_many(body, answered)
         except FluxError as error:
             answered(error)
+        return True
+
+    def _read_many(self, body: bytes, answered: Answered) -> bool:
+        """Answer when the view has all that is asked for; a body that is none is FastAPI's to refuse."""
+        try:
+            asked = parse_json(body)
+        except Refused:
+            return False
+        ids = asked.get("ids") if isinstance(asked, dict) else None
+        answer = entities_body(self._door.view, ids) if isinstance(ids, list) else None
+        if answer is None:
+            return False
+        answered(json_part(answer))
         return True
 
     def _publish(self, body: bytes, answered: Answered) -> None:

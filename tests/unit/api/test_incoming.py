@@ -128,6 +128,21 @@ def test_a_batch_of_nothing_is_refused(body: bytes) -> None:
         read_batch(body)
 
 
+@pytest.mark.parametrize(
+    "inner", [b'{"a":1e999}', b'{"a":{"b":"\\ud800"}}', b'{"stream":"s","other":"\xff"}']
+)
+def test_what_is_ignored_must_be_json_too(inner: bytes) -> None:
+    for body in (
+        b"[" + inner + b"]",
+        b'{"events":[' + inner + b"]}",
+        b'{"events":[{}],"other":' + inner + b"}",
+    ):
+        with pytest.raises(Refused, match="valid JSON"):
+            read_batch(body)
+    with pytest.raises(Refused, match="valid JSON"):
+        read_event(inner)
+
+
 def test_the_last_of_duplicate_keys_counts() -> None:
     body = b'{"stream":"a","stream":"b","source":"s","payload":{"entity_id":"n/e","entity_id":"n/f"}}'
     found = parse_event(read_event(body), 1, "id")

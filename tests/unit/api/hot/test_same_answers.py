@@ -141,7 +141,31 @@ def _batches() -> Iterator[Case]:
         yield Case(post("/api/events/batch", text(whole)), hot=True)
 
 
-CASES = [*_gets(), *_posts(), *_batches()]
+def _manies() -> Iterator[Case]:
+    path = "/api/state/entities/get"
+    known = ["n/e", "n/large", "wide/1", "n/e", "plain"]
+    for ids in (known, known[:1], [], ["n/gone", "n/e"], ["n/none", "n/e"]):
+        yield Case(post(path, text({"ids": ids})), hot=True)
+        yield Case(post(path, text({"ids": ids, "other": 1})), hot=True)
+        yield Case(post(path, text({"ids": ids}), b"Accept-Encoding: zstd\r\n"), hot=False)
+        yield Case(post(path, text({"ids": ids}), b"Flux-Position: nonsense\r\n"), hot=False)
+    for body in (
+        {},
+        {"ids": 5},
+        {"ids": None},
+        [],
+        5,
+        {"ids": [5]},
+        {"ids": [["n/e"]]},
+        {"ids": ["", "n/e"]},
+    ):
+        yield Case(post(path, text(body)), hot=False)
+    yield Case(post(path, text({"ids": ["n/e"] * (limits.get_many_ids_max + 1)})), hot=False)
+    for body in NO_JSON:
+        yield Case(post(path, body), hot=False)
+
+
+CASES = [*_gets(), *_posts(), *_batches(), *_manies()]
 
 
 @pytest.fixture
