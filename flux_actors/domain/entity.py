@@ -8,24 +8,23 @@ A deleted entity stays as an actor without properties: its history and its clock
 from __future__ import annotations
 
 from array import array
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import msgspec
 
 from flux_actors import limits
-from flux_actors.domain.change import Change
+from flux_actors.domain.change import Step
 from flux_actors.domain.clock import iso_of
-from flux_actors.domain.event import DELETED
 from flux_actors.domain.position import Packed, text_of
 
 
-class Step(NamedTuple):
-    """One event in an actor's mailbox."""
+@dataclass(slots=True)
+class NamespaceTotals:
+    """What the directory tells of a namespace."""
 
-    slot: int  # where its change goes in the pull's list of changes
-    position: Packed
-    clock_us: int
-    properties: dict[str, Any] | None
+    entities: int = 0
+    updated_us: int = 0
 
 
 class EntityRow(msgspec.Struct, array_like=True, frozen=True):
@@ -71,9 +70,20 @@ def etag_of(partition: int, position: int) -> str:
 
 
 class EntityActor:
-    """One entity: properties, position, clock and the positions of its newest events."""
+    """One entity: properties, position, clock, the positions of its newest events, and its mailbox."""
 
-    __slots__ = ("cut", "entity_id", "history", "position", "properties", "updated_us")
+    __slots__ = (
+        "cut",
+        "entity_id",
+        "history",
+        "mailbox",
+        "namespace",
+        "position",
+        "properties",
+        "updated_us",
+    )
+
+    namespace: NamespaceTotals  # those of the state that adopted this actor
 
     def __init__(self, entity_id: str, cut: int) -> None:
         self.entity_id = entity_id
@@ -82,31 +92,42 @@ class EntityActor:
         self.updated_us = 0
         self.history: array[int] | None = None  # position, clock, position, clock, …
         self.cut = cut  # number of the last snapshot cut that has (or need not have) this actor
+        self.mailbox: list[Step] | None = None  # its run of the pull that is being sorted
 
     @property
     def lives(self) -> bool:
         """Whether the entity exists for readers."""
         return self.properties is not None
 
-    def receive(self, run: list[Step], changes: list[Change | None]) -> None:
-        """Apply a run of events in log order and put each effect at its place in `changes`."""
-        for step in run:
-            self._remember(step)
-            properties = step.properties
-            if not properties:
-                continue  # names no property: logged, changes nothing
-            if properties.get(DELETED) is True:
-                if self.properties is None:
+    def receive(self, run: list[Step], void: list[int]) -> int:
+        """Apply a run of events in log order; add to `void` the positions of deletions that found nothing.
+
+        Returns how the number of living entities changed: 1, 0 or -1.
+        """
+        before = current = self.properties
+        if self.history is None:
+            self.history = array("q")
+        history = self.history
+        for position, _, properties, clock_us in run:
+            history.append(position)
+            history.append(clock_us)
+            if properties is None:
+                if current is None:
+                    void.append(position)
                     continue
-                self.properties = None
-                properties = None
-            elif self.properties is None:
-                self.properties = dict(properties)
+                current = None
+            elif not properties:
+                continue
+            elif current is None:
+                current = dict(properties)
             else:
-                self.properties.update(properties)
-            self.position = step.position
-            self.updated_us = step.clock_us
-            changes[step.slot] = Change(step.position, self.entity_id, properties, step.clock_us)
+                current.update(properties)
+            self.position = Packed(position)
+            self.updated_us = clock_us
+        if len(history) >= 4 * limits.history_positions_max:
+            del history[: -2 * limits.history_positions_max]
+        self.properties = current
+        return (current is not None) - (before is not None)
 
     def positions(self, since_us: int, until_us: int, count: int) -> list[tuple[int, int]]:
         """Return the newest `count` (position, clock) with since <= clock < until, newest first."""
@@ -140,11 +161,3 @@ class EntityActor:
         if row.history:
             actor.history = array("q", row.history)
         return actor
-
-    def _remember(self, step: Step) -> None:
-        if self.history is None:
-            self.history = array("q")
-        self.history.append(step.position)
-        self.history.append(step.clock_us)
-        if len(self.history) >= 4 * limits.history_positions_max:
-            del self.history[: -2 * limits.history_positions_max]

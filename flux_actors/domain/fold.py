@@ -3,35 +3,46 @@
 How a pull is applied: every block must follow the one before (sequence + 1). A block whose committer
 has already had that number applied is skipped whole. Each event is looked up in the dedupe window,
 then put in the mailbox of its entity actor; when all blocks are sorted, each actor receives its merged
-run once. The changes come back in log order. Nothing here depends on how the log was cut into pulls,
+run once. The changes stand in log order. Nothing here depends on how the log was cut into pulls,
 so live operation, replay, and snapshot plus tail give the same state, bit for bit.
+
+`_sort` and `EntityActor.receive` are what an event costs. So they are plain loops over locals, and
+nothing is made per event but one tuple: its step in the mailbox and, as it stands, its change in the feed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from flux_actors import limits
-from flux_actors.domain.change import Change
+from flux_actors.domain.change import Step
 from flux_actors.domain.dedupe import DedupeWindow, dedupe_key
-from flux_actors.domain.entity import EntityActor, Step
+from flux_actors.domain.entity import EntityActor, NamespaceTotals
 from flux_actors.domain.entity_id import namespace_of
-from flux_actors.domain.event import Event
+from flux_actors.domain.event import DELETED, Event
 from flux_actors.domain.position import pack
 from flux_actors.errors import Corrupt
 
 _COMMITTERS_MAX: Final = 10_000
+_NOTHING: Final[dict[str, Any]] = {}
 
 
 class PoisonLike(Protocol):
-    """An event that could not be read."""
+    """An event that could not be read; in all else it looks like an event without state."""
 
     @property
     def reason(self) -> str:
         """Why it could not be read."""
         ...
+
+    @property
+    def entity_id(self) -> None: ...
+    @property
+    def properties(self) -> None: ...
+    @property
+    def named_by_client(self) -> bool: ...
 
 
 class BlockLike(Protocol):
@@ -44,11 +55,11 @@ class BlockLike(Protocol):
     @property
     def clock_us(self) -> int: ...
     @property
-    def events(self) -> Iterable[Event | PoisonLike]: ...
+    def events(self) -> Sequence[Event | PoisonLike]: ...
 
 
 class Witness(Protocol):
-    """Sees each actor before it changes: a running snapshot cut."""
+    """A running snapshot cut: sees each actor whose `cut` is below the state's number before it changes."""
 
     def before_change(self, actor: EntityActor) -> None: ...
 
@@ -61,19 +72,11 @@ class SetAside(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """What one pull did."""
+    """What one pull did; changes and sources are for the feed alone."""
 
-    changes: list[Change]
+    changes: list[Step]
     sources: list[str]
     poison: list[SetAside]
-
-
-@dataclass(slots=True)
-class NamespaceTotals:
-    """What the directory tells of a namespace."""
-
-    entities: int = 0
-    updated_us: int = 0
 
 
 @dataclass(slots=True)
@@ -93,36 +96,47 @@ class PartitionState:
     cut_number: int = 0
     witness: Witness | None = None
 
-    def apply(self, blocks: Iterable[tuple[int, BlockLike]]) -> Applied:
-        """Apply blocks that follow the last one applied.
+    def apply(self, blocks: Iterable[tuple[int, BlockLike]], *, feed: bool = True) -> Applied:
+        """Apply blocks that follow the last one applied; tell of changes and sources if a `feed` wants them.
 
         Raises:
-            Corrupt: a block does not follow the one before it.
+            Corrupt: a block does not follow the one before it; nothing was applied.
         """
-        runs: dict[str, list[Step]] = {}
-        changes: list[Change | None] = []
+        pulled = list(blocks)
+        self._check_contiguous([sequence for sequence, _ in pulled])
+        woken: list[EntityActor] = []
+        changes: list[Step] | None = [] if feed else None
         sources: set[str] = set()
         poison_before = len(self.poison)
-        for sequence, block in blocks:
+        for sequence, block in pulled:
             self._open(sequence, block.clock_us)
-            if not self._repeated(block):
-                self._sort(sequence, block, runs, changes, sources)
-        for entity_id, run in runs.items():
-            self._deliver(entity_id, run, changes)
+            if self._repeated(block):
+                continue
+            retries = self._sort(sequence, block.events, woken, changes)
+            if feed:
+                sources |= _sources(sequence, block.events, retries)
+        void = self._deliver(woken)
         poison = self.poison[poison_before:]
         del self.poison[: -limits.poison_kept_max]
-        return Applied([change for change in changes if change is not None], sorted(sources), poison)
+        return Applied(_without(changes or [], void), sorted(sources), poison)
 
     def skip(self, sequence: int, reason: str) -> None:
         """Set a whole unreadable block aside and go on behind it."""
+        self._check_contiguous([sequence])
         self._open(sequence, self.clock_us)
         self.poison.append(SetAside(pack(sequence, 0), reason))
         del self.poison[: -limits.poison_kept_max]
 
-    def adopt(self, actor: EntityActor) -> None:
-        """Take in an actor from a snapshot."""
+    def adopt(self, actor: EntityActor) -> EntityActor:
+        """Take in an actor that the state does not hold, and return it."""
         self.entities[actor.entity_id] = actor
-        self._count(namespace_of(actor.entity_id), int(actor.lives), actor.updated_us)
+        namespace = namespace_of(actor.entity_id)
+        totals = self.namespaces.get(namespace)
+        if totals is None:
+            totals = self.namespaces[namespace] = NamespaceTotals()
+        actor.namespace = totals
+        self._count(actor, int(actor.lives))
+        return actor
 
     def living(self, ids: Iterable[str]) -> Iterator[EntityActor]:
         """Yield the actors of those ids that exist for readers."""
@@ -131,11 +145,14 @@ class PartitionState:
             if actor is not None and actor.properties is not None:
                 yield actor
 
+    def _check_contiguous(self, sequences: list[int]) -> None:
+        for after, sequence in enumerate(sequences, self.sequence):
+            if sequence != after + 1:
+                raise Corrupt(
+                    f"partition {self.partition}: block {sequence} came after {after}; the log has a gap"
+                )
+
     def _open(self, sequence: int, clock_us: int) -> None:
-        if sequence != self.sequence + 1:
-            raise Corrupt(
-                f"partition {self.partition}: block {sequence} came after {self.sequence}; the log has a gap"
-            )
         self.sequence = sequence
         self.clock_us = max(self.clock_us, clock_us)
 
@@ -149,53 +166,94 @@ class PartitionState:
     def _sort(
         self,
         sequence: int,
-        block: BlockLike,
-        runs: dict[str, list[Step]],
-        changes: list[Change | None],
-        sources: set[str],
-    ) -> None:
+        events: Sequence[Event | PoisonLike],
+        woken: list[EntityActor],
+        changes: list[Step] | None,
+    ) -> Collection[int]:
+        """Put each event in its actor's mailbox; return the positions of retries, which were left out."""
         clock_us = self.clock_us
-        for offset, event in enumerate(block.events):
-            position = pack(sequence, offset)
-            if not isinstance(event, Event):
-                self.poison.append(SetAside(position, event.reason))
+        find = self.entities.get
+        retries: Collection[int] | None = None
+        poison_before = len(self.poison)
+        for position, event in enumerate(events, pack(sequence, 0)):
+            if event.named_by_client:
+                if retries is None:
+                    retries = self._retries(sequence, events)
+                if position in retries:
+                    continue
+            entity_id = event.entity_id
+            if entity_id is None:
+                self._set_aside_if_poison(position, event)
                 continue
-            if event.named_by_client and self._is_retry(event, clock_us):
-                continue
-            self.events_total += 1
-            sources.add(event.source)
-            if event.entity_id is None:
-                continue
-            step = Step(len(changes), position, clock_us, event.properties)
-            changes.append(None)
-            run = runs.get(event.entity_id)
-            if run is None:
-                runs[event.entity_id] = [step]
+            properties = event.properties
+            if not properties:  # names no property: logged, changes nothing
+                step: Step = (position, entity_id, _NOTHING, clock_us)
             else:
-                run.append(step)
+                if DELETED in properties and properties[DELETED] is True:
+                    properties = None
+                step = (position, entity_id, properties, clock_us)
+                if changes is not None:
+                    changes.append(step)
+            actor = find(entity_id) or self._actor(entity_id)
+            if actor.mailbox is None:
+                actor.mailbox = [step]
+                woken.append(actor)
+            else:
+                actor.mailbox.append(step)
+        retries = retries or ()
+        self.events_total += len(events) - len(retries) - (len(self.poison) - poison_before)
+        return retries
 
-    def _is_retry(self, event: Event, clock_us: int) -> bool:
-        namespace = namespace_of(event.entity_id) if event.entity_id is not None else ""
-        key = dedupe_key(namespace, event.event_id)
-        if self.window.seen(key):
-            return True
-        self.window.remember(key, clock_us)
-        return False
+    def _retries(self, sequence: int, events: Sequence[Event | PoisonLike]) -> Collection[int]:
+        """Return the positions of those events whose ids clients had sent before; remember the others."""
+        retries: set[int] = set()
+        for position, event in enumerate(events, pack(sequence, 0)):
+            if not isinstance(event, Event) or not event.named_by_client:
+                continue
+            namespace = namespace_of(event.entity_id) if event.entity_id is not None else ""
+            key = dedupe_key(namespace, event.event_id)
+            if self.window.seen(key):
+                retries.add(position)
+            else:
+                self.window.remember(key, self.clock_us)
+        return retries
 
-    def _deliver(self, entity_id: str, run: list[Step], changes: list[Change | None]) -> None:
-        actor = self.entities.get(entity_id)
-        if actor is None:
-            actor = self.entities[entity_id] = EntityActor(entity_id, self.cut_number)
-        elif self.witness is not None:
-            self.witness.before_change(actor)
-        lived = actor.lives
-        actor.receive(run, changes)
-        self._count(namespace_of(entity_id), actor.lives - lived, actor.updated_us)
+    def _set_aside_if_poison(self, position: int, event: Event | PoisonLike) -> None:
+        if not isinstance(event, Event):
+            self.poison.append(SetAside(position, event.reason))
 
-    def _count(self, namespace: str, difference: int, updated_us: int) -> None:
-        totals = self.namespaces.get(namespace)
-        if totals is None:
-            totals = self.namespaces[namespace] = NamespaceTotals()
-        totals.entities += difference
-        totals.updated_us = max(totals.updated_us, updated_us)
-        self.alive += difference
+    def _actor(self, entity_id: str) -> EntityActor:
+        """Return the actor of an entity that is not in memory: the one place where an actor is made."""
+        return self.adopt(EntityActor(entity_id, self.cut_number))
+
+    def _deliver(self, woken: list[EntityActor]) -> Collection[int]:
+        """Have each actor receive its run; return the positions of deletions that found nothing."""
+        witness = self.witness
+        void: list[int] = []
+        for actor in woken:
+            if witness is not None and actor.cut < self.cut_number:
+                witness.before_change(actor)
+            run, actor.mailbox = actor.mailbox, None
+            self._count(actor, actor.receive(run or [], void))
+        return void
+
+    def _count(self, actor: EntityActor, difference: int) -> None:
+        totals = actor.namespace
+        if actor.updated_us > totals.updated_us:  # noqa: PLR1730 - max() takes three times as long
+            totals.updated_us = actor.updated_us
+        if difference:
+            totals.entities += difference
+            self.alive += difference
+
+
+def _sources(sequence: int, events: Sequence[Event | PoisonLike], retries: Collection[int]) -> set[str]:
+    """Return who sent the events of a block that counted."""
+    return {
+        event.source
+        for position, event in enumerate(events, pack(sequence, 0))
+        if isinstance(event, Event) and position not in retries
+    }
+
+
+def _without(changes: list[Step], void: Collection[int]) -> list[Step]:
+    return [step for step in changes if step[0] not in void] if void else changes

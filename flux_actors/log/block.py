@@ -38,9 +38,24 @@ _ARRAY_16_MAX: Final = 65_535
 
 
 class Poison(NamedTuple):
-    """An event that cannot be read, and why."""
+    """An event that cannot be read, and why. In all else it looks like an event without state."""
 
     reason: str
+
+    @property
+    def entity_id(self) -> None:
+        """It names no entity."""
+        return
+
+    @property
+    def properties(self) -> None:
+        """It sets none."""
+        return
+
+    @property
+    def named_by_client(self) -> bool:
+        """It is no retry."""
+        return False
 
 
 class Block(NamedTuple):

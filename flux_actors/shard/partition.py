@@ -8,7 +8,7 @@ from typing import NamedTuple
 import structlog
 
 from flux_actors import limits
-from flux_actors.domain.change import Change, FeedMessage, encode_feed
+from flux_actors.domain.change import FeedDraft, Step, encode_feed
 from flux_actors.domain.fold import Applied, PartitionState
 from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.block import Block, decode_block, is_newer_version
@@ -72,7 +72,7 @@ class HostedPartition:
         """Apply blocks and return the feed messages, which are kept in the ring as well."""
         self.pending = stored[-1].pending
         after = self.state.sequence
-        applied = self._fold(stored)
+        applied = self._fold(stored, feed=feed)
         for item in applied.poison:
             _log.error(
                 "event.set_aside", partition=self.partition, position=item.position, reason=item.reason
@@ -115,8 +115,8 @@ class HostedPartition:
             self.error,
         )
 
-    def _fold(self, stored: list[StoredBlock]) -> Applied:
-        changes: list[Change] = []
+    def _fold(self, stored: list[StoredBlock], *, feed: bool) -> Applied:
+        changes: list[Step] = []
         sources: set[str] = set()
         poison = []
         run: list[tuple[int, Block]] = []
@@ -126,7 +126,7 @@ class HostedPartition:
                 run.append((block.sequence, decoded))
                 continue
             if run:
-                applied = self.state.apply(run)
+                applied = self.state.apply(run, feed=feed)
                 changes += applied.changes
                 sources.update(applied.sources)
                 poison += applied.poison
@@ -158,7 +158,7 @@ class HostedPartition:
         groups = _by_block(applied.changes)
         for number, changes in enumerate(groups, 1):
             last = number == len(groups)
-            end = self.state.sequence if last else changes[-1].position >> limits.offset_bits
+            end = self.state.sequence if last else changes[-1][0] >> limits.offset_bits
             data = self._encode(start, Applied(changes, applied.sources, []), end)
             self.ring.add(KeptMessage(start, end, data))
             messages.append(data)
@@ -167,7 +167,7 @@ class HostedPartition:
 
     def _encode(self, after: int, applied: Applied, sequence: int | None = None) -> bytes:
         state = self.state
-        message = FeedMessage(
+        message = FeedDraft(
             self.partition,
             self.epoch,
             after,
@@ -181,12 +181,12 @@ class HostedPartition:
         return encode_feed(message)
 
 
-def _by_block(changes: list[Change]) -> list[list[Change]]:
+def _by_block(changes: list[Step]) -> list[list[Step]]:
     """Return the changes of each block as a list of its own."""
-    groups: list[list[Change]] = []
+    groups: list[list[Step]] = []
     last = -1
     for change in changes:
-        sequence = change.position >> limits.offset_bits
+        sequence = change[0] >> limits.offset_bits
         if sequence == last:
             groups[-1].append(change)
         else:

@@ -10,17 +10,27 @@ from hypothesis import strategies as st
 from flux_actors import limits
 from flux_actors.domain.change import Change
 from flux_actors.domain.clock import us_of
-from flux_actors.domain.entity import EntityActor, EntityRow, Step, etag_of, render
+from flux_actors.domain.entity import EntityActor, EntityRow, etag_of, render
+from flux_actors.domain.event import DELETED
 from flux_actors.domain.position import pack
 from tests.unit.domain.strategies import json_objects, many, texts
 
 
 def received(actor: EntityActor, *runs: dict[str, Any] | None, first: int = 1) -> list[Change | None]:
-    """Hand each of `runs` to the actor as an event at sequence and clock `first` and up."""
-    changes: list[Change | None] = [None] * len(runs)
-    steps = [Step(i, pack(first + i, 0), first + i, properties) for i, properties in enumerate(runs)]
-    actor.receive(steps, changes)
-    return changes
+    """Hand over one run of events, at sequence and clock `first` and up; return each one's change."""
+    steps = [
+        (pack(number, 0), actor.entity_id, effect_of(properties), number)
+        for number, properties in enumerate(runs, first)
+    ]
+    void: list[int] = []
+    lived = actor.lives
+    assert actor.receive(steps, void) == actor.lives - lived
+    return [None if step[2] == {} or step[0] in void else Change(*step) for step in steps]
+
+
+def effect_of(properties: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What an event does to its entity, as the fold tells it to the actor."""
+    return None if properties and properties.get(DELETED) is True else properties or {}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flux_actors import limits
-from flux_actors.domain.change import Change
+from flux_actors.domain.change import Change, Step
 from flux_actors.domain.entity import EntityActor, render
 from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.event import Event
@@ -35,6 +35,10 @@ def folded(*blocks: Block) -> PartitionState:
 
 def properties_of(state: PartitionState) -> dict[str, dict[str, Any]]:
     return {actor.entity_id: actor.properties or {} for actor in state.living(state.entities)}
+
+
+def changes_of(state: PartitionState, log: list[Block]) -> list[Change]:
+    return [Change(*step) for step in state.apply(numbered(log)).changes]
 
 
 def model(log: list[Block]) -> dict[str, tuple[dict[str, Any], int]]:
@@ -80,7 +84,7 @@ def test_fold_does_not_depend_on_how_the_log_was_cut_into_pulls(log: list[Block]
     at_once, in_pulls = PartitionState(0), PartitionState(0)
     applied = at_once.apply(numbered(log))
     edges = [0, *sorted(cut for cut in cuts if cut < len(log)), len(log)]
-    changes: list[Change] = []
+    changes: list[Step] = []
     poison: list[SetAside] = []
     for start, end in pairwise(edges):
         part = in_pulls.apply(numbered(log[start:end], start + 1))
@@ -109,7 +113,7 @@ def test_fold_of_the_stored_bytes_is_the_fold_of_the_blocks(log: list[Block]) ->
 @few
 def test_changes_tell_everything_in_log_order(log: list[Block]) -> None:
     state = PartitionState(0)
-    changes = state.apply(numbered(log)).changes
+    changes = changes_of(state, log)
     positions = [change.position for change in changes]
     assert positions == sorted(set(positions))
     copy: dict[str, dict[str, Any]] = {}
@@ -126,7 +130,7 @@ def test_changes_tell_everything_in_log_order(log: list[Block]) -> None:
 def test_last_updated_never_runs_backwards(log: list[Block]) -> None:
     state = PartitionState(0)
     newest: dict[str, int] = {}
-    for change in state.apply(numbered(log)).changes:
+    for change in changes_of(state, log):
         assert change.clock_us >= newest.get(change.entity_id, 0)
         newest[change.entity_id] = change.clock_us
     assert state.clock_us == max([b.clock_us for b in log], default=0)
@@ -178,6 +182,15 @@ def test_block_that_does_not_follow_is_corrupt_and_applies_nothing() -> None:
         with pytest.raises(Corrupt, match=f"block {wrong} came after 1"):
             state.apply([(wrong, block(event("a/1", {"n": 2}), number=2))])
         assert whole(state) == before
+
+
+def test_gap_within_a_pull_is_corrupt_and_applies_nothing_of_it() -> None:
+    state = folded(block(event("a/1", {"n": 1})))
+    before = whole(state)
+    second, fourth = (block(event("a/2", {"n": number}, "id"), number=number) for number in (2, 4))
+    with pytest.raises(Corrupt, match="block 4 came after 2"):
+        state.apply([(2, second), (4, fourth)])
+    assert whole(state) == before
 
 
 def test_block_that_a_committer_sent_before_is_skipped_whole() -> None:
@@ -245,7 +258,7 @@ def test_poison_is_set_aside_with_its_position_and_its_neighbours_apply() -> Non
     applied = state.apply([(1, block(event("a/1", {"n": 1}), Poison("bad"), event("a/1", {"m": 2})))])
     assert applied.poison == state.poison == [SetAside(pack(1, 1), "bad")]
     assert properties_of(state) == {"a/1": {"n": 1, "m": 2}}
-    assert [unpack(change.packed) for change in applied.changes] == [(1, 0), (1, 2)]
+    assert [unpack(Change(*step).packed) for step in applied.changes] == [(1, 0), (1, 2)]
     assert state.events_total == 2
 
 
@@ -281,7 +294,7 @@ def test_witness_sees_each_known_actor_before_it_changes() -> None:
             seen.append((actor.entity_id, dict(actor.properties or {})))
 
     state = folded(block(event("a/1", {"n": 1})))
-    state.witness = Notes()
+    state.witness, state.cut_number = Notes(), 1
     changing = block(event("a/1", {"n": 2}), event("a/2", {"n": 3}), event("a/1", {"n": 4}), number=2)
     state.apply([(2, changing)])
     assert seen == [("a/1", {"n": 1})]

@@ -65,9 +65,9 @@ async def test_each_entity_gets_one_merged_run_per_pull(hosting, monkeypatch):
     runs = []
     receive = EntityActor.receive
 
-    def spy(actor, steps, changes):
-        runs.append((actor.entity_id, [step.properties["v"] for step in steps]))
-        receive(actor, steps, changes)
+    def spy(actor, run, void):
+        runs.append((actor.entity_id, [properties["v"] for _, _, properties, _ in run]))
+        return receive(actor, run, void)
 
     monkeypatch.setattr(EntityActor, "receive", spy)
     await hosting.write(event("n/a", {"v": 1}), event("n/b", {"v": 2}))
