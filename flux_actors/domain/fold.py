@@ -21,7 +21,7 @@ from flux_actors.domain.change import Step
 from flux_actors.domain.dedupe import DedupeWindow, dedupe_key
 from flux_actors.domain.entity import EntityActor, NamespaceTotals
 from flux_actors.domain.entity_id import namespace_of
-from flux_actors.domain.event import DELETED, Event
+from flux_actors.domain.event import DELETED, EventHead
 from flux_actors.domain.position import pack
 from flux_actors.errors import Corrupt
 
@@ -55,7 +55,13 @@ class BlockLike(Protocol):
     @property
     def clock_us(self) -> int: ...
     @property
-    def events(self) -> Sequence[Event | PoisonLike]: ...
+    def events(self) -> Sequence[EventHead | PoisonLike]: ...
+
+
+class Unreadable(NamedTuple):
+    """Stands where the log holds a message that is no block."""
+
+    reason: str
 
 
 class Witness(Protocol):
@@ -95,37 +101,38 @@ class PartitionState:
     poison: list[SetAside] = field(default_factory=list)
     cut_number: int = 0
     witness: Witness | None = None
+    history_positions: int = limits.history_positions_max  # how many events of an entity are remembered
 
-    def apply(self, blocks: Iterable[tuple[int, BlockLike]], *, feed: bool = True) -> Applied:
+    def apply(self, blocks: Iterable[tuple[int, BlockLike | Unreadable]], *, feed: bool = True) -> Applied:
         """Apply blocks that follow the last one applied; tell of changes and sources if a `feed` wants them.
 
+        Blocks may be decoded as they are asked for: then one is sorted while it is in the processor's cache.
+
         Raises:
-            Corrupt: a block does not follow the one before it; nothing was applied.
+            Corrupt: a block does not follow the one before it. Those before it were applied; that holds
+                for whatever asking for the next block raises, too.
         """
-        pulled = list(blocks)
-        self._check_contiguous([sequence for sequence, _ in pulled])
         woken: list[EntityActor] = []
         changes: list[Step] | None = [] if feed else None
         sources: set[str] = set()
+        void: list[int] = []
         poison_before = len(self.poison)
-        for sequence, block in pulled:
-            self._open(sequence, block.clock_us)
-            if self._repeated(block):
-                continue
-            retries = self._sort(sequence, block.events, woken, changes)
-            if feed:
-                sources |= _sources(sequence, block.events, retries)
-        void = self._deliver(woken)
+        try:
+            for sequence, block in blocks:
+                self._follow(sequence)
+                if isinstance(block, Unreadable):
+                    self.poison.append(SetAside(pack(sequence, 0), block.reason))
+                    continue
+                self.clock_us = max(self.clock_us, block.clock_us)
+                if not self._repeated(block):
+                    retries = self._sort(block.events, woken, changes)
+                    if feed:
+                        sources |= _sources(sequence, block.events, retries)
+        finally:
+            self._deliver(woken, void)
         poison = self.poison[poison_before:]
         del self.poison[: -limits.poison_kept_max]
         return Applied(_without(changes or [], void), sorted(sources), poison)
-
-    def skip(self, sequence: int, reason: str) -> None:
-        """Set a whole unreadable block aside and go on behind it."""
-        self._check_contiguous([sequence])
-        self._open(sequence, self.clock_us)
-        self.poison.append(SetAside(pack(sequence, 0), reason))
-        del self.poison[: -limits.poison_kept_max]
 
     def adopt(self, actor: EntityActor) -> EntityActor:
         """Take in an actor that the state does not hold, and return it."""
@@ -135,7 +142,9 @@ class PartitionState:
         if totals is None:
             totals = self.namespaces[namespace] = NamespaceTotals()
         actor.namespace = totals
-        self._count(actor, int(actor.lives))
+        totals.entities += actor.lives
+        totals.updated_us = max(totals.updated_us, actor.updated_us)
+        self.alive += actor.lives
         return actor
 
     def living(self, ids: Iterable[str]) -> Iterator[EntityActor]:
@@ -145,16 +154,12 @@ class PartitionState:
             if actor is not None and actor.properties is not None:
                 yield actor
 
-    def _check_contiguous(self, sequences: list[int]) -> None:
-        for after, sequence in enumerate(sequences, self.sequence):
-            if sequence != after + 1:
-                raise Corrupt(
-                    f"partition {self.partition}: block {sequence} came after {after}; the log has a gap"
-                )
-
-    def _open(self, sequence: int, clock_us: int) -> None:
+    def _follow(self, sequence: int) -> None:
+        if sequence != self.sequence + 1:
+            raise Corrupt(
+                f"partition {self.partition}: block {sequence} came after {self.sequence}; the log has a gap"
+            )
         self.sequence = sequence
-        self.clock_us = max(self.clock_us, clock_us)
 
     def _repeated(self, block: BlockLike) -> bool:
         last = self.committers.pop(block.committer, 0)
@@ -163,22 +168,21 @@ class PartitionState:
             del self.committers[next(iter(self.committers))]
         return block.number <= last
 
-    def _sort(
+    def _sort(  # noqa: C901 - one loop on purpose: a call for every event would cost a tenth of it all
         self,
-        sequence: int,
-        events: Sequence[Event | PoisonLike],
+        events: Sequence[EventHead | PoisonLike],
         woken: list[EntityActor],
         changes: list[Step] | None,
     ) -> Collection[int]:
         """Put each event in its actor's mailbox; return the positions of retries, which were left out."""
-        clock_us = self.clock_us
+        clock_us = self.clock_us  # an entity's clock never goes back, as that of the log does not
         find = self.entities.get
         retries: Collection[int] | None = None
         poison_before = len(self.poison)
-        for position, event in enumerate(events, pack(sequence, 0)):
+        for position, event in enumerate(events, pack(self.sequence, 0)):
             if event.named_by_client:
                 if retries is None:
-                    retries = self._retries(sequence, events)
+                    retries = self._retries(events)
                 if position in retries:
                     continue
             entity_id = event.entity_id
@@ -195,63 +199,59 @@ class PartitionState:
                 if changes is not None:
                     changes.append(step)
             actor = find(entity_id) or self._actor(entity_id)
-            if actor.mailbox is None:
-                actor.mailbox = [step]
+            mailbox = actor.mailbox
+            if mailbox is None:
+                actor.mailbox = step  # most actors get one event a pull: no list for it
                 woken.append(actor)
+            elif isinstance(mailbox, list):
+                mailbox.append(step)
             else:
-                actor.mailbox.append(step)
+                actor.mailbox = [mailbox, step]
         retries = retries or ()
         self.events_total += len(events) - len(retries) - (len(self.poison) - poison_before)
         return retries
 
-    def _retries(self, sequence: int, events: Sequence[Event | PoisonLike]) -> Collection[int]:
+    def _retries(self, events: Sequence[EventHead | PoisonLike]) -> Collection[int]:
         """Return the positions of those events whose ids clients had sent before; remember the others."""
-        retries: set[int] = set()
-        for position, event in enumerate(events, pack(sequence, 0)):
-            if not isinstance(event, Event) or not event.named_by_client:
-                continue
-            namespace = namespace_of(event.entity_id) if event.entity_id is not None else ""
-            key = dedupe_key(namespace, event.event_id)
-            if self.window.seen(key):
-                retries.add(position)
-            else:
-                self.window.remember(key, self.clock_us)
-        return retries
+        named = [
+            (position, event)
+            for position, event in enumerate(events, pack(self.sequence, 0))
+            if event.named_by_client and isinstance(event, EventHead)
+        ]
+        keys = [dedupe_key(event.entity_id or "", event.event_id) for _, event in named]
+        return {named[index][0] for index in self.window.admit(keys, self.clock_us)}
 
-    def _set_aside_if_poison(self, position: int, event: Event | PoisonLike) -> None:
-        if not isinstance(event, Event):
+    def _set_aside_if_poison(self, position: int, event: EventHead | PoisonLike) -> None:
+        if not isinstance(event, EventHead):
             self.poison.append(SetAside(position, event.reason))
 
     def _actor(self, entity_id: str) -> EntityActor:
         """Return the actor of an entity that is not in memory: the one place where an actor is made."""
         return self.adopt(EntityActor(entity_id, self.cut_number))
 
-    def _deliver(self, woken: list[EntityActor]) -> Collection[int]:
-        """Have each actor receive its run; return the positions of deletions that found nothing."""
-        witness = self.witness
-        void: list[int] = []
+    def _deliver(self, woken: list[EntityActor], void: list[int]) -> None:
+        """Have each actor receive its run; `void` takes the positions of deletions that found nothing."""
+        witness, history = self.witness, self.history_positions
         for actor in woken:
             if witness is not None and actor.cut < self.cut_number:
                 witness.before_change(actor)
-            run, actor.mailbox = actor.mailbox, None
-            self._count(actor, actor.receive(run or [], void))
-        return void
-
-    def _count(self, actor: EntityActor, difference: int) -> None:
-        totals = actor.namespace
-        if actor.updated_us > totals.updated_us:  # noqa: PLR1730 - max() takes three times as long
-            totals.updated_us = actor.updated_us
-        if difference:
-            totals.entities += difference
-            self.alive += difference
+            run = actor.mailbox
+            actor.mailbox = None
+            difference = actor.receive(run, history, void) if run else 0
+            totals = actor.namespace
+            if actor.updated_us > totals.updated_us:  # noqa: PLR1730 - max() takes three times as long
+                totals.updated_us = actor.updated_us
+            if difference:
+                totals.entities += difference
+                self.alive += difference
 
 
-def _sources(sequence: int, events: Sequence[Event | PoisonLike], retries: Collection[int]) -> set[str]:
+def _sources(sequence: int, events: Sequence[EventHead | PoisonLike], retries: Collection[int]) -> set[str]:
     """Return who sent the events of a block that counted."""
     return {
         event.source
         for position, event in enumerate(events, pack(sequence, 0))
-        if isinstance(event, Event) and position not in retries
+        if isinstance(event, EventHead) and position not in retries
     }
 
 

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from flux_actors import limits
-from flux_actors.domain.event import Event
+from flux_actors.domain.event import Event, EventHead
 from flux_actors.errors import Corrupt
 
 VERSION: Final = 1
@@ -30,6 +31,8 @@ _UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_events = msgspec.msgpack.Decoder(list[Event]).decode
+_decode_heads = msgspec.msgpack.Decoder(list[EventHead]).decode
+_decode_head = msgspec.msgpack.Decoder(EventHead).decode
 _decode_raws = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _decode_event = msgspec.msgpack.Decoder(Event).decode
 _ARRAY_32: Final = struct.Struct(">BI")
@@ -58,13 +61,16 @@ class Poison(NamedTuple):
         return False
 
 
-class Block(NamedTuple):
+_Read = TypeVar("_Read", bound=EventHead)  # how much of each event is read
+
+
+class Block(NamedTuple, Generic[_Read]):
     """A decoded block."""
 
     committer: int
     number: int
     clock_us: int
-    events: list[Event | Poison]
+    events: list[_Read | Poison]
 
 
 def encode_event(event: Event) -> bytes:
@@ -97,12 +103,27 @@ def encode_block(
     return b"".join((head, _CHECKSUM.pack(zlib.crc32(body, zlib.crc32(head))), body))
 
 
-def decode_block(data: bytes) -> Block:
+def decode_block(data: bytes) -> Block[Event]:
     """Return the block of `data`.
 
     Raises:
         Corrupt: the bytes are no block of a version this code knows, or were damaged.
     """
+    return _block(data, _decode_events, _decode_event)
+
+
+def decode_block_heads(data: bytes) -> Block[EventHead]:
+    """Return the block of `data` with as much of its events as the fold reads.
+
+    Raises:
+        Corrupt: as of `decode_block`.
+    """
+    return _block(data, _decode_heads, _decode_head)
+
+
+def _block(
+    data: bytes, decode_all: Callable[[memoryview], list[_Read]], decode_one: Callable[[msgspec.Raw], _Read]
+) -> Block[_Read]:
     if len(data) < HEADER.size:
         raise Corrupt(f"a block of {len(data)} bytes is shorter than its header")
     magic, version, _, committer, number, clock_us, count, checksum = HEADER.unpack_from(data)
@@ -113,7 +134,7 @@ def decode_block(data: bytes) -> Block:
     body = memoryview(data)[HEADER.size :]
     if zlib.crc32(body, zlib.crc32(data[: _HEAD.size])) != checksum:
         raise Corrupt("the checksum of a block does not match its content")
-    events = _events(body)
+    events = _events(body, decode_all, decode_one)
     if not 0 < count == len(events) <= limits.block_events_max:
         raise Corrupt(f"a block announces {count} events and holds {len(events)}")
     return Block(committer, number, clock_us, events)
@@ -154,11 +175,15 @@ def _array_head_bytes(length: int) -> int:
     return 3 if length <= _ARRAY_16_MAX else 5
 
 
-def _events(body: memoryview) -> list[Event | Poison]:
+def _events(
+    body: memoryview,
+    decode_all: Callable[[memoryview], list[_Read]],
+    decode_one: Callable[[msgspec.Raw], _Read],
+) -> list[_Read | Poison]:
     try:
-        return list(_decode_events(body))
+        return [*decode_all(body)]
     except _UNREADABLE:
-        return [_event_or_poison(raw) for raw in _raws(body)]
+        return [_event_or_poison(raw, decode_one) for raw in _raws(body)]
 
 
 def _raws(body: memoryview) -> list[msgspec.Raw]:
@@ -168,8 +193,8 @@ def _raws(body: memoryview) -> list[msgspec.Raw]:
         raise Corrupt(f"the body of a block is no list of events: {error}") from None
 
 
-def _event_or_poison(raw: msgspec.Raw) -> Event | Poison:
+def _event_or_poison(raw: msgspec.Raw, decode_one: Callable[[msgspec.Raw], _Read]) -> _Read | Poison:
     try:
-        return _decode_event(raw)
+        return decode_one(raw)
     except _UNREADABLE as error:
         return Poison(str(error))

@@ -9,9 +9,10 @@ import structlog
 
 from flux_actors import limits
 from flux_actors.domain.change import FeedDraft, Step, encode_feed
-from flux_actors.domain.fold import Applied, PartitionState
+from flux_actors.domain.event import EventHead
+from flux_actors.domain.fold import Applied, PartitionState, Unreadable
 from flux_actors.errors import Corrupt, Unavailable
-from flux_actors.log.block import Block, decode_block, is_newer_version
+from flux_actors.log.block import Block, decode_block_heads, is_newer_version
 from flux_actors.log.ports import Bus, EventLog, StoredBlock, feed_subject
 from flux_actors.shard.index import IdIndex
 from flux_actors.shard.ring import FeedRing, KeptMessage
@@ -72,7 +73,8 @@ class HostedPartition:
         """Apply blocks and return the feed messages, which are kept in the ring as well."""
         self.pending = stored[-1].pending
         after = self.state.sequence
-        applied = self._fold(stored, feed=feed)
+        blocks = ((block.sequence, _decoded(block)) for block in stored)
+        applied = self.state.apply(blocks, feed=feed)
         for item in applied.poison:
             _log.error(
                 "event.set_aside", partition=self.partition, position=item.position, reason=item.reason
@@ -115,35 +117,6 @@ class HostedPartition:
             self.error,
         )
 
-    def _fold(self, stored: list[StoredBlock], *, feed: bool) -> Applied:
-        changes: list[Step] = []
-        sources: set[str] = set()
-        poison = []
-        run: list[tuple[int, Block]] = []
-        for block in [*stored, None]:
-            decoded = self._decode(block) if block is not None else None
-            if block is not None and isinstance(decoded, Block):
-                run.append((block.sequence, decoded))
-                continue
-            if run:
-                applied = self.state.apply(run, feed=feed)
-                changes += applied.changes
-                sources.update(applied.sources)
-                poison += applied.poison
-                run = []
-            if block is not None and isinstance(decoded, str):
-                self.state.skip(block.sequence, decoded)
-                poison.append(self.state.poison[-1])
-        return Applied(changes, sorted(sources), poison)
-
-    def _decode(self, block: StoredBlock) -> Block | str:
-        try:
-            return decode_block(block.data)
-        except Corrupt as error:
-            if is_newer_version(block.data):
-                raise
-            return error.message
-
     def _messages(self, after: int, applied: Applied) -> list[bytes]:
         data = self._encode(after, applied)
         if len(data) <= limits.feed_message_bytes_max or len(applied.changes) < 2:
@@ -179,6 +152,15 @@ class HostedPartition:
             applied.changes,
         )
         return encode_feed(message)
+
+
+def _decoded(block: StoredBlock) -> Block[EventHead] | Unreadable:
+    try:
+        return decode_block_heads(block.data)
+    except Corrupt as error:
+        if is_newer_version(block.data):
+            raise
+        return Unreadable(error.message)
 
 
 def _by_block(changes: list[Step]) -> list[list[Step]]:

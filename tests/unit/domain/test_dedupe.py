@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from flux_actors import limits
 from flux_actors.domain.dedupe import DedupeWindow, Generation, dedupe_key
+from flux_actors.domain.entity_id import namespace_of
 from tests.unit.domain.strategies import many, texts
 
 SECOND_US = 1_000_000
@@ -33,7 +34,35 @@ def test_id_is_seen_once_it_was_remembered() -> None:
 @many
 def test_same_id_in_another_namespace_is_another_key(a: str, one: str, b: str, other: str) -> None:
     a, b = a.replace("\0", ""), b.replace("\0", "")
-    assert (dedupe_key(a, one) == dedupe_key(b, other)) == ((a, one) == (b, other))
+    same = (namespace_of(a), one) == (namespace_of(b), other)
+    assert (dedupe_key(a, one) == dedupe_key(b, other)) == same
+
+
+@given(texts | st.sampled_from(["a/b", "a/b/c", "/b", "/", "plain", ""]), texts)
+@many
+def test_key_names_the_namespace_and_the_id(entity_id: str, event_id: str) -> None:
+    assert dedupe_key(entity_id, event_id) == f"{namespace_of(entity_id)}\0{event_id}"
+
+
+@given(st.lists(st.tuples(st.integers(0, WINDOW_S * SECOND_US), st.lists(st.integers(0, 12), max_size=6))))
+@many
+def test_a_block_of_keys_is_admitted_as_its_keys_one_by_one(blocks: list[tuple[int, list[int]]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "dedupe_events_min", EVENTS_MIN)
+        patch.setattr(limits, "dedupe_window_s", WINDOW_S)
+        at_once, one_by_one = DedupeWindow(), DedupeWindow()
+        clock_us = START_US
+        for step_us, numbers in blocks:
+            clock_us += step_us
+            keys = [str(number) for number in numbers]
+            expected = []
+            for index, key in enumerate(keys):
+                if one_by_one.seen(key):
+                    expected.append(index)
+                else:
+                    one_by_one.remember(key, clock_us)
+            assert list(at_once.admit(keys, clock_us)) == expected
+            assert (at_once.elder, at_once.younger) == (one_by_one.elder, one_by_one.younger)
 
 
 @given(arrivals)

@@ -24,7 +24,8 @@ def received(actor: EntityActor, *runs: dict[str, Any] | None, first: int = 1) -
     ]
     void: list[int] = []
     lived = actor.lives
-    assert actor.receive(steps, void) == actor.lives - lived
+    alive = actor.receive(steps, limits.history_positions_max, void)
+    assert alive == actor.lives - lived
     return [None if step[2] == {} or step[0] in void else Change(*step) for step in steps]
 
 

@@ -12,7 +12,7 @@ from flux_actors.domain.change import Change, Step
 from flux_actors.domain.entity import EntityActor, render
 from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.event import Event
-from flux_actors.domain.fold import PartitionState, SetAside
+from flux_actors.domain.fold import PartitionState, SetAside, Unreadable
 from flux_actors.domain.position import pack, unpack
 from flux_actors.errors import Corrupt
 from flux_actors.log.block import Block, Poison, decode_block, encode_block, encode_event
@@ -184,13 +184,12 @@ def test_block_that_does_not_follow_is_corrupt_and_applies_nothing() -> None:
         assert whole(state) == before
 
 
-def test_gap_within_a_pull_is_corrupt_and_applies_nothing_of_it() -> None:
-    state = folded(block(event("a/1", {"n": 1})))
-    before = whole(state)
-    second, fourth = (block(event("a/2", {"n": number}, "id"), number=number) for number in (2, 4))
+def test_gap_within_a_pull_is_corrupt_and_the_state_is_that_of_the_blocks_before_it() -> None:
+    first, second, fourth = (block(event("a/1", {"n": n}), number=n) for n in (1, 2, 4))
+    state = PartitionState(0)
     with pytest.raises(Corrupt, match="block 4 came after 2"):
-        state.apply([(2, second), (4, fourth)])
-    assert whole(state) == before
+        state.apply([(1, first), (2, second), (4, fourth)])
+    assert whole(state) == whole(folded(first, second))
 
 
 def test_block_that_a_committer_sent_before_is_skipped_whole() -> None:
@@ -273,12 +272,12 @@ def test_poison_is_reported_once_and_kept_bounded() -> None:
 
 def test_unreadable_block_is_set_aside_and_the_log_goes_on_behind_it() -> None:
     state = folded(block(event("a/1", {"n": 1}), clock_us=9))
-    state.skip(2, "damaged")
-    state.apply([(3, block(event("a/1", {"n": 2}), number=2))])
+    applied = state.apply([(2, Unreadable("damaged")), (3, block(event("a/1", {"n": 2}), number=2))])
+    assert applied.poison == [SetAside(pack(2, 0), "damaged")]
     assert state.poison == [SetAside(pack(2, 0), "damaged")]
     assert (properties_of(state), state.clock_us) == ({"a/1": {"n": 2}}, 9)
     with pytest.raises(Corrupt):
-        state.skip(5, "gap")
+        state.apply([(5, Unreadable("gap"))])
 
 
 def test_sources_of_a_pull_are_told_once_each_and_sorted() -> None:

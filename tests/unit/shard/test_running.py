@@ -65,9 +65,10 @@ async def test_each_entity_gets_one_merged_run_per_pull(hosting, monkeypatch):
     runs = []
     receive = EntityActor.receive
 
-    def spy(actor, run, void):
-        runs.append((actor.entity_id, [properties["v"] for _, _, properties, _ in run]))
-        return receive(actor, run, void)
+    def spy(actor, run, *more):
+        steps = run if isinstance(run, list) else [run]
+        runs.append((actor.entity_id, [properties["v"] for _, _, properties, _ in steps]))
+        return receive(actor, run, *more)
 
     monkeypatch.setattr(EntityActor, "receive", spy)
     await hosting.write(event("n/a", {"v": 1}), event("n/b", {"v": 2}))
