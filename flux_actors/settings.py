@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from flux_actors import limits
 from flux_actors.errors import Refused
 
 _PREFIX: Final = "FLUX_"
@@ -47,6 +48,12 @@ class Settings(BaseSettings):
     nats_password: SecretStr | None = Field(None, description="its password")
     nats_credentials: Path | None = Field(None, description="credentials file of the external NATS server")
     log_replicas: int = Field(1, ge=1, le=5, description="copies of the log on an external NATS cluster")
+    history_positions: int = Field(
+        limits.history_positions_max,
+        ge=0,
+        le=limits.history_positions_max,
+        description="newest events of an entity that its history answers with; 0 for no history",
+    )
     admin_token: SecretStr | None = Field(None, description="token that may change the admin config")
     auth_enabled: bool = Field(default=False, description="whether namespaces need tokens")
     read_wait_ms: int = Field(2000, ge=0, le=60_000, description="how long a read waits for its position")

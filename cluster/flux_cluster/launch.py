@@ -46,6 +46,7 @@ def start(orders: Start) -> None:
         partitions=settings.partitions,
         spread=settings.spread_namespaces,
         log_replicas=settings.log_replicas,
+        history_positions=settings.history_positions,
     )
     router: Any = RemoteRouter.options(
         name=ROUTER_NAME,

@@ -94,6 +94,7 @@ class PartitionState:
     clock_us: int = 0
     events_total: int = 0
     entities: dict[str, EntityActor] = field(default_factory=dict)
+    roster: list[EntityActor] = field(default_factory=list)  # the same in order of birth: it only grows
     alive: int = 0
     namespaces: dict[str, NamespaceTotals] = field(default_factory=dict)
     window: DedupeWindow = field(default_factory=DedupeWindow)
@@ -137,6 +138,7 @@ class PartitionState:
     def adopt(self, actor: EntityActor) -> EntityActor:
         """Take in an actor that the state does not hold, and return it."""
         self.entities[actor.entity_id] = actor
+        self.roster.append(actor)
         namespace = namespace_of(actor.entity_id)
         totals = self.namespaces.get(namespace)
         if totals is None:

@@ -15,6 +15,7 @@ import ray
 import structlog
 from nats.aio.client import Client
 
+from flux_actors import limits
 from flux_actors.domain.entity_id import CORE_NAMESPACE, DIRECTORY_ID
 from flux_actors.domain.event import server_event
 from flux_actors.errors import FluxError, Unavailable
@@ -45,6 +46,7 @@ class RouterPlan:
     partitions: int | None
     spread: frozenset[str]
     log_replicas: int
+    history_positions: int = limits.history_positions_max
 
 
 class NamespaceRouter:
@@ -114,7 +116,7 @@ class NamespaceRouter:
             await log.create(registry.partitions, registry.log_id, plan.log_replicas)
             await registry_store.put(STREAMS_KEY, registry.log_id.encode())
         # A stream that is missing from now on was lost: to make it again would pass for an empty log.
-        self._host = RayShards(self._access, plan.snapshots)
+        self._host = RayShards(self._access, plan.snapshots, plan.history_positions)
         router = Router(topology_store, self._host, registry, plan.shards)
         await router.open()
         partition = registry.partitioning().of_entity(DIRECTORY_ID)

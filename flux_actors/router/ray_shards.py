@@ -9,6 +9,7 @@ from typing import Any, Final
 import ray
 from ray.exceptions import RayActorError, RayError
 
+from flux_actors import limits
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.router.shard_host import ShardGone
@@ -25,9 +26,12 @@ _DRAIN_S: Final = 60.0
 class RayShards:
     """A `ShardHost` whose shards are named, detached Ray actors."""
 
-    def __init__(self, access: NatsAccess, snapshots: Path) -> None:
+    def __init__(
+        self, access: NatsAccess, snapshots: Path, history_positions: int = limits.history_positions_max
+    ) -> None:
         self._access = access
         self._snapshots = snapshots
+        self._history_positions = history_positions
         self._handles: dict[str, Any] = {}
 
     async def start(self, name: str, partitions_of_log: int) -> None:
@@ -41,7 +45,8 @@ class RayShards:
             get_if_exists=True,
         ).remote()
         self._handles[name] = actor
-        await self._call(name, "open", _START_S, self._access, self._snapshots, partitions_of_log)
+        plan = (self._access, self._snapshots, partitions_of_log, self._history_positions)
+        await self._call(name, "open", _START_S, *plan)
 
     async def lives(self, name: str) -> bool:
         """Whether Ray knows the name and the actor answers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import ray
@@ -10,6 +11,7 @@ from flux_actors.errors import Unavailable
 from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
+from flux_actors.shard.collector import collect_young
 from flux_actors.shard.entity_shard import EntityShard
 from flux_actors.shard.partition import PartitionStatus
 from flux_actors.snapshot.files import FileSnapshotStore
@@ -22,12 +24,16 @@ class ShardProcess(EntityShard):
         # Ray cannot await a constructor: `open` finishes the work of it.
         self._opened = False
 
-    async def open(self, access: NatsAccess, snapshots: Path, partitions: int) -> None:
+    async def open(
+        self, access: NatsAccess, snapshots: Path, partitions: int, history_positions: int
+    ) -> None:
         """Connect; a second call (after a router's restart) changes nothing."""
         if self._opened:
             return
         client = self._client = await connect(access, "flux-shard")
-        super().__init__(JetStreamLog(client), FileSnapshotStore(snapshots), NatsBus(client), partitions)
+        log, store, bus = JetStreamLog(client), FileSnapshotStore(snapshots), NatsBus(client)
+        super().__init__(log, store, bus, partitions, history_positions)
+        self._collecting = asyncio.create_task(collect_young())
         self._opened = True
 
     async def status(self) -> list[PartitionStatus]:

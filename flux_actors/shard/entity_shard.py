@@ -23,11 +23,19 @@ _log = structlog.get_logger(__name__)
 class EntityShard:
     """Hosts the entity actors of some partitions."""
 
-    def __init__(self, log: EventLog, store: SnapshotStore, bus: Bus, partitions: int) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        store: SnapshotStore,
+        bus: Bus,
+        partitions: int,
+        history_positions: int = limits.history_positions_max,
+    ) -> None:
         self._log = log
         self._store = store
         self._bus = bus
         self._partitions = partitions
+        self._history_positions = history_positions
         self._hosts: dict[int, HostedPartition] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
         self._listing = asyncio.Lock()  # one list at a time: what lives here besides gets every second turn
@@ -38,7 +46,7 @@ class EntityShard:
         if host is not None:
             host.epoch = max(host.epoch, epoch)
             return
-        host = HostedPartition(partition, epoch, self._log, self._store, self._bus)
+        host = HostedPartition(partition, epoch, self._log, self._store, self._bus, self._history_positions)
         self._hosts[partition] = host
         self._lives[partition] = asyncio.create_task(live(host, self._partitions))
 
@@ -107,7 +115,8 @@ class EntityShard:
         """Return the newest positions of an entity's events with their log times, newest first."""
         state = self._host(partition).readable()
         actor = state.entities.get(entity_id)
-        return [] if actor is None else actor.positions(since_us, until_us, count)
+        kept = min(count, self._history_positions)
+        return [] if actor is None else actor.positions(since_us, until_us, kept)
 
     async def repair(self, partition: int, after: int) -> bytes:
         """Return the `Repair` of a door whose feed stands at sequence `after`."""

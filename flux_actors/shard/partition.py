@@ -48,15 +48,23 @@ class PartitionStatus(NamedTuple):
 class HostedPartition:
     """One partition inside a shard."""
 
-    def __init__(self, partition: int, epoch: int, log: EventLog, store: SnapshotStore, bus: Bus) -> None:
+    def __init__(
+        self,
+        partition: int,
+        epoch: int,
+        log: EventLog,
+        store: SnapshotStore,
+        bus: Bus,
+        history_positions: int = limits.history_positions_max,
+    ) -> None:
         self.partition = partition
         self.epoch = epoch
         self.log = log
         self.store = store
         self.bus = bus
         self.phase = Phase.RECOVERING
-        self.state = PartitionState(partition)
-        self.index = IdIndex(self.state)
+        self.history_positions = history_positions
+        self.become(PartitionState(partition))
         self.ring = FeedRing()
         self.log_id = ""
         self.pending = 0
@@ -66,6 +74,7 @@ class HostedPartition:
 
     def become(self, state: PartitionState) -> None:
         """Take a recovered state."""
+        state.history_positions = self.history_positions
         self.state = state
         self.index = IdIndex(state)
 

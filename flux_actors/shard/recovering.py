@@ -35,13 +35,15 @@ async def recover(host: HostedPartition) -> None:
         Unavailable: the log or the snapshots cannot be read now; recover again.
     """
     started = time.perf_counter()
+    scheduled = gc.isenabled()
     # Millions of young objects that all stay: the collector would walk them again and again for nothing.
     gc.disable()
     try:
         await _recover(host)
     finally:
         gc.freeze()
-        gc.enable()
+        if scheduled:
+            gc.enable()
     _log.info(
         "partition.recovered",
         partition=host.partition,
@@ -56,6 +58,7 @@ async def recover(host: HostedPartition) -> None:
 async def _recover(host: HostedPartition) -> None:
     bounds = await host.log.bounds(host.partition)
     host.log_id = bounds.log_id
+    await asyncio.to_thread(host.store.sweep, host.partition)
     host.become(await asyncio.to_thread(_newest_state, host, bounds))
     host.snapshot_sequence = host.state.sequence
     _check_bounds(host, bounds)

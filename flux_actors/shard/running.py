@@ -36,14 +36,14 @@ async def run(host: HostedPartition, snapshotter: Snapshotter) -> None:
 async def _turn(host: HostedPartition, reader: Reader, snapshotter: Snapshotter) -> None:
     """Pull once, apply, feed, and write one slice of a snapshot."""
     try:
-        blocks = await reader.pull(_BUSY_PULL_S if snapshotter.busy else limits.heartbeat_s)
+        blocks = await reader.pull(_BUSY_PULL_S if snapshotter.encoding else limits.heartbeat_s)
     except Unavailable as error:
         _log.warning("log.away", partition=host.partition, reason=error.message)
         await asyncio.sleep(_AWAY_S)
         return
     if blocks:
         await host.publish(host.apply(blocks, feed=True))
-    elif not snapshotter.busy:
+    elif not snapshotter.encoding:
         host.pending = 0
         await host.publish([host.heartbeat()])
     await snapshotter.step()

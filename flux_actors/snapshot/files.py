@@ -12,6 +12,7 @@ from typing import Final
 from flux_actors.errors import Corrupt, Unavailable
 
 _CHUNK_BYTES: Final = 1 << 20
+_ASIDE: Final = ".tmp"
 _NAME: Final = re.compile(r"(\d{20})\.flux")
 
 
@@ -54,6 +55,14 @@ class FileSnapshotStore:
         except OSError as error:
             raise Unavailable(f"a snapshot cannot be removed: {error.strerror}") from error
 
+    def sweep(self, partition: int) -> None:
+        """Remove the files that were written aside and never renamed."""
+        try:
+            for aside in (self._root / str(partition)).glob(f"*{_ASIDE}"):
+                aside.unlink(missing_ok=True)
+        except OSError as error:
+            raise Unavailable(f"a snapshot cannot be removed: {error.strerror}") from error
+
     def _path(self, partition: int, sequence: int) -> Path:
         return self._root / str(partition) / f"{sequence:020}.flux"
 
@@ -63,7 +72,7 @@ class FileSink:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._aside = path.with_suffix(".tmp")
+        self._aside = path.with_suffix(_ASIDE)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._aside.open("wb")

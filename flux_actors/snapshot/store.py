@@ -44,6 +44,10 @@ class SnapshotStore(Protocol):
         """Forget a snapshot."""
         ...
 
+    def sweep(self, partition: int) -> None:
+        """Remove what snapshots left that a killed process never finished; nobody may be writing one."""
+        ...
+
 
 def keep_newest(store: SnapshotStore, partition: int, kept: int) -> None:
     """Forget all but the newest `kept` snapshots."""

@@ -35,6 +35,20 @@ def test_snapshot_is_given_back_whole(store: SnapshotStore) -> None:
     assert content(store, 0, 7) == b"one" + bytes(range(256)) + b"x" * 3_000_000
 
 
+def test_what_was_never_finished_is_swept_and_what_was_kept_stays(store: SnapshotStore) -> None:
+    store.sweep(0)
+    keep(store, 0, 7, b"kept")
+    keep(store, 1, 7, b"of another partition")
+    sink = store.begin(0, 8)
+    sink.write(b"half")
+    store.sweep(0)
+    sink.abort()
+    assert (store.sequences(0), store.sequences(1)) == ([7], [7])
+    assert content(store, 0, 7) == b"kept"
+    keep(store, 0, 8, b"whole")
+    assert content(store, 0, 8) == b"whole"
+
+
 def test_empty_snapshot_is_one_too(store: SnapshotStore) -> None:
     keep(store, 0, 0)
     assert store.sequences(0) == [0]

@@ -116,6 +116,7 @@ class TwinDriver:
     def snapshot(self, turn: int, slices: int) -> None:
         partition = turn % PARTITIONS
         for _ in range(slices):
+            self.run(self._snapshotters[partition].written())
             self.run(self._snapshotters[partition].step())
 
     def damage_snapshot(self, partition: int) -> None:

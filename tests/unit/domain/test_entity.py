@@ -110,7 +110,42 @@ def test_history_keeps_the_newest_500_and_stays_bounded(actor: EntityActor) -> N
     assert len(actor.history) < 4 * limits.history_positions_max
 
 
-@given(st.lists(st.none() | json_objects | st.just({"__deleted__": True}), max_size=6))
+runs_of_events = st.lists(st.none() | json_objects | st.just({"__deleted__": True}), max_size=6)
+
+
+@given(events=runs_of_events, history=st.integers(0, 3), as_list=st.booleans())
+@many
+def test_events_one_by_one_are_the_run_of_them_all(
+    *, events: list[dict[str, Any] | None], history: int, as_list: bool
+) -> None:
+    steps = [(pack(number, 0), "a/b", effect_of(event), number) for number, event in enumerate(events, 1)]
+    at_once, one_by_one = EntityActor("a/b", 0), EntityActor("a/b", 0)
+    void_at_once: list[int] = []
+    void: list[int] = []
+    born = at_once.receive(steps, history, void_at_once) if steps else 0
+    assert born == sum(one_by_one.receive([step] if as_list else step, history, void) for step in steps)
+    assert (one_by_one.row(), void) == (at_once.row(), void_at_once)
+    assert one_by_one.positions(0, 99, 99) == at_once.positions(0, 99, 99)
+
+
+def test_first_event_needs_no_history_of_its_own(actor: EntityActor) -> None:
+    actor.receive((pack(1, 0), "a/b", {"a": 1}, 7), 500, [])
+    assert (actor.history, actor.positions(0, 9, 9)) == (None, [(pack(1, 0), 7)])
+    actor.receive((pack(2, 0), "a/b", {"a": 2}, 8), 500, [])
+    assert actor.positions(0, 9, 9) == [(pack(2, 0), 8), (pack(1, 0), 7)]
+
+
+def test_shorter_history_trims_at_the_next_event(actor: EntityActor) -> None:
+    received(actor, *[{"a": 1}] * 9)
+    actor.receive((pack(10, 0), "a/b", {"a": 2}, 10), 2, [])
+    assert actor.positions(0, 99, 99) == [(pack(10, 0), 10), (pack(9, 0), 9)]
+    actor.receive((pack(11, 0), "a/b", {"a": 2}, 11), 0, [])
+    assert actor.history is None
+    actor.receive((pack(12, 0), "a/b", {"a": 3}, 12), 2, [])
+    assert actor.positions(0, 99, 99) == [(pack(12, 0), 12), (pack(11, 0), 11)]
+
+
+@given(runs_of_events)
 @many
 def test_actor_from_its_row_is_the_same_actor(runs: list[dict[str, Any] | None]) -> None:
     actor = EntityActor("a/b", 0)

@@ -15,7 +15,7 @@ from flux_actors.domain.event import Event
 from flux_actors.domain.fold import PartitionState, SetAside, Unreadable
 from flux_actors.domain.position import pack, unpack
 from flux_actors.errors import Corrupt
-from flux_actors.log.block import Block, Poison, decode_block, encode_block, encode_event
+from flux_actors.log.block import Block, Poison, decode_block, decode_block_heads, encode_block, encode_event
 from tests.unit.domain.strategies import few, logs, many, numbered, whole
 
 
@@ -97,6 +97,26 @@ def test_fold_does_not_depend_on_how_the_log_was_cut_into_pulls(log: list[Block]
     ]
 
 
+@given(logs, st.integers(0, 2))
+@few
+def test_short_histories_do_not_depend_on_how_the_log_was_cut_either(log: list[Block], history: int) -> None:
+    at_once, one_by_one = PartitionState(0), PartitionState(0)
+    at_once.history_positions = one_by_one.history_positions = history
+    at_once.apply(numbered(log))
+    for sequence, one in numbered(log):
+        one_by_one.apply([(sequence, one)])
+    assert whole(one_by_one) == whole(at_once)
+
+
+@given(logs)
+@few
+def test_without_a_feed_the_state_is_the_same_and_nothing_is_told(log: list[Block]) -> None:
+    state = PartitionState(0)
+    applied = state.apply(numbered(log), feed=False)
+    assert (applied.changes, applied.sources) == ([], [])
+    assert whole(state) == whole(folded(*log))
+
+
 @given(logs)
 @few
 def test_fold_of_the_stored_bytes_is_the_fold_of_the_blocks(log: list[Block]) -> None:
@@ -107,6 +127,7 @@ def test_fold_of_the_stored_bytes_is_the_fold_of_the_blocks(log: list[Block]) ->
         encode_block(b.committer, b.number, b.clock_us, [encode_event(e) for e in b.events]) for b in readable
     ]
     assert whole(folded(*map(decode_block, stored))) == whole(folded(*readable))
+    assert whole(folded(*map(decode_block_heads, stored))) == whole(folded(*readable))
 
 
 @given(logs)

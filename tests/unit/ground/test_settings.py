@@ -65,6 +65,7 @@ def test_variables_of_others_and_of_the_clients_are_no_settings() -> None:
         *[("serve_port", value) for value in (0, 65_536)],
         *[(name, value) for name in ("partitions", "shards", "doors") for value in (0, 1_025)],
         *[("log_replicas", value) for value in (0, 6)],
+        *[("history_positions", value) for value in (-1, 501)],
         *[("read_wait_ms", value) for value in (-1, 60_001)],
         ("auth_enabled", "perhaps"),
         ("no_such_field", 1),

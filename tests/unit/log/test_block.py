@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flux_actors import limits
-from flux_actors.domain.event import Event
+from flux_actors.domain.event import Event, EventHead
 from flux_actors.errors import Corrupt
 from flux_actors.log.block import (
     HEADER,
@@ -17,6 +17,7 @@ from flux_actors.log.block import (
     Poison,
     block_clock_and_count,
     decode_block,
+    decode_block_heads,
     encode_block,
     encode_event,
     event_at,
@@ -29,6 +30,7 @@ words = st.integers(0, (1 << 64) - 1)
 event_lists = st.lists(events, min_size=1, max_size=4)
 blocks = st.builds(Block, words, words, words, event_lists)
 EVENT = Event("a/b", {"n": 1}, "id", True, "source", "stream", 1)
+HEAD_FIELDS = EventHead.__struct_fields__
 ENCODED = encode_event(EVENT)
 
 
@@ -50,6 +52,8 @@ def decoded_unchecked(body: bytes, count: int) -> Block:
 def test_block_reads_back(block: Block) -> None:
     data = encoded(block)
     assert decode_block(data) == block
+    heads = [EventHead(*(getattr(event, name) for name in HEAD_FIELDS)) for event in block.events]
+    assert decode_block_heads(data) == block._replace(events=heads)
     assert block_clock_and_count(data) == (block.clock_us, len(block.events))
     assert [event_at(data, offset) for offset in range(len(block.events))] == block.events
     assert not is_newer_version(data)
@@ -153,6 +157,8 @@ def test_event_that_cannot_be_read_is_poison_between_its_neighbours(bad: bytes) 
     assert isinstance(poison, Poison)
     assert poison.reason
     assert block.events == [EVENT, poison, EVENT]
+    heads = decode_block_heads(encode_block(1, 2, 3, [ENCODED, bad, ENCODED])).events
+    assert [isinstance(head, Poison) for head in heads] == [False, True, False]
 
 
 def test_event_that_nests_without_end_is_poison_or_corrupt() -> None:

@@ -11,6 +11,7 @@ from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.memory import MemoryLog
 from flux_actors.shard import recovering
 from flux_actors.shard.recovering import recover
+from flux_actors.snapshot.files import FileSnapshotStore
 from flux_actors.snapshot.memory import MemorySnapshotStore
 from tests.unit.shard.hosting import NEWER_BLOCK, POISON, TORN_BLOCK, event, properties_of
 
@@ -197,6 +198,15 @@ async def test_far_from_the_end_no_message_is_made_for_the_ring(hosting, monkeyp
     host = await hosting.recovered()
     assert host.ring.since(1, 4) is None
     assert len(host.ring.since(2, 4)) == 2
+
+
+async def test_what_a_killed_shard_left_half_written_is_swept(hosting, tmp_path):
+    hosting.store = FileSnapshotStore(tmp_path)
+    await write_numbers(hosting, 1)
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "00000000000000000001.tmp").write_bytes(b"half")
+    await hosting.recovered()
+    assert list((tmp_path / "0").iterdir()) == []
 
 
 async def test_a_partition_that_is_drained_stops_replaying(hosting):

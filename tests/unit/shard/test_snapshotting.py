@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,8 +16,10 @@ from flux_actors.errors import Unavailable
 from flux_actors.shard import snapshotting
 from flux_actors.shard.snapshotting import Snapshotter
 from flux_actors.snapshot.codec import read_snapshot
+from flux_actors.snapshot.cut import Cut
 from flux_actors.snapshot.files import FileSnapshotStore
-from tests.unit.shard.hosting import event, properties_of
+from flux_actors.snapshot.memory import MemorySink
+from tests.unit.shard.hosting import DEADLINE_S, event, properties_of
 
 
 @dataclass
@@ -42,6 +47,7 @@ async def grow(hosting, host, *events):
 async def steps_to_the_end(snapshotter):
     await snapshotter.step()
     while snapshotter.busy:
+        await snapshotter.written()
         await snapshotter.step()
 
 
@@ -107,6 +113,7 @@ async def test_a_partition_that_has_not_moved_needs_no_other_one(hosting, clock)
 
 async def test_it_shows_the_moment_it_began_whatever_changes_meanwhile(hosting, clock, monkeypatch):
     monkeypatch.setattr(limits, "snapshot_slice_entities", 1)
+    monkeypatch.setattr(limits, "snapshot_step_s", 0)  # one slice a step
     host = await hosting.recovered()
     snapshotter = Snapshotter(host, 0.0)
     await grow(hosting, host, event("n/a", {"v": 1}), event("n/b", {"v": 1}), event("n/c", {"v": 1}))
@@ -130,10 +137,94 @@ async def test_nobody_sees_it_before_its_last_slice(hosting, clock):
     snapshotter = Snapshotter(host, 0.0)
     await grow(hosting, host)
     await snapshotter.step()
-    while snapshotter.busy:
+    while snapshotter.encoding:
         assert (hosting.store.sequences(0), host.snapshot_sequence) == ([], 0)
+        await snapshotter.written()
         await snapshotter.step()
+    await steps_to_the_end(snapshotter)
     assert hosting.store.sequences(0) == [1]
+
+
+async def test_what_it_cost_is_told(hosting, clock, lines):
+    host = await hosting.recovered()
+    snapshotter = Snapshotter(host, 0.0)
+    await grow(hosting, host, event("n/a", {"v": 1}), event("n/b", {"v": 1}))
+    await steps_to_the_end(snapshotter)
+    (told,) = [line for line in lines if line["event"] == "snapshot.kept"]
+    assert (told["partition"], told["sequence"], told["entities"], told["seconds"]) == (0, 1, 2, 0.0)
+    assert told["bytes"] == len(b"".join(hosting.store.read(0, 1)))
+    assert told["pause_ms_max"] == 0.0
+
+
+async def test_the_longest_step_is_the_pause(hosting, monkeypatch, lines):
+    """A clock that goes on by a second at each look: a step of four looks is the longest."""
+    ticks = itertools.count(1_000.0)
+    monkeypatch.setattr(snapshotting, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    host = await hosting.recovered()
+    snapshotter = Snapshotter(host, 0.0)
+    await grow(hosting, host)
+    await steps_to_the_end(snapshotter)
+    (told,) = [line for line in lines if line["event"] == "snapshot.kept"]
+    assert told["pause_ms_max"] == 3_000.0
+
+
+async def test_a_step_takes_no_longer_than_it_may_and_at_least_a_slice(hosting, clock, monkeypatch):
+    monkeypatch.setattr(limits, "snapshot_slice_entities", 1)
+    host = await hosting.recovered()
+    await grow(hosting, host, *(event(f"n/{number}", {"v": 1}) for number in range(20)))
+    taken = []
+    next_slice = Cut.next_slice
+
+    def slow_slice(cut):
+        clock.now += limits.snapshot_step_s / 4
+        taken[-1] += 1
+        return next_slice(cut)
+
+    monkeypatch.setattr(Cut, "next_slice", slow_slice)
+    snapshotter = Snapshotter(host, 0.0)
+    await snapshotter.step()
+    while snapshotter.encoding:
+        await snapshotter.written()
+        taken.append(0)
+        await snapshotter.step()
+    assert max(taken) in {4, 5}  # a quarter is no exact number of seconds
+    assert sum(taken) > 20
+    await steps_to_the_end(snapshotter)
+
+
+async def test_events_are_applied_while_the_disk_is_slow(hosting, clock, monkeypatch):
+    host = await hosting.recovered()
+    snapshotter = Snapshotter(host, 0.0)
+    await grow(hosting, host, event("n/a", {"v": 1}))
+    disk = threading.Event()
+    commit = MemorySink.commit
+
+    def slow_commit(sink):
+        assert disk.wait(DEADLINE_S)
+        commit(sink)
+
+    monkeypatch.setattr(MemorySink, "commit", slow_commit)
+    while snapshotter.encoding or not snapshotter.busy:
+        await snapshotter.written()
+        await snapshotter.step()
+    await grow(hosting, host, event("n/a", {"v": 2}))
+    await snapshotter.step()
+    assert (snapshotter.busy, host.snapshot_sequence, properties_of(host)) == (True, 0, {"n/a": {"v": 2}})
+    disk.set()
+    await steps_to_the_end(snapshotter)
+    assert (hosting.store.sequences(0), host.snapshot_sequence) == ([1], 1)
+
+
+async def test_the_last_one_waits_for_one_that_is_being_flushed(hosting, clock):
+    host = await hosting.recovered()
+    snapshotter = Snapshotter(host, 0.0)
+    await grow(hosting, host, event("n/a", {"v": 1}))
+    while snapshotter.encoding or not snapshotter.busy:
+        await snapshotter.written()
+        await snapshotter.step()
+    await grow(hosting, host, event("n/a", {"v": 2}))
+    await snapshotter.finish()
+    assert (hosting.store.sequences(0), snapshotter.busy) == ([2, 1], False)
 
 
 async def test_three_are_kept_and_the_log_is_left_alone(hosting, clock):

@@ -99,6 +99,17 @@ def test_full_disk_is_unavailable(tmp_path: Path) -> None:
     assert files_in(tmp_path) == []
 
 
+def test_file_that_a_killed_process_left_is_swept_with_its_partition(tmp_path: Path) -> None:
+    store = FileSnapshotStore(tmp_path)
+    kept(store, 1)
+    left, of_another = store.begin(0, 2), store.begin(1, 2)
+    left.write(b"half")
+    store.sweep(0)
+    assert files_in(tmp_path) == ["0/00000000000000000001.flux", "1/00000000000000000002.tmp"]
+    of_another.abort()
+    left.abort()
+
+
 def test_place_that_is_no_folder_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     store = FileSnapshotStore(tmp_path / "file")
