@@ -70,8 +70,17 @@ fetch_ids_max: Final = 1_000  # cold reads grouped into one Ray call
 hot_head_bytes_max: Final = 2 * KIB  # longer heads are parsed each time
 hot_heads_max: Final = 4_096  # remembered at most: 8 MiB of the longest
 hot_held_bytes_max: Final = 64 * KIB  # read ahead of an answer under way, then the connection waits
-socket_queue_frames_max: Final = 20_000  # then a slow reader is conflated
-socket_message_bytes_max: Final = 1 * MIB
+socket_request_bytes_max: Final = 1 * KIB  # what a message on a socket may have beside its event
+socket_message_bytes_max: Final = body_single_bytes_range[1] + socket_request_bytes_max
+socket_patterns_max: Final = 100_000  # per socket, some 200 bytes each
+socket_publishes_max: Final = 2_000  # without an answer; then a socket is not read: half a block, 50 ms
+socket_publish_bytes_max: Final = 4 * MIB  # the same in bytes
+socket_pressed_bytes: Final = 64 * KIB  # waiting for a socket: it is not read until that is gone
+socket_waiting_bytes_max: Final = 4 * MIB  # then a slow reader is conflated: 0.4 s of 75,000 frames/s
+sockets_waiting_bytes_max: Final = 512 * MIB  # of all sockets of a door; each has its share of it
+fan_out_slice_bytes: Final = 256 * KIB  # written to each socket in one piece, between two looks at the slow
+conflated_slice_bytes: Final = 64 * KIB  # about 0.4 ms of rendering between two turns of the event loop
+conflated_looks_max: Final = 2_000  # entities looked at for one slice, wanted or not
 history_default: Final = 100
 history_default_s: Final = 24 * 3600
 metrics_every_s: Final = 2.0
@@ -85,3 +94,4 @@ assert body_single_bytes_range[1] + block_overhead_bytes_max < nats_payload_byte
 assert feed_message_bytes_max + body_single_bytes_range[1] < nats_payload_bytes_max
 assert append_timeout_s < append_deadline_s
 assert config_poll_s < 1.0
+assert socket_pressed_bytes < fan_out_slice_bytes <= socket_waiting_bytes_max <= sockets_waiting_bytes_max

@@ -12,7 +12,7 @@ import msgspec
 from nats.aio.client import Client
 
 from flux_actors import __version__, limits
-from flux_actors.domain.change import Change
+from flux_actors.domain.change import Change, UnreadChange
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed, parse
@@ -120,7 +120,12 @@ class _Listener:
         self._view = view
         self._hub = hub
 
-    def on_changes(self, changes: list[Change]) -> None:
+    @property
+    def listens(self) -> bool:
+        """Whether anybody reads or watches."""
+        return self._view.listens or self._hub.watched
+
+    def on_changes(self, changes: list[UnreadChange]) -> None:
         """Changes in log order."""
         self._view.on_changes(changes)
         self._hub.dispatch(changes)

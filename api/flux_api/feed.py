@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import structlog
 
 from flux_actors import limits
-from flux_actors.domain.change import Change, FeedMessage, decode_feed
+from flux_actors.domain.change import HeardFeed, UnreadChange, decode_feed
 from flux_actors.domain.entity import EntityRow
 from flux_actors.errors import Unavailable
 from flux_actors.log.ports import Bus, Subscription, feed_subject
@@ -31,7 +31,12 @@ _BACKLOG_MAX: Final = 1_000
 class FeedListener(Protocol):
     """Hears what the feed brings."""
 
-    def on_changes(self, changes: list[Change]) -> None:
+    @property
+    def listens(self) -> bool:
+        """Whether changes concern anybody now; if not, they are not even decoded."""
+        ...
+
+    def on_changes(self, changes: list[UnreadChange]) -> None:
         """Changes in log order."""
         ...
 
@@ -52,7 +57,7 @@ class PartitionFeed:
         self.entities = 0
         self.heard_at = float("-inf")
         self.repairing = False
-        self.backlog: list[FeedMessage] = []
+        self.backlog: list[HeardFeed] = []
         self._waiters: dict[asyncio.Future[None], int] = {}
 
     @property
@@ -135,7 +140,7 @@ class Feeds:
             return
         self._take(part, message)
 
-    def _take(self, part: PartitionFeed, message: FeedMessage) -> None:
+    def _take(self, part: PartitionFeed, message: HeardFeed) -> None:
         if part.sequence is None:
             part.reach(message.after)
         place = part.sequence or 0
@@ -151,13 +156,18 @@ class Feeds:
         if message.sequence == place:
             return
         self._on_sources(message.sources)
-        first = (place + 1) << limits.offset_bits
-        fresh = (
-            message.changes if message.after == place else [c for c in message.changes if c.position >= first]
-        )
-        if fresh:
-            self._listener.on_changes(fresh)
+        if self._listener.listens:
+            self._tell(message, place)
         part.reach(message.sequence)
+
+    def _tell(self, message: HeardFeed, place: int) -> None:
+        """Have the listener hear the changes behind `place`."""
+        changes = message.changes
+        if message.after != place:
+            first = (place + 1) << limits.offset_bits
+            changes = [change for change in changes if change.position >= first]
+        if changes:
+            self._listener.on_changes(changes)
 
     def _repair(self, part: PartitionFeed) -> None:
         part.repairing = True

@@ -1,107 +1,170 @@
-"""The hub: which socket watches what, and handing each change to those who watch it."""
+"""The hub: handing each change to the sockets that watch it, and looking after those that are too slow.
+
+A change is rendered once. Its frames are collected per channel and written to each of the channel's
+sockets in one piece, for a bounded amount at a time. A socket whose transport holds too much falls behind:
+from then on it is told nothing directly, and what it is owed is kept, merged, in the conflation that all
+slow sockets share. When its transport is empty again it is sent that, one slice of one socket between two
+turns of the event loop, so that nobody else waits for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
-from flux_actors.domain.change import Change
-from flux_api.frames import frames_of
-from flux_api.outbox import Outbox
-
-EVERYTHING = "*"
-
-
-@dataclass(slots=True, eq=False)
-class Watcher:
-    """A socket: what it asked for and what waits for it."""
-
-    outbox: Outbox = field(default_factory=Outbox)
-    patterns: set[str] = field(default_factory=set)
-    chose: bool = False  # until its first subscribe it gets everything
+from flux_actors import limits
+from flux_actors.domain.change import Change, UnreadChange
+from flux_api.channels import Channel, Channels
+from flux_api.conflation import Conflation, Lag
+from flux_api.frames import Renderer, framed
+from flux_api.watcher import Watcher
 
 
 class Hub:
-    """All watchers of one door, by what they watch: an exact id, `ns/*`, or everything."""
+    """All watchers of one door."""
 
     def __init__(self) -> None:
         self.watchers: set[Watcher] = set()
-        self._everything: set[Watcher] = set()
-        self._by_id: dict[str, set[Watcher]] = {}
-        self._by_prefix: dict[str, set[Watcher]] = {}
+        self._channels = Channels()
+        self._renderer = Renderer()
+        self._conflation = Conflation(self._renderer)
+        self._pressed: set[Watcher] = set()  # their transports hold more than they should
+        self._behind: set[Watcher] = set()
+        self._draining: dict[Watcher, None] = {}  # slow ones whose transports are empty, in turn
+        self._drain_handle: asyncio.Handle | None = None
+
+    @property
+    def watched(self) -> bool:
+        """Whether any socket watches anything."""
+        return bool(self._channels)
+
+    @property
+    def owed_entities(self) -> int:
+        """How many entities are kept for sockets that are too slow."""
+        return len(self._conflation)
 
     def join(self, watcher: Watcher) -> None:
         """Add a socket that has not chosen yet."""
         self.watchers.add(watcher)
-        self._everything.add(watcher)
+        self._channels.join(watcher)
 
     def leave(self, watcher: Watcher) -> None:
         """Remove a socket."""
-        for pattern in list(watcher.patterns):
-            self.unsubscribe(watcher, pattern)
-        self._everything.discard(watcher)
         self.watchers.discard(watcher)
+        self._pressed.discard(watcher)
+        self._draining.pop(watcher, None)
+        if watcher.lag is not None:
+            self._catch_up(watcher, watcher.lag)
+        self._channels.leave(watcher)
 
     def subscribe(self, watcher: Watcher, pattern: str) -> None:
-        """Have `watcher` get what `pattern` names."""
-        if not watcher.chose:
-            watcher.chose = True
-            self._everything.discard(watcher)
-        watcher.patterns.add(pattern)
-        if pattern == EVERYTHING:
-            self._everything.add(watcher)
-        else:
-            table, key = self._place(pattern)
-            table.setdefault(key, set()).add(watcher)
+        """Have `watcher` get what `pattern` names; raises `Refused` when it has too many."""
+        self._channels.subscribe(watcher, pattern)
 
     def unsubscribe(self, watcher: Watcher, pattern: str) -> None:
         """Have `watcher` get no longer what `pattern` alone named."""
-        if pattern not in watcher.patterns:
+        self._channels.unsubscribe(watcher, pattern)
+
+    def press(self, watcher: Watcher) -> None:
+        """Note that a socket's transport is filling up."""
+        self._pressed.add(watcher)
+
+    def relieve(self, watcher: Watcher) -> None:
+        """Note that a socket's transport is empty again, and send what the socket is owed."""
+        self._pressed.discard(watcher)
+        if watcher.lag is not None:
+            self._drain_later(watcher)
+
+    def dispatch(self, changes: Sequence[UnreadChange | Change]) -> None:
+        """Tell each change to those who watch it."""
+        touched: list[Channel] = []
+        size = 0
+        self._look_for_slow()
+        for unread in changes:
+            channels = self._channels.of(unread.entity_id)
+            if not channels:
+                continue
+            change = unread.read()
+            if self._behind and self._conflate(change, channels):
+                continue
+            frames = self._renderer.frames_of(change)
+            for channel in channels:
+                if not channel.frames:
+                    touched.append(channel)
+                channel.frames.append(frames)
+            size += len(frames)
+            if size >= limits.fan_out_slice_bytes:
+                _write(touched)
+                size = 0
+                self._look_for_slow()
+        _write(touched)
+
+    def announce(self, text: str) -> None:
+        """Send a message to all who keep up."""
+        frame = framed(text.encode())
+        for watcher in self.watchers - self._behind:
+            if watcher not in self._pressed or watcher.link.waiting_bytes() <= self._waiting_bytes_max():
+                watcher.link.write(frame)
+
+    def _conflate(self, change: Change, channels: AbstractSet[Channel]) -> bool:
+        """Keep a change for those who are too slow; return whether they are all whom it concerns."""
+        if any(channel.behind for channel in channels):
+            self._conflation.put(change)
+        return all(channel.behind == len(channel.watchers) for channel in channels)
+
+    def _waiting_bytes_max(self) -> int:
+        """Return how much may wait for one socket."""
+        share = limits.sockets_waiting_bytes_max // max(1, len(self.watchers))
+        return max(limits.fan_out_slice_bytes, min(limits.socket_waiting_bytes_max, share))
+
+    def _look_for_slow(self) -> None:
+        if not self._pressed:
             return
-        watcher.patterns.discard(pattern)
-        if pattern == EVERYTHING:
-            self._everything.discard(watcher)
-            return
-        table, key = self._place(pattern)
-        table[key].discard(watcher)
-        if not table[key]:
-            del table[key]
+        bytes_max = self._waiting_bytes_max()
+        for watcher in self._pressed - self._behind:
+            if watcher.link.waiting_bytes() > bytes_max:
+                self._behind.add(watcher)
+                self._channels.fall_behind(watcher, self._conflation.fall_behind())
 
-    def dispatch(self, changes: list[Change]) -> None:
-        """Put each change into the outboxes of its watchers, rendered once."""
-        if not self.watchers:
-            return
-        for change in changes:
-            watchers = self._watchers_of(change.entity_id)
-            if watchers:
-                frames = frames_of(change)
-                for watcher in watchers:
-                    watcher.outbox.put_change(change, frames)
+    def _catch_up(self, watcher: Watcher, lag: Lag) -> None:
+        self._behind.discard(watcher)
+        self._channels.catch_up(watcher)
+        self._conflation.leave(lag)
 
-    def announce(self, frame: str) -> None:
-        """Put a message into every outbox that is not full."""
-        for watcher in self.watchers:
-            if not watcher.outbox.full:
-                watcher.outbox.put(frame)
+    def _drain_later(self, watcher: Watcher) -> None:
+        self._draining[watcher] = None
+        if self._drain_handle is None:
+            self._drain_handle = asyncio.get_running_loop().call_soon(self._drain)
 
-    def _watchers_of(self, entity_id: str) -> set[Watcher]:
-        found = self._everything
-        exact = self._by_id.get(entity_id)
-        if exact:
-            found = found | exact
-        if self._by_prefix:
-            for prefix in _prefixes(entity_id):
-                found = found | self._by_prefix.get(prefix, set())
-        return found
+    def _drain(self) -> None:
+        """Send one slice to the socket whose turn it is."""
+        self._drain_handle = None
+        while self._draining:
+            watcher = next(iter(self._draining))
+            del self._draining[watcher]
+            if watcher.lag is not None and watcher not in self._pressed:
+                self._send_slice(watcher, watcher.lag)
+                break
+        if self._draining:
+            self._drain_later(next(iter(self._draining)))
 
-    def _place(self, pattern: str) -> tuple[dict[str, set[Watcher]], str]:
-        if pattern.endswith("/*"):
-            return self._by_prefix, pattern[:-1]
-        return self._by_id, pattern
+    def _send_slice(self, watcher: Watcher, lag: Lag) -> None:
+        frames, caught_up = self._conflation.slice_for(lag, watcher.wants)
+        if frames:
+            watcher.link.write(frames)
+        if caught_up:
+            self._catch_up(watcher, lag)
+        elif watcher not in self._pressed:
+            self._draining[watcher] = None
 
 
-def _prefixes(entity_id: str) -> Iterator[str]:
-    end = entity_id.find("/")
-    while end >= 0:
-        yield entity_id[: end + 1]
-        end = entity_id.find("/", end + 1)
+def _write(channels: list[Channel]) -> None:
+    """Write what was collected for these channels, and empty the list."""
+    for channel in channels:
+        frames = channel.frames[0] if len(channel.frames) == 1 else b"".join(channel.frames)
+        channel.frames.clear()
+        for watcher in channel.watchers:
+            if watcher.lag is None:
+                watcher.link.write(frames)
+    channels.clear()

@@ -15,6 +15,7 @@ from flux_actors import limits
 from flux_api.hot.protocol import HotProtocol
 from flux_api.hot.routes import HotRoutes
 from flux_api.protocol import DoorProtocol
+from flux_api.socket_protocol import DoorSocket
 
 _KEEP_ALIVE_S: Final = 75
 _DRAIN_S: Final = 5
@@ -39,7 +40,7 @@ class Listener:
         config = uvicorn.Config(
             app,
             http=http,
-            ws="websockets-sansio",
+            ws=DoorSocket,
             ws_per_message_deflate=False,
             ws_max_size=limits.socket_message_bytes_max,
             ws_ping_interval=20.0,

@@ -47,13 +47,13 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
         if not (announced.isascii() and announced.isdigit()):
             raise Refused("Content-Length must be a number of bytes")
         if len(announced) > _LENGTH_DIGITS_MAX or int(announced) > bytes_max:
-            raise _too_large(bytes_max)
+            raise too_large(bytes_max)
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > bytes_max:
-            raise _too_large(bytes_max)
+            raise too_large(bytes_max)
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -107,5 +107,6 @@ def _prefers_applied(header: str) -> bool:
     return any(preference.lower() == "wait=applied" for preference in preferences)
 
 
-def _too_large(bytes_max: int) -> Refused:
+def too_large(bytes_max: int) -> Refused:
+    """Return the refusal of a body over its limit."""
     return Refused(f"the body may have at most {bytes_max} bytes; split it or ask an admin for more", 413)

@@ -9,11 +9,11 @@ the changes behind that are applied on top, so nothing falls between answer and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from flux_actors import limits
-from flux_actors.domain.change import Change
+from flux_actors.domain.change import Change, UnreadChange
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.errors import FluxError, Unavailable
@@ -75,15 +75,20 @@ class LiveView:
             await asyncio.gather(*map(asyncio.shield, waiting))
         return [item.result() if isinstance(item, asyncio.Future) else item for item in found]
 
-    def on_changes(self, changes: list[Change]) -> None:
+    @property
+    def listens(self) -> bool:
+        """Whether a change can concern any copy or fetch."""
+        return bool(self._kept or self._wanted)
+
+    def on_changes(self, changes: Sequence[UnreadChange | Change]) -> None:
         """Apply what the feed brought to the copies and to the fetches under way."""
         for change in changes:
             kept = self._kept.get(change.entity_id)
             if kept is not None:
-                kept.apply(change)
+                kept.apply(change.read())
             wanted = self._wanted.get(change.entity_id)
             if wanted is not None:
-                wanted.changes.append(change)
+                wanted.changes.append(change.read())
 
     def forget(self, partition: int) -> None:
         """Drop all copies of a partition whose changes were lost; fetches under way missed them too."""

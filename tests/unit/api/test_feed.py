@@ -22,6 +22,7 @@ class Heard:
     changes: list[tuple[str, object]] = field(default_factory=list)
     lost: list[tuple[int, list[str]]] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
+    listens: bool = True
 
     def on_changes(self, changes):
         self.changes += [(item.entity_id, item.properties) for item in changes]
@@ -166,6 +167,15 @@ async def test_counts_and_sources_are_those_of_the_newest_message(bus, heard, pa
     assert heard.sources == ["source"]
     await say(bus, [feed(3, 3, epoch=4)])
     assert part.epoch == 4
+
+
+async def test_while_nobody_listens_changes_are_passed_over_and_the_place_goes_on(bus, heard, part):
+    heard.listens = False
+    await say(bus, [message(0, 3)])
+    heard.listens = True
+    await say(bus, [message(2, 5)])
+    assert (part.sequence, heard.values()) == (5, [4, 5])
+    assert heard.sources == ["source", "source"]
 
 
 async def test_one_not_heard_for_long_is_not_ready(bus, part, monkeypatch):

@@ -14,9 +14,11 @@ from flux_actors.log.memory import MemoryBus
 from flux_actors.log.ports import DOORS_SUBJECT
 from flux_api import metrics as metrics_module
 from flux_api.feed import PartitionFeed
-from flux_api.hub import Hub, Watcher
+from flux_api.hub import Hub
 from flux_api.metrics import DoorBeat, Metrics
-from tests.unit.api.standing import settle
+from flux_api.watcher import Watcher
+from tests.unit.api.sockets import FakeLink
+from tests.unit.api.standing import settle, until
 
 
 @dataclass
@@ -49,7 +51,7 @@ def parts():
 
 @pytest.fixture
 def watcher():
-    return Watcher()
+    return Watcher(FakeLink())
 
 
 @pytest.fixture
@@ -64,9 +66,11 @@ async def metrics(clock, bus, parts, watcher, monkeypatch):
 async def told(metrics, watcher, clock, after_s=0.0):
     """Return the first message after `after_s` more seconds."""
     clock.now += after_s
+    watcher.link.take()
     await metrics.open()
     try:
-        return json.loads((await watcher.outbox.take())[0])
+        await until(lambda: watcher.link.written)
+        return watcher.link.take()[0]
     finally:
         await metrics.close()
         await settle()
@@ -151,6 +155,5 @@ async def test_it_goes_on_while_the_bus_is_away(metrics, bus, watcher, monkeypat
 
     monkeypatch.setattr(bus, "publish", away)
     await metrics.open()
-    await watcher.outbox.take()
-    assert await watcher.outbox.take()
+    await until(lambda: len(watcher.link.written) >= 2)
     await metrics.close()

@@ -21,7 +21,18 @@ messages = st.builds(
 @given(messages)
 @many
 def test_feed_message_reads_back(message: FeedMessage) -> None:
-    assert decode_feed(encode_feed(message)) == message
+    heard = decode_feed(encode_feed(message))
+    names = [name for name in message.__struct_fields__ if name != "changes"]
+    assert [getattr(heard, name) for name in names] == [getattr(message, name) for name in names]
+    assert [change.read() for change in heard.changes] == message.changes
+
+
+def test_what_is_read_of_a_change_is_decoded_once_and_not_before() -> None:
+    message = FeedMessage(0, 1, 2, 3, 0, 1, 1, [], [Change(pack(3, 4), "a/b", {"n": 1}, 5)])
+    (heard,) = decode_feed(encode_feed(message)).changes
+    assert (heard.position, heard.entity_id, heard.clock_us, heard.known) == (pack(3, 4), "a/b", 5, None)
+    assert heard.read() is heard.read() is heard.known
+    assert heard.read().read() == message.changes[0]
 
 
 @pytest.mark.parametrize("properties", [None, {}, {"n": None}])
@@ -29,7 +40,7 @@ def test_deletion_and_empty_properties_stay_apart(properties: dict[str, Any] | N
     change = Change(pack(3, 4), "a/b", properties, 5)
     (kept,) = decode_feed(encode_feed(FeedMessage(0, 1, 2, 3, 0, 1, 1, [], [change]))).changes
     assert kept.properties == properties
-    assert unpack(kept.packed) == (3, 4)
+    assert unpack(kept.read().packed) == (3, 4)
 
 
 @given(messages, st.data())

@@ -1,0 +1,175 @@
+"""A session: what the messages of one socket mean, whichever transport carries them.
+
+A publish goes to the same committers as one over HTTP and is answered when it is durable; many may be
+under way at once. Whoever has too many of them unanswered, or does not read what it is sent, is itself
+not read until that is better.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from flux_actors import limits
+from flux_actors.domain.entity_id import check_entity_id
+from flux_actors.domain.position import text_of
+from flux_actors.errors import FluxError, Refused
+from flux_api.cached import CachedEntity
+from flux_api.door import Door
+from flux_api.frames import framed, message
+from flux_api.publishing import Outcome
+from flux_api.requests import too_large
+from flux_api.socket_requests import SocketRequest, read_request
+from flux_api.watcher import Link, Watcher
+
+
+class SocketLink(Link, Protocol):
+    """The way to one socket, and from it."""
+
+    def read_on(self) -> None:
+        """Read again what the client says, soon; the session had been `busy`."""
+        ...
+
+
+class _Ack(msgspec.Struct, frozen=True, tag="ack", tag_field="type", rename="camel"):
+    id: Any
+    event_id: str
+    position: str
+
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Session:
+    """One client on one socket, from the handshake to the end."""
+
+    def __init__(self, door: Door, link: SocketLink) -> None:
+        self._door = door
+        self._link = link
+        self._watcher = Watcher(link)
+        self._pressed = False
+        self._publishes = 0  # without an answer yet
+        self._publish_bytes = 0
+        self._gets: set[asyncio.Future[CachedEntity]] = set()
+        self._open = True
+        door.hub.join(self._watcher)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the client must wait before it is read again."""
+        return (
+            self._pressed
+            or self._publishes + len(self._gets) >= limits.socket_publishes_max
+            or self._publish_bytes >= limits.socket_publish_bytes_max
+        )
+
+    def close(self) -> None:
+        """End: nothing is sent any more; what is being published goes on."""
+        if self._open:
+            self._open = False
+            self._door.hub.leave(self._watcher)
+            for get in self._gets:
+                get.cancel()
+
+    def press(self) -> None:
+        """The transport is filling up: the client reads too slowly."""
+        self._pressed = True
+        self._door.hub.press(self._watcher)
+
+    def relieve(self) -> None:
+        """The transport is empty again."""
+        self._pressed = False
+        if self._open:
+            self._door.hub.relieve(self._watcher)
+            self._link.read_on()
+
+    def hear(self, text: bytes) -> None:
+        """Do what one message asks, or say why not."""
+        try:
+            self._obey(read_request(text), len(text))
+        except Refused as error:
+            self._tell(type="error", error=error.message)
+
+    def _obey(self, request: SocketRequest, size: int) -> None:
+        match request.type:
+            case "publish":
+                self._publish(request, size)
+            case "get":
+                self._get(request)
+            case "subscribe":
+                self._subscribe(request)
+            case "unsubscribe":
+                self._door.hub.unsubscribe(self._watcher, request.pattern)
+            case _:
+                raise Refused('type must be "subscribe", "unsubscribe", "publish" or "get"')
+
+    def _subscribe(self, request: SocketRequest) -> None:
+        request.refuse_options()
+        self._door.hub.subscribe(self._watcher, request.pattern)
+        if request.id is not None:
+            self._tell(type="subscribed", id=request.id, entity_id=request.pattern)
+
+    def _publish(self, request: SocketRequest, size: int) -> None:
+        bytes_max = self._door.config.config.body_size_limit_single_bytes
+        try:
+            if size > bytes_max + limits.socket_request_bytes_max:
+                raise too_large(bytes_max)
+            self._door.publisher.submit(request, partial(self._published, request.id, size))
+        except FluxError as error:
+            self._refuse(request.id, error)
+        else:
+            self._publishes += 1
+            self._publish_bytes += size
+
+    def _published(self, request_id: Any, size: int, outcome: Outcome) -> None:
+        was_busy = self.busy
+        self._publishes -= 1
+        self._publish_bytes -= size
+        if not self._open:
+            return
+        if isinstance(outcome, FluxError):
+            self._refuse(request_id, outcome)
+        else:
+            position = text_of(outcome.partition, outcome.position)
+            self._link.write(framed(_encode(_Ack(request_id, outcome.event.event_id, position))))
+        if was_busy and not self.busy:
+            self._link.read_on()
+
+    def _get(self, request: SocketRequest) -> None:
+        try:
+            entity_id = check_entity_id(request.pattern)
+        except Refused as error:
+            self._refuse(request.id, error)
+            return
+        kept = self._door.view.kept(entity_id)
+        if kept is not None:
+            self._tell_entity(request.id, kept)
+            return
+        get = asyncio.ensure_future(self._door.view.get(entity_id))
+        self._gets.add(get)
+        get.add_done_callback(partial(self._got, request.id))
+
+    def _got(self, request_id: Any, get: asyncio.Future[CachedEntity]) -> None:
+        was_busy = self.busy
+        self._gets.discard(get)
+        if get.cancelled() or not self._open:
+            return
+        error = get.exception()
+        if isinstance(error, FluxError):
+            self._refuse(request_id, error)
+        else:
+            self._tell_entity(request_id, get.result())
+        if was_busy and not self.busy:
+            self._link.read_on()
+
+    def _tell_entity(self, request_id: Any, entity: CachedEntity) -> None:
+        self._tell(type="entity", id=request_id, entity=entity.public() if entity.lives else None)
+
+    def _refuse(self, request_id: Any, error: FluxError) -> None:
+        self._tell(type="error", id=request_id, error=error.message)
+
+    def _tell(self, **fields: Any) -> None:
+        self._link.write(framed(message(**fields).encode()))
