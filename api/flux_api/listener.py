@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections.abc import Iterator
 from functools import partial
@@ -20,6 +21,7 @@ from flux_api.socket_protocol import DoorSocket
 _KEEP_ALIVE_S: Final = 75
 _DRAIN_S: Final = 5
 _BACKLOG: Final = 4096
+_FILES: Final = 1 << 20
 
 
 class _Server(uvicorn.Server):
@@ -58,6 +60,7 @@ class Listener:
 
     async def open(self) -> None:
         """Listen; return when connections are taken."""
+        allow_many_clients()
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started:
             if self._task.done():
@@ -75,6 +78,14 @@ class Listener:
         if self._task is not None:
             await self._task
         self._socket.close()
+
+
+def allow_many_clients() -> None:
+    """Raise the soft bound of open files as far as may be: each client holds one, and 1,024 is the usual."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def shared_socket(host: str, port: int) -> socket.socket:

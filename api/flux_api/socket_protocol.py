@@ -72,8 +72,9 @@ class DoorSocket(WebSocketsSansIOProtocol):
         if not self.handshake_initiated:
             super().data_received(data)
             return
-        self._stream.add(data)
-        self._hear()
+        if self._gone is None or not self._gone.done():
+            self._stream.add(data)
+            self._hear()
 
     def pause_writing(self) -> None:
         """Hear that the client reads too slowly."""
@@ -113,10 +114,17 @@ class DoorSocket(WebSocketsSansIOProtocol):
         self._leave_soon()
 
     def handle_parser_exception(self) -> None:
-        """End, for the client breaks the protocol."""
+        """End, for the client breaks the protocol.
+
+        uvicorn would close at once; with unread input that resets the connection before the client has
+        read why. So what it still sends is read and forgotten, for a bounded time.
+        """
         self._end()
-        super().handle_parser_exception()
-        self._leave_soon()
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write_eof()
+        self.close_sent = True
+        self.close_timer = self.loop.call_later(_LINGER_S, self.transport.abort)
+        self._read_more()
 
     def keepalive_timeout(self) -> None:
         """End, for the client does not answer pings."""
@@ -142,7 +150,8 @@ class DoorSocket(WebSocketsSansIOProtocol):
                 self._tell(part.data, is_text=part.kind is Kind.TEXT)
             else:
                 super().data_received(part.data)
-        self._stop_reading()
+        if not self.close_sent:
+            self._stop_reading()
 
     def _tell(self, text: bytes, *, is_text: bool) -> None:
         if self._session is None:

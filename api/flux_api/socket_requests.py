@@ -34,6 +34,8 @@ class SocketRequest(Envelope, rename={"event_id": "eventId", "from_position": "f
         """The pattern of a subscription; raises `Refused` when there is none."""
         if not isinstance(self.entity_id, str) or not self.entity_id:
             raise Refused(f'entity_id must be an id, "namespace/*" or "{EVERYTHING}"')
+        if len(self.entity_id) > limits.entity_id_bytes_max:
+            raise Refused(f"entity_id may have at most {limits.entity_id_bytes_max} characters")
         return self.entity_id
 
     def refuse_options(self) -> None:

@@ -101,7 +101,7 @@ def test_every_answer_is_a_text_frame_of_one_object(namespace, publish, watch):
 
 def test_a_message_over_the_size_bound_closes_that_socket_alone(namespace, publish, watch):
     too_large, other = watch(), watch(f"{namespace}/e")
-    too_large.socket.send(json.dumps({"type": "subscribe", "entity_id": "x" * 2_000_000}))
+    too_large.socket.send(json.dumps({"type": "subscribe", "entity_id": "x" * 9_000_000}))
     assert too_large.close_code() == 1009
     publish(f"{namespace}/e", {"n": 1})
     assert other.next()["value"] == 1

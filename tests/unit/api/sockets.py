@@ -123,11 +123,13 @@ class FakeTransport(asyncio.Transport):
         self.reads = True  # the server reads
         self.closing = False
         self.closed = False
+        self.ended = False
         self._client = client
         self._paused = False
 
     def write(self, data: bytes) -> None:
         assert not self.closing, "written after close"
+        assert not self.ended, "written after the end"
         self.waiting += data
         self.flush()
         if len(self.waiting) > self.high and not self._paused:
@@ -145,6 +147,9 @@ class FakeTransport(asyncio.Transport):
             self._client.protocol.resume_writing()
         if self.closing:
             self._lose()
+
+    def write_eof(self) -> None:
+        self.ended = True
 
     def close(self) -> None:
         if not self.closing:
@@ -246,6 +251,8 @@ class RawClient(Client):
 
     async def close(self) -> None:
         self.reads = True
+        if self.transport.ended:
+            self.transport.close()
         if not self.transport.closing:
             self.far.send_close(1000)
             self.transport.reads = True

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from contextlib import closing
 
 import httpx
 import pytest
 
-from flux_api.listener import Listener, shared_socket
+from flux_api.listener import Listener, allow_many_clients, shared_socket
 from flux_cluster.ports import free_ports
 
 
@@ -61,6 +62,17 @@ def test_doors_share_a_port_and_others_cannot_take_it():
         door.listen()
         with closing(socket.socket()) as other, pytest.raises(OSError, match="in use"):
             other.bind(("127.0.0.1", port))
+
+
+def test_it_allows_as_many_clients_as_the_machine_does():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        allow_many_clients()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(hard, 1 << 20), hard)
+        allow_many_clients()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_it_listens_where_it_is_told_and_nowhere_else():

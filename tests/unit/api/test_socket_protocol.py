@@ -100,9 +100,23 @@ async def test_a_breach_of_the_protocol_ends_that_connection(standing, data, cod
     client.push(data)
     assert closed_with(client) == code
     await settle()
-    assert (client.transport.closed, standing.door.hub.watchers) == (True, set())
-    client.protocol.data_received(b"whatever")
+    assert (client.transport.ended, client.transport.closed) == (True, False)
+    assert standing.door.hub.watchers == set()
+    client.protocol.data_received(b"what it still sends is read")
     await standing.publish(event("a/1", {"v": 1}))
+    await client.close()
+
+
+async def test_a_breach_ends_even_if_the_client_goes_on_for_ever(standing, monkeypatch):
+    monkeypatch.setattr(socket_protocol, "_LINGER_S", 0.002)
+    client = RawClient(standing)
+    await until(lambda: standing.door.hub.watchers)
+    client.push(b"\x81\x00")
+    async with asyncio.timeout(DEADLINE_S):
+        while not client.transport.closed:
+            await asyncio.sleep(0.001)
+            client.protocol.data_received(b"more")
+    await client.close()
 
 
 async def test_fragments_that_are_together_too_long_are_a_breach(standing, monkeypatch):

@@ -1,0 +1,149 @@
+"""A thousand sockets of which a hundred do not read: the others are told everything, and in time."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import resource
+import socket
+import time
+
+import httpx
+import msgspec
+import psutil
+import pytest
+
+from flux_api.frames import texts_of
+from tests.integration.api.support import event
+
+pytestmark = pytest.mark.real
+READERS, DEAF = 900, 100
+UPDATES, NOISE = 2_000, 8_000
+NOISY = 40  # entities
+NOISE_CHARS = 1_000  # 8 MB for each who does not read: more than kernel and door hold for it
+DEADLINE_S = 20.0
+SEEN_S_MAX = 2.0
+GROWTH_BYTES_MAX = 400 << 20
+FILES = 4_096
+MARK = b'"type":"state_update"'
+
+
+class Client(asyncio.Protocol):
+    """A raw client, for a thousand of them must not cost more than the door: it counts, or keeps all."""
+
+    def __init__(self, patterns, *, keeps):
+        self.patterns = patterns
+        self.keeps = keeps
+        self.opened = asyncio.get_running_loop().create_future()
+        self.updates = 0
+        self.received = bytearray()
+
+    def connection_made(self, transport):
+        self.transport = transport
+        key = base64.b64encode(os.urandom(16)).decode()
+        head = ["GET /api/ws HTTP/1.1", "Host: a", "Upgrade: websocket", "Connection: Upgrade"]
+        head += [f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13", "", ""]
+        transport.write("\r\n".join(head).encode())
+
+    def data_received(self, data):
+        self.received += data
+        if not self.opened.done():
+            head, found, rest = bytes(self.received).partition(b"\r\n\r\n")
+            if not found:
+                return
+            assert b" 101 " in head
+            self.received = bytearray(rest)
+            for number, pattern in enumerate(self.patterns):
+                self.say(type="subscribe", entity_id=pattern, id=number)
+            self.opened.set_result(None)
+        elif not self.keeps:
+            self.updates += self.received.count(MARK)
+            del self.received[: -len(MARK) + 1]
+
+    def say(self, **message):
+        text = msgspec.json.encode(message)
+        assert len(text) <= 125
+        self.transport.write(bytes((0x81, 0x80 | len(text))) + bytes(4) + text)  # a mask of zeros
+
+    def messages(self):
+        return [msgspec.json.decode(text) for text in texts_of(bytes(self.received))]
+
+
+async def opened(port, *patterns, keeps=False):
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    raw.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(raw, ("127.0.0.1", port))
+    _, client = await loop.create_connection(lambda: Client(patterns, keeps=keeps), sock=raw)
+    await client.opened
+    return client
+
+
+async def until(condition, what):
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def _many_files():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, hard), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def publish(api, events):
+    for begin in range(0, len(events), 500):
+        answer = await api.post("/api/events/batch", json=events[begin : begin + 500])
+        assert answer.json()["failed"] == 0
+
+
+@pytest.mark.usefixtures("_many_files")
+async def test_a_thousand_sockets_of_which_a_hundred_do_not_read(flux, namespace):
+    news, noise = f"{namespace}n", f"{namespace}x"
+    door = psutil.Process(flux.pid_of("ray::ServeReplica"))
+    async with httpx.AsyncClient(base_url=flux.url, trust_env=False, timeout=DEADLINE_S) as api:
+        readers = [await opened(flux.port, f"{news}/*") for _ in range(READERS)]
+        witness = await opened(flux.port, f"{news}/*", keeps=True)
+        deaf = [await opened(flux.port, f"{news}/*", f"{noise}/*", keeps=True) for _ in range(DEAF)]
+        await until(lambda: all(b"subscribed" in client.received for client in deaf), "subscriptions")
+        for client in deaf:
+            client.transport.pause_reading()
+        before = door.memory_info().rss
+
+        begun = time.monotonic()
+        text = "x" * NOISE_CHARS
+        await publish(api, [event(f"{noise}/{n % NOISY}", {"n": n, "text": text}) for n in range(NOISE)])
+        await publish(api, [event(f"{news}/{n % 7}", {"n": n}) for n in range(UPDATES)])
+        await until(lambda: all(reader.updates == UPDATES for reader in readers), "all updates")
+        assert time.monotonic() - begun < DEADLINE_S
+        assert door.memory_info().rss - before < GROWTH_BYTES_MAX
+
+        begun = time.monotonic()
+        await publish(api, [event(f"{news}/last", {"n": "last"})])
+        await until(lambda: all(reader.updates == UPDATES + 1 for reader in readers), "the last update")
+        assert time.monotonic() - begun < SEEN_S_MAX
+        values = [message["value"] for message in witness.messages() if message["type"] == "state_update"]
+        assert values == [*range(UPDATES), "last"]
+
+        for client in deaf:
+            client.transport.resume_reading()
+        await until(lambda: all(b'"value":"last"' in client.received for client in deaf), "the deaf")
+        for client in deaf[::10]:
+            _assert_newest(client.messages(), news, noise)
+        for client in (*readers, witness, *deaf):
+            client.transport.abort()
+
+
+def _assert_newest(messages, news, noise):
+    """What a client was told must end at the newest values, and it must know that it was conflated."""
+    world = {(m["entity_id"], m["property"]): m["value"] for m in messages if m["type"] == "state_update"}
+    assert {world[f"{noise}/{n}", "n"] for n in range(NOISY)} == set(range(NOISE - NOISY, NOISE))
+    assert {world[f"{news}/{n}", "n"] for n in range(7)} == set(range(UPDATES - 7, UPDATES))
+    assert any(message["type"] == "conflated" for message in messages)
+    assert len(messages) < NOISE
