@@ -20,7 +20,7 @@ from flux_actors.errors import FluxError, Refused
 from flux_api.cached import CachedEntity
 from flux_api.door import Door
 from flux_api.frames import framed, message
-from flux_api.publishing import Outcome
+from flux_api.publishing import Outcome, Published
 from flux_api.requests import too_large
 from flux_api.socket_requests import SocketRequest, read_request
 from flux_api.watcher import Link, Watcher
@@ -53,6 +53,7 @@ class Session:
         self._pressed = False
         self._publishes = 0  # without an answer yet
         self._publish_bytes = 0
+        self._acks: list[bytes] = []
         self._gets: set[asyncio.Future[CachedEntity]] = set()
         self._open = True
         door.hub.join(self._watcher)
@@ -133,10 +134,22 @@ class Session:
         if isinstance(outcome, FluxError):
             self._refuse(request_id, outcome)
         else:
-            position = text_of(outcome.partition, outcome.position)
-            self._link.write(framed(_encode(_Ack(request_id, outcome.event.event_id, position))))
+            self._acknowledge(request_id, outcome)
         if was_busy and not self.busy:
             self._link.read_on()
+
+    def _acknowledge(self, request_id: Any, done: Published) -> None:
+        """Have an ack sent; those of one block go together, for each write of its own is a system call."""
+        if not self._acks:
+            asyncio.get_running_loop().call_soon(self._send_acks)
+        ack = _Ack(request_id, done.event.event_id, text_of(done.partition, done.position))
+        self._acks.append(framed(_encode(ack)))
+
+    def _send_acks(self) -> None:
+        acks = b"".join(self._acks)
+        self._acks.clear()
+        if self._open:
+            self._link.write(acks)
 
     def _get(self, request: SocketRequest) -> None:
         try:
