@@ -73,7 +73,9 @@ hot_held_bytes_max: Final = 64 * KIB  # read ahead of an answer under way, then 
 socket_request_bytes_max: Final = 1 * KIB  # what a message on a socket may have beside its event
 socket_message_bytes_max: Final = body_single_bytes_range[1] + socket_request_bytes_max
 socket_patterns_max: Final = 10_000  # per socket: 2 to 10 MB
-socket_publishes_max: Final = 2_000  # without an answer; then a socket is not read: half a block, 50 ms
+socket_publishes_max: Final = (
+    2_000  # without an answer; then a socket is not read: half a block, 30 ms of them
+)
 socket_publish_bytes_max: Final = 4 * MIB  # the same in bytes
 socket_pressed_bytes: Final = 64 * KIB  # waiting for a socket: it is not read until that is gone
 socket_waiting_bytes_max: Final = 4 * MIB  # then a slow reader is conflated: 0.4 s of 75,000 frames/s

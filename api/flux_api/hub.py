@@ -53,7 +53,6 @@ class Hub:
         """Remove a socket."""
         self.watchers.discard(watcher)
         self._pressed.discard(watcher)
-        self._draining.pop(watcher, None)
         if watcher.lag is not None:
             self._catch_up(watcher, watcher.lag)
         self._channels.leave(watcher)

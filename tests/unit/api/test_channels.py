@@ -103,4 +103,4 @@ class Seating(RuleBasedStateMachine):
 
 
 TestSeating = Seating.TestCase
-TestSeating.settings = settings(max_examples=60, stateful_step_count=20, deadline=None, derandomize=True)
+TestSeating.settings = settings(max_examples=30, stateful_step_count=20, deadline=None, derandomize=True)

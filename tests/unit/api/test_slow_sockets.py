@@ -78,6 +78,16 @@ async def test_one_that_does_not_read_is_written_no_more_than_the_bound(hub):
     assert rest[-1]["value"] == 99
 
 
+async def test_one_large_pull_is_written_no_further_than_the_bound_either(hub):
+    link = joined(hub)
+    link.reads = False
+    hub.dispatch([change("n/e", {"v": number}) for number in range(100)])
+    assert link.waiting_bytes() <= 400 + 200
+    link.read_on()
+    await settle()
+    assert link.take()[-1]["value"] == 99
+
+
 async def test_the_share_of_each_is_smaller_when_there_are_many(hub, monkeypatch):
     monkeypatch.setattr(limits, "socket_waiting_bytes_max", 100_000)
     monkeypatch.setattr(limits, "sockets_waiting_bytes_max", 10_000)

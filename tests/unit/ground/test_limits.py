@@ -31,6 +31,7 @@ def test_block_is_at_most_512_kib_or_4000_events() -> None:
         ("dedupe_window_s: Final = 120", "dedupe_window_s: Final = 60"),
         ("append_timeout_s: Final = 2.0", "append_timeout_s: Final = 20.0"),
         ("nats_payload_bytes_max: Final = 16 * MIB", "nats_payload_bytes_max: Final = 8 * MIB"),
+        ("socket_pressed_bytes: Final = 64 * KIB", "socket_pressed_bytes: Final = 1 * MIB"),
         ("config_poll_s: Final = 0.4", "config_poll_s: Final = 1.5"),
     ],
 )
