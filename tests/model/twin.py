@@ -278,6 +278,10 @@ class _ViewAlone:
     def __init__(self, view: LiveView) -> None:
         self._view = view
 
+    @property
+    def listens(self) -> bool:
+        return self._view.listens
+
     def on_changes(self, changes: list[Any]) -> None:
         self._view.on_changes(changes)
 

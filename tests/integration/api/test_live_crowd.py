@@ -38,6 +38,10 @@ class Client(asyncio.Protocol):
         self.opened = asyncio.get_running_loop().create_future()
         self.updates = 0
         self.received = bytearray()
+        self.lost = False
+
+    def connection_lost(self, _):
+        self.lost = True
 
     def connection_made(self, transport):
         self.transport = transport
@@ -70,15 +74,31 @@ class Client(asyncio.Protocol):
         return [msgspec.json.decode(text) for text in texts_of(bytes(self.received))]
 
 
-async def opened(port, *patterns, keeps=False):
-    raw = socket.socket()
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-    raw.setblocking(False)
-    loop = asyncio.get_running_loop()
-    await loop.sock_connect(raw, ("127.0.0.1", port))
-    _, client = await loop.create_connection(lambda: Client(patterns, keeps=keeps), sock=raw)
-    await client.opened
-    return client
+class Crowd:
+    """Opens clients, and sees them all gone at the end."""
+
+    def __init__(self, port):
+        self._port = port
+        self._clients = []
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        for client in self._clients:
+            client.transport.abort()
+        await until(lambda: all(client.lost for client in self._clients), "the end")
+
+    async def join(self, *patterns, keeps=False):
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        raw.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(raw, ("127.0.0.1", self._port))
+        _, client = await loop.create_connection(lambda: Client(patterns, keeps=keeps), sock=raw)
+        self._clients.append(client)
+        await client.opened
+        return client
 
 
 async def until(condition, what):
@@ -107,10 +127,13 @@ async def publish(api, events):
 async def test_a_thousand_sockets_of_which_a_hundred_do_not_read(flux, namespace):
     news, noise = f"{namespace}n", f"{namespace}x"
     door = psutil.Process(flux.pid_of("ray::ServeReplica"))
-    async with httpx.AsyncClient(base_url=flux.url, trust_env=False, timeout=DEADLINE_S) as api:
-        readers = [await opened(flux.port, f"{news}/*") for _ in range(READERS)]
-        witness = await opened(flux.port, f"{news}/*", keeps=True)
-        deaf = [await opened(flux.port, f"{news}/*", f"{noise}/*", keeps=True) for _ in range(DEAF)]
+    async with (
+        Crowd(flux.port) as crowd,
+        httpx.AsyncClient(base_url=flux.url, trust_env=False, timeout=DEADLINE_S) as api,
+    ):
+        readers = [await crowd.join(f"{news}/*") for _ in range(READERS)]
+        witness = await crowd.join(f"{news}/*", keeps=True)
+        deaf = [await crowd.join(f"{news}/*", f"{noise}/*", keeps=True) for _ in range(DEAF)]
         await until(lambda: all(b"subscribed" in client.received for client in deaf), "subscriptions")
         for client in deaf:
             client.transport.pause_reading()
@@ -136,8 +159,6 @@ async def test_a_thousand_sockets_of_which_a_hundred_do_not_read(flux, namespace
         await until(lambda: all(b'"value":"last"' in client.received for client in deaf), "the deaf")
         for client in deaf[::10]:
             _assert_newest(client.messages(), news, noise)
-        for client in (*readers, witness, *deaf):
-            client.transport.abort()
 
 
 def _assert_newest(messages, news, noise):
