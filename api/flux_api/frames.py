@@ -2,7 +2,7 @@
 
 A frame from a server is its text behind a head of two to ten bytes, the same for every socket, so the
 bytes that go to one transport can go to all. Rendered from pieces (the id and the time once per change,
-a property's name once per door) a change with three properties costs 0.6 µs instead of 1.8 µs.
+a property's name once per door) a change with three properties costs 0.7 µs instead of 1.8 µs.
 """
 
 from __future__ import annotations

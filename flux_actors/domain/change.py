@@ -3,7 +3,7 @@
 Every door hears of every event, and most events concern nobody there. So a door reads a feed message in
 layers: its head, then, if anybody watches or reads, whom each change concerns, and only of those that
 somebody wants the properties. Measured per change with three properties: 0.02 µs for the head, 0.12 µs
-with the ids, 0.26 µs with everything.
+with the ids, 0.38 µs with everything (0.23 µs when everything is always decoded at once).
 """
 
 from __future__ import annotations
