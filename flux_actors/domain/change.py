@@ -50,16 +50,10 @@ class _Feed(msgspec.Struct, array_like=True, frozen=True):
 
 
 class FeedMessage(_Feed, array_like=True, frozen=True):
-    """All changes of the blocks after sequence `after` up to `sequence`, in log order.
+    """All changes of the blocks after sequence `after` up to `sequence`, in log order, as a shard tells them.
 
     Without changes it is a heartbeat: it tells how far the shard is and lets doors notice a gap.
     """
-
-    changes: list[Change]
-
-
-class FeedDraft(_Feed, array_like=True, frozen=True):
-    """A feed message as a shard writes it; read back it is a `FeedMessage`."""
 
     changes: list[Step]
 
@@ -103,7 +97,7 @@ _decode_changes: Final = msgspec.msgpack.Decoder(list[UnreadChange]).decode
 _decode_properties: Final = msgspec.msgpack.Decoder(dict[str, Any] | None).decode
 
 
-def encode_feed(message: FeedMessage | FeedDraft) -> bytes:
+def encode_feed(message: FeedMessage) -> bytes:
     """Return the bytes of a feed message."""
     return _encoder.encode(message)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import structlog
 
 from flux_actors import limits
-from flux_actors.domain.change import FeedDraft, Step, encode_feed
+from flux_actors.domain.change import FeedMessage, Step, encode_feed
 from flux_actors.domain.event import EventHead
 from flux_actors.domain.fold import Applied, PartitionState, Unreadable
 from flux_actors.errors import Corrupt, Unavailable
@@ -149,7 +149,7 @@ class HostedPartition:
 
     def _encode(self, after: int, applied: Applied, sequence: int | None = None) -> bytes:
         state = self.state
-        message = FeedDraft(
+        message = FeedMessage(
             self.partition,
             self.epoch,
             after,
