@@ -16,14 +16,15 @@ from typing import Final
 
 import structlog
 
+from flux_actors import limits
 from flux_actors.domain.fold import PartitionState
 from flux_actors.errors import Corrupt
-from flux_actors.log.ports import LogBounds
+from flux_actors.log.ports import LogBounds, StoredBlock
 from flux_actors.shard.partition import HostedPartition
 from flux_actors.snapshot.codec import read_snapshot
 
 _log = structlog.get_logger(__name__)
-_RING_BLOCKS: Final = 2_000  # near the end of the log, messages are made for the ring
+_RING_BLOCKS: Final = 2_000  # near the end of the log, messages are made for the ring, if it can keep them
 _PULL_S: Final = 1.0
 
 
@@ -103,7 +104,17 @@ async def _replay(host: HostedPartition, until: int) -> None:
         while host.state.sequence < until and not host.draining:
             blocks = await reader.pull(_PULL_S)
             if blocks:
-                host.apply(blocks, feed=blocks[-1].pending <= _RING_BLOCKS)
+                host.apply(blocks, feed=_fits_the_ring(blocks))
                 await asyncio.sleep(0)
     finally:
         await reader.close()
+
+
+def _fits_the_ring(blocks: list[StoredBlock]) -> bool:
+    """Whether the ring will still hold the messages of these blocks at the log's end, if they go on so.
+
+    A message is about half of its block. To make one costs as much as to fold it without.
+    """
+    block_bytes = sum(len(block.data) for block in blocks) / len(blocks)
+    pending = blocks[-1].pending
+    return pending <= _RING_BLOCKS and pending * block_bytes / 2 <= limits.feed_ring_bytes_max

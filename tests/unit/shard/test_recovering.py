@@ -209,6 +209,17 @@ async def test_what_a_killed_shard_left_half_written_is_swept(hosting, tmp_path)
     assert list((tmp_path / "0").iterdir()) == []
 
 
+async def test_no_message_is_made_that_the_ring_would_lose_before_the_end(hosting, monkeypatch):
+    monkeypatch.setattr(limits, "pull_blocks", 1)
+    for number in (1, 2, 3, 4):
+        await hosting.write(event("n/e", {"n": number, "text": "x" * 1_000}))
+    monkeypatch.setattr(limits, "feed_ring_bytes_max", 1_200)  # of two blocks of a kilobyte, half of each
+    host = await hosting.recovered()
+    assert host.ring.since(0, 4) is None
+    made = [line for line in (host.ring.since(place, 4) for place in (1, 2, 3)) if line is not None]
+    assert made
+
+
 async def test_a_partition_that_is_drained_stops_replaying(hosting):
     await write_numbers(hosting, 1, 2)
     host = hosting.host()
