@@ -55,7 +55,7 @@ class Baselines:
         if self._app is None:
             (self._app_port,) = free_ports(1)
             command = [sys.executable, "-m", "flux_bench.empty_app", str(self._app_port)]
-            self._app = subprocess.Popen(command)
+            self._app = subprocess.Popen(command, start_new_session=True)
             wait_for_port("127.0.0.1", self._app_port)
         request = get(f"127.0.0.1:{self._app_port}", "/api/state/entities/bench/sensor-000001")
         turns, marks = [[request]] * _CONNECTIONS, [[b"200"]] * _CONNECTIONS

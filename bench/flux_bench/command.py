@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +17,9 @@ from flux_actors import __version__
 from flux_actors.errors import Refused
 from flux_bench import comparison, growth, plots, report
 from flux_bench.comparison import load_run
-from flux_bench.generating import Generator
 from flux_bench.lab import FULL, QUICK, Scale
 from flux_bench.machine import this_machine
-from flux_bench.outcome import Run, Series
+from flux_bench.outcome import Run
 from flux_bench.profiling import Profiler
 from flux_bench.registry import ALL, chosen
 from flux_bench.runner import Plan, Runner, plainly
@@ -49,6 +49,7 @@ class Wanted:
 
 def measure(wanted: Wanted) -> int:
     """Measure, print, save; return the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a Flux of ours is stopped
     series = growth.chosen(wanted.growth) if wanted.growth is not None else []
     if wanted.plots is not None:
         plots.check()  # now, and not after an hour of measuring
@@ -63,7 +64,7 @@ def measure(wanted: Wanted) -> int:
         plan.times,
         this_machine(),
         lines,
-        _grow(series, plan, quick=wanted.quick),
+        growth.grow_all(series, plan, _say),
     )
     if wanted.json_file is not None:
         _write(wanted.json_file, msgspec.json.format(msgspec.json.encode(run)))
@@ -123,7 +124,9 @@ def _plan(wanted: Wanted) -> Plan:
     if wanted.profile is not None and wanted.url is not None:
         raise Refused("--profile needs a Flux that the benchmark starts itself; leave --url out")
     times = 1 if wanted.quick or wanted.profile is not None else wanted.times
-    return Plan(cases, _scale(wanted), times, wanted.url, os.environ.get("FLUX_ADMIN_TOKEN"), wanted.quick)
+    return Plan(
+        cases, _scale(wanted), times, wanted.url, os.environ.get("FLUX_ADMIN_TOKEN"), one_server=wanted.quick
+    )
 
 
 def _scale(wanted: Wanted) -> Scale:
@@ -133,13 +136,6 @@ def _scale(wanted: Wanted) -> Scale:
     if wanted.entities is not None:
         scale = replace(scale, large_entities=wanted.entities)
     return scale
-
-
-def _grow(series: list[growth.Growing], plan: Plan, *, quick: bool) -> list[Series]:
-    if not series:
-        return []
-    with Generator() as generator:
-        return [growth.grow(one, generator, plan, _say, quick=quick) for one in series]
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from rich.console import Console
@@ -13,6 +13,8 @@ from rich.text import Text
 from flux_actors.errors import Refused
 from flux_bench.outcome import Line, Run
 from flux_bench.report import number_text
+
+_NOISE: Final = 0.05  # what repetitions of the same code differ by on a quiet machine
 
 
 class Change(NamedTuple):
@@ -44,7 +46,11 @@ def changes_of(old: Run, new: Run) -> list[Change]:
     """Return what changed, in the order of the new run; what only one of them has is left open."""
     before = {(line.case, line.row.key): line for line in old.lines}
     after = {(line.case, line.row.key): line for line in new.lines}
-    return [_change(before.get(key), after.get(key)) for key in [*after, *(before.keys() - after.keys())]]
+    gone = [line for key, line in before.items() if key not in after]
+    return [
+        *(_change(line, before.get(key), line) for key, line in after.items()),
+        *(_change(line, line, None) for line in gone),
+    ]
 
 
 def show(old: Run, new: Run, console: Console) -> None:
@@ -60,13 +66,7 @@ def show(old: Run, new: Run, console: Console) -> None:
     console.print("Where a case has a baseline, ratios are compared: the machine's own pace drops out.")
 
 
-_NOISE = 0.05  # what repetitions of the same code differ by on a quiet machine
-
-
-def _change(old: Line | None, new: Line | None) -> Change:
-    line = new or old
-    if line is None:
-        raise AssertionError("a change has one of both sides")
+def _change(line: Line, old: Line | None, new: Line | None) -> Change:
     factor = _factor(old, new)
     better = None
     if factor is not None and abs(factor - 1) > _NOISE:

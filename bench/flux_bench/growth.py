@@ -6,12 +6,11 @@ Each point is measured and verified like a case. Series whose subject is fixed w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from flux_actors.errors import Corrupt, FluxError, Refused, Unavailable
+from flux_actors.errors import Corrupt, FluxError, Refused
 from flux_bench.cases.live import fan_out
 from flux_bench.cases.publishing import events_per_s
 from flux_bench.generating import Generator
@@ -110,10 +109,6 @@ ALL: Final = (
         (1, 2, 4, 8, 16, 32, 64, 128, 256, 512), (1, 4), by_connections,
     ),
     Growing(
-        "entities", "Entities", "entities", "events/s",
-        (10_000, 30_000, 100_000, 300_000, 1_000_000), (40, 100), by_entities,
-    ),
-    Growing(
         "partitions", "Partitions", "partitions", "events/s, 128 connections",
         (1, 2, 4, 8), (1, 2), by_partitions, own_servers=True,
     ),
@@ -124,6 +119,10 @@ ALL: Final = (
     Growing(
         "log-length", "Length of the log", "events behind the newest 100", "ms of a history read",
         (10_000, 30_000, 100_000, 300_000, 1_000_000), (40, 100), by_log_length,
+    ),
+    Growing(
+        "entities", "Entities", "entities", "events/s",
+        (10_000, 30_000, 100_000, 300_000, 1_000_000), (40, 100), by_entities,
     ),
 )  # fmt: skip
 
@@ -142,33 +141,61 @@ def chosen(names: str) -> list[Growing]:
     return [known[name] for name in wanted]
 
 
-def grow(growing: Growing, generator: Generator, plan: Plan, say: Say, *, quick: bool) -> Series:
-    """Measure a series as far as it goes; the reason why it ended early is told with it."""
+def grow_all(series: Sequence[Growing], plan: Plan, say: Say) -> list[Series]:
+    """Measure series; all that can share a server do."""
+    found: dict[str, Series] = {}
+    with Generator() as generator:
+        together = [growing for growing in series if not growing.own_servers]
+        if together:
+            found |= _together(together, generator, plan, say)
+        for growing in series:
+            if growing.own_servers:
+                found[growing.key] = _apart(growing, generator, plan, say)
+    return [found[growing.key] for growing in series]
+
+
+def _together(series: Sequence[Growing], generator: Generator, plan: Plan, say: Say) -> dict[str, Series]:
+    """Measure series on one server."""
+    found = {growing.key: _series(growing, [], "the server did not start") for growing in series}
+    if plan.url is not None:
+        opened = on_url(plan.url, plan.admin_token, generator, plan.scale, say)
+    else:
+        opened = on_own(OwnFlux(), generator, plan.scale, say)
+    with opened as lab:
+        for growing in series:
+            points: list[tuple[float, float]] = []
+            reason = _grow(growing, _sizes(growing, plan), lab, points)
+            found[growing.key] = _series(growing, points, reason)
+    return found
+
+
+def _apart(growing: Growing, generator: Generator, plan: Plan, say: Say) -> Series:
+    """Measure a series with a server for each size."""
+    if plan.url is not None:
+        return _series(growing, [], "needs a Flux that the benchmark starts itself")
     points: list[tuple[float, float]] = []
     reason = ""
+    for size in _sizes(growing, plan):
+        flux = OwnFlux("--partitions", str(size), spread=_SPREAD)
+        with on_own(flux, generator, plan.scale, say) as lab:
+            reason = reason or _grow(growing, (size,), lab, points)
+    return _series(growing, points, reason)
+
+
+def _grow(growing: Growing, sizes: Sequence[int], lab: Lab, points: list[tuple[float, float]]) -> str:
+    """Add points as far as it goes; return why it ended early, else nothing."""
     try:
-        for opened, sizes in _places(growing, generator, plan, say, quick=quick):
-            with opened as lab:
-                for size in sizes:
-                    say(f"growth, {growing.title.lower()}: {size:,}")
-                    points.append((size, growing.point(lab, size)))
-    except FluxError as error:
-        reason = error.message
-    return Series(growing.key, growing.title, growing.x_name, growing.y_name, points, reason)
-
-
-def _places(
-    growing: Growing, generator: Generator, plan: Plan, say: Say, *, quick: bool
-) -> Iterator[tuple[AbstractContextManager[Lab], tuple[int, ...]]]:
-    """Yield where to measure, and which sizes there."""
-    sizes = growing.quick if quick else growing.sizes
-    if growing.own_servers:
-        if plan.url is not None:
-            raise Unavailable("needs a Flux that the benchmark starts itself")
         for size in sizes:
-            flux = OwnFlux("--partitions", str(size), spread=_SPREAD)
-            yield on_own(flux, generator, plan.scale, say), (size,)
-    elif plan.url is not None:
-        yield on_url(plan.url, plan.admin_token, generator, plan.scale, say), sizes
-    else:
-        yield on_own(OwnFlux(), generator, plan.scale, say), sizes
+            lab.say(f"growth, {growing.title.lower()}: {size:,}")
+            points.append((size, growing.point(lab, size)))
+    except FluxError as error:
+        return error.message
+    return ""
+
+
+def _sizes(growing: Growing, plan: Plan) -> tuple[int, ...]:
+    return growing.quick if plan.one_server else growing.sizes
+
+
+def _series(growing: Growing, points: list[tuple[float, float]], reason: str) -> Series:
+    return Series(growing.key, growing.title, growing.x_name, growing.y_name, points, reason)

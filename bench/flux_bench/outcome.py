@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from flux_bench.latencies import Latencies
 from flux_bench.targets import Baseline, Target, Verdict
+
+_NOT_TOLD: Final = "this server does not tell"
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -103,6 +106,7 @@ def lines_of(
     for row in rows:
         values = [one.values[row.key] for one in found if row.key in one.values]
         if not values:
+            lines.append(Line(case, row, Verdict.NOT_HERE, reason=_NOT_TOLD))
             continue
         baseline = row.target.baseline if row.target is not None else None
         beside = baseline_value if baseline is not None else None

@@ -1,7 +1,8 @@
 """Where the time goes: a sampling profiler on the door and the shard while a case runs.
 
 py-spy reads the stacks of a running process from outside, so that nothing has to be built in. What is
-told is self time: the function that was running itself, whatever had called it.
+told is self time: the function that was running itself, whatever had called it. Threads that wait for
+another thread, the network or the disk are left out.
 """
 
 from __future__ import annotations
@@ -123,7 +124,8 @@ def _function(frame: str) -> str:
 
 def _sample(program: str, process: psutil.Process, file: Path) -> subprocess.Popen[bytes]:
     command = [program, "record", "--pid", str(process.pid), "--rate", str(_RATE)]
-    command += ["--format", "raw", "--duration", str(_LONGEST_S), "--output", str(file), "--nonblocking"]
+    command += ["--format", "raw", "--duration", str(_LONGEST_S), "--output", str(file)]
+    command += ["--nonblocking", "--gil"]  # never stop what is measured; who waits does not run
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flux_bench.outcome import Line, Run
+from flux_bench.outcome import Line, Run, Series
 from flux_bench.targets import BASELINE_TEXTS, Verdict
 
 _STYLES: Final = {
@@ -35,10 +35,21 @@ def show(run: Run, console: Console) -> None:
     for line in run.lines:
         style = _STYLES[line.verdict]
         table.add_row(*(Text(cell) for cell in cells_of(line)[:-1]), Text(cells_of(line)[-1], style=style))
-    console.print(table)
+    if run.lines:
+        console.print(table)
     for text in baseline_texts(run.lines):
         console.print(text, highlight=False)
     _show_details(run.lines, console)
+    for series in run.growth:
+        _show_series(series, console)
+
+
+def _show_series(series: Series, console: Console) -> None:
+    table = Table(series.x_name, series.y_name, title=f"{series.title} {series.reason}", box=None)
+    for x, y in series.points:
+        table.add_row(f"{x:,.0f}", number_text(y))
+    console.print()
+    console.print(table)
 
 
 def _show_details(lines: Sequence[Line], console: Console) -> None:

@@ -36,7 +36,7 @@ class Plan:
     times: int = 3
     url: str | None = None  # of a server that runs; else one is started
     admin_token: str | None = None
-    one_server: bool = False  # for all cases that need one
+    one_server: bool = False  # a quick run: all cases share one, growth takes two small steps
 
 
 def plainly(_lab: Lab, _case: Case, measure: Callable[[], Measured]) -> Measured:
