@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +26,7 @@ from flux_bench.outcome import Run
 from flux_bench.profiling import Profiler
 from flux_bench.registry import ALL, chosen
 from flux_bench.runner import Plan, Runner, plainly
+from flux_bench.server import place_of
 from flux_bench.targets import Verdict
 
 _WIDTH = 200  # of tables that go to a file or a pipe
@@ -49,7 +53,11 @@ class Wanted:
 
 def measure(wanted: Wanted) -> int:
     """Measure, print, save; return the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a Flux of ours is stopped
+    with _ends_cleanly():
+        return _measure(wanted)
+
+
+def _measure(wanted: Wanted) -> int:
     series = growth.chosen(wanted.growth) if wanted.growth is not None else []
     if wanted.plots is not None:
         plots.check()  # now, and not after an hour of measuring
@@ -72,6 +80,18 @@ def measure(wanted: Wanted) -> int:
     if profiler is not None:
         profiler.show(console())
     return code_of(run, strict=wanted.strict)
+
+
+@contextmanager
+def _ends_cleanly() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C, so that a Flux of ours is stopped; open as many sockets as are allowed."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a thousand sockets, at both ends
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def render(run: Run, markdown_file: Path | None, plots_folder: Path | None) -> None:
@@ -119,14 +139,15 @@ def console() -> Console:
 
 
 def _plan(wanted: Wanted) -> Plan:
+    if wanted.url is not None:
+        place_of(wanted.url)  # nonsense is refused before anything starts
     names = wanted.profile or wanted.only
     cases = [] if names is None and wanted.growth is not None else chosen(names)
     if wanted.profile is not None and wanted.url is not None:
         raise Refused("--profile needs a Flux that the benchmark starts itself; leave --url out")
     times = 1 if wanted.quick or wanted.profile is not None else wanted.times
-    return Plan(
-        cases, _scale(wanted), times, wanted.url, os.environ.get("FLUX_ADMIN_TOKEN"), one_server=wanted.quick
-    )
+    token = os.environ.get("FLUX_ADMIN_TOKEN")
+    return Plan(cases, _scale(wanted), times, wanted.url, token, one_server=wanted.quick)
 
 
 def _scale(wanted: Wanted) -> Scale:

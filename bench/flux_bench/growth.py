@@ -16,7 +16,7 @@ from flux_bench.cases.publishing import events_per_s
 from flux_bench.generating import Generator
 from flux_bench.generator.http import get
 from flux_bench.generator.jobs import Pace, Publish, Read, Told
-from flux_bench.lab import Lab, Say
+from flux_bench.lab import Lab, Say, compare
 from flux_bench.opening import on_own, on_url
 from flux_bench.outcome import Series
 from flux_bench.own_flux import OwnFlux
@@ -65,8 +65,7 @@ def by_entities(lab: Lab, entities: int) -> float:
     with lab.counting(lambda: sum(told.counts) * batch):
         told = lab.run(Publish(lab.place, again, lab.scale.pace))
     expected = workload.expected(first.counts) | again.expected(told.counts)
-    if lab.server.sequences(workload.namespace) != expected:
-        raise Corrupt("the state is not what was acknowledged")
+    compare(expected, lab.server.sequences(workload.namespace), "the state")
     return told.done * batch / told.seconds
 
 
@@ -85,18 +84,25 @@ def by_subscribers(lab: Lab, sockets: int) -> float:
 def by_log_length(lab: Lab, events: int) -> float:
     """Return the milliseconds of a history read behind that many more events of one log."""
     namespace = lab.namespace()
-    probe = Workload(namespace, 1, 1)
-    lab.run(Publish(lab.place, probe, Pace(requests=_PROBE_EVENTS)))
+    probe = Workload(namespace, 1, 1, letter="h")
+    lab.publish(probe, Pace(requests=_PROBE_EVENTS))
     batch = min(1_000, max(1, events // _FILL))
-    filling = Workload(namespace.replace("bench", "fill"), _FILL, 10_000, batch)
-    lab.publish(filling, Pace(requests=max(1, events // (batch * _FILL))))
+    filling = Workload(namespace, _FILL, 10_000, batch)
+    told = Told([], 0, 0)
+    with lab.counting(lambda: sum(told.counts) * batch):
+        told = lab.run(Publish(lab.place, filling, Pace(requests=max(1, events // (batch * _FILL)))))
+    compare(
+        probe.expected([_PROBE_EVENTS]) | filling.expected(told.counts),
+        lab.server.sequences(namespace),
+        "the state",
+    )
     (entity,) = probe.ids(0, 0)
     request = get(lab.place.name, f"/api/events?entity={entity}&limit={_NEWEST}")
     oldest = b"%d" % (FIRST + _PROBE_EVENTS - _NEWEST)
-    told = lab.run(Read(lab.place, [[request]], [[oldest]], Pace(requests=_READS)))
-    if told.latencies is None or told.bodies[0].count(b'"sequence"') != _NEWEST:
+    read = lab.run(Read(lab.place, [[request]], [[oldest]], Pace(requests=_READS)))
+    if read.latencies is None or read.bodies[0].count(b'"sequence"') != _NEWEST:
         raise Corrupt(f"the history is not the newest {_NEWEST} events")
-    return told.latencies.p50_ms
+    return read.latencies.p50_ms
 
 
 ALL: Final = (

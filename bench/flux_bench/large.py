@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _CONNECTIONS: Final = 4
 _BATCH: Final = 1_000
 _PROBE_EVENTS: Final = 50  # in each round
+_PROBE: Final = "h"
 
 
 class LargeState:
@@ -27,11 +28,11 @@ class LargeState:
 
     def __init__(self, namespace: str, entities: int) -> None:
         self.namespace = namespace
-        self.probe = f"{namespace}-history/c000-000000"
+        self.probe = f"{namespace}/{_PROBE}000-000000"  # in the same log as the others
         self.probe_events = 0
         self.events = 0
         self.whole = False  # `fill` came to its end
-        self.expected: dict[str, int] = {}  # `sequence` of each entity, the one with the history left out
+        self.expected: dict[str, int] = {}  # `sequence` of each entity
         batch = min(_BATCH, max(1, entities // _CONNECTIONS))
         self._workload = Workload(namespace, _CONNECTIONS, entities, batch)
 
@@ -41,7 +42,7 @@ class LargeState:
             lab.say(f"filling, round {number} of {rounds}: {self._workload.entities:,} entities")
             self.publish(lab, Pace(requests=self._workload.variants))
             self._publish_probe(lab)
-        lab.made += [*self.expected, self.probe]
+        lab.made += self.expected
         self.whole = True
 
     def publish(self, lab: Lab, pace: Pace) -> Told:
@@ -73,9 +74,9 @@ class LargeState:
         return [FIRST + number for number in range(self.probe_events - 1, -1, -1)]
 
     def _publish_probe(self, lab: Lab) -> None:
-        namespace = self.probe.partition("/")[0]
-        workload = Workload(namespace, 1, 1, first=self.probe_events)
+        workload = Workload(self.namespace, 1, 1, first=self.probe_events, letter=_PROBE)
         with lab.counting(lambda: _PROBE_EVENTS):
             told = lab.run(Publish(lab.place, workload, Pace(requests=_PROBE_EVENTS)))
         self.probe_events += told.counts[0]
         self.events += told.counts[0]
+        self.expected |= workload.expected(told.counts)

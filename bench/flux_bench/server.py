@@ -50,11 +50,8 @@ class Server:
 
     def __init__(self, url: str, admin_token: str | None = None, settle_s: float = _SETTLE_S) -> None:
         self.settle_s = settle_s
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise Refused(f"--url must be like http://localhost:3000, not {url}")
         self.url = url.rstrip("/")
-        self.place = Place(parts.hostname, parts.port or 80)
+        self.place = place_of(url)
         self._admin = {"Authorization": f"Bearer {admin_token}"} if admin_token else {}
         self._http = httpx.Client(base_url=self.url, timeout=_TIMEOUT_S)
         self._has_status: bool | None = None
@@ -185,6 +182,18 @@ class Server:
                 if message.get("type") == "metrics_update":
                     return message
         raise Unavailable(f"{self.url} tells no metrics, so that acknowledged events cannot be counted")
+
+
+def place_of(url: str) -> Place:
+    """Return where a URL says the server listens.
+
+    Raises:
+        Refused: it is no URL of a server that can be measured.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        raise Refused(f"--url must be like http://localhost:3000, not {url}")
+    return Place(parts.hostname, parts.port or 80)
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:

@@ -22,7 +22,8 @@ Pieces = list[bytes]
 class Workload(msgspec.Struct, frozen=True):
     """Events of three properties, for some entities of one namespace.
 
-    `events` is the size of a request (1: a single event), `first` the number of its first request.
+    `events` is the size of a request (1: a single event), `first` the number of its first request. Workloads
+    with different `letter`s write different entities of a namespace.
     """
 
     namespace: str
@@ -30,6 +31,7 @@ class Workload(msgspec.Struct, frozen=True):
     entities: int
     events: int = 1
     first: int = 0
+    letter: str = "c"
 
     @property
     def variants(self) -> int:
@@ -39,7 +41,7 @@ class Workload(msgspec.Struct, frozen=True):
     def ids(self, connection: int, variant: int) -> list[str]:
         """Return the entities of one request."""
         start = variant * self.events
-        return [f"{self.namespace}/c{connection:03d}-{start + n:06d}" for n in range(self.events)]
+        return [f"{self.namespace}/{self.letter}{connection:03d}-{start + n:06d}" for n in range(self.events)]
 
     def all_ids(self) -> Iterator[str]:
         """Yield every entity."""

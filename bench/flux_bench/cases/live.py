@@ -15,7 +15,8 @@ from flux_bench.outcome import Measured, Row
 from flux_bench.targets import at_least, at_most
 from flux_bench.workload import PROPERTIES, Workload
 
-_AHEAD: Final = 6_000  # messages on their way to one socket: some ten batches of each publisher
+_AHEAD: Final = 120_000  # messages on their way to all sockets: ten batches of each of four publishers
+DRAIN_S: Final = 20.0  # for the last messages to arrive
 _PAUSE_S: Final = 0.002
 
 
@@ -33,9 +34,11 @@ def fan_out(lab: Lab, sockets: int = 20, publishers: int = 4, events: int = 50) 
     """Publish while sockets watch everything."""
     workload = Workload(lab.namespace(), publishers, lab.scale.entities, events)
     probe = f"{lab.namespace()}/probe"
+    at_most_ahead = ahead(sockets, workload)
+    job = FanOut(lab.place, workload, "*", sockets, at_most_ahead, probe, lab.scale.pace, DRAIN_S)
     told = Told([], 0, 0)
     with lab.counting(lambda: sum(told.published) * events + told.probes):
-        told = lab.run(FanOut(lab.place, workload, "*", sockets, _AHEAD, probe, lab.scale.pace))
+        told = lab.run(job)
     messages = sum(told.published) * events * PROPERTIES
     if set(told.counts) != {messages}:
         raise Corrupt(
@@ -46,6 +49,12 @@ def fan_out(lab: Lab, sockets: int = 20, publishers: int = 4, events: int = 50) 
     compare(workload.expected(told.published), _folded(told, workload.namespace), "what a socket was sent")
     lab.made.append(probe)
     return Measured({"rate": told.done / told.seconds}, None, lab.cpu_us(told.done))
+
+
+def ahead(sockets: int, workload: Workload) -> int:
+    """Return how many messages may be on their way to one socket: at least a batch of each publisher."""
+    least = workload.connections * workload.events * PROPERTIES
+    return max(least, min(_AHEAD // 20, _AHEAD // sockets))
 
 
 def _folded(told: Told, namespace: str) -> dict[str, int]:

@@ -26,9 +26,12 @@ _CONFLATED: Final = b'"conflated"'
 
 
 class Watching(asyncio.BufferedProtocol):
-    """One socket that counts its messages."""
+    """One socket that counts its messages.
 
-    def __init__(self, mark: bytes, probe: bytes, *, keep: bool) -> None:
+    All sockets read into one buffer: a read is counted before the next one begins.
+    """
+
+    def __init__(self, mark: bytes, probe: bytes, buffer: bytearray, *, keep: bool) -> None:
         self.messages = Counter(mark)
         self.probes = Counter(probe)
         self.conflated = Counter(_CONFLATED)
@@ -36,8 +39,8 @@ class Watching(asyncio.BufferedProtocol):
         self.lost = False
         self.kept: list[bytes] | None = [] if keep else None
         self.measuring = False
-        self._buffer = bytearray(_BUFFER_BYTES)
-        self._view = memoryview(self._buffer)
+        self._buffer = buffer
+        self._view = memoryview(buffer)
         self._transport: asyncio.Transport | None = None
 
     async def open(self, place: Place, pattern: str) -> None:
@@ -79,7 +82,8 @@ class Watching(asyncio.BufferedProtocol):
 async def fan_out(job: FanOut) -> Told:
     """Watch and publish; return how many messages each socket got."""
     mark = f"{job.workload.namespace}/".encode()
-    sockets = [Watching(mark, job.probe.encode(), keep=not number) for number in range(job.sockets)]
+    buffer = bytearray(_BUFFER_BYTES)
+    sockets = [Watching(mark, job.probe.encode(), buffer, keep=not number) for number in range(job.sockets)]
     publishers = [HttpChannel() for _ in range(job.workload.connections)]
     try:
         for socket in sockets:

@@ -73,7 +73,7 @@ class FanOut(msgspec.Struct, frozen=True, tag=True):
     ahead: int
     probe: str
     pace: Pace
-    drain_s: float = 20.0
+    drain_s: float
 
 
 class Seen(msgspec.Struct, frozen=True, tag=True):
