@@ -29,11 +29,6 @@ class EntityBody(msgspec.Struct):
     properties: dict[str, Any]
 
 
-class _Many(msgspec.Struct):
-    entities: list[EntityBody]
-    missing: list[str]
-
-
 class Level(NamedTuple):
     """Where the count of events stood: the server's own newest event (none or one), and the count."""
 
@@ -42,7 +37,6 @@ class Level(NamedTuple):
 
 
 _decode_list = msgspec.json.Decoder(list[EntityBody]).decode
-_decode_many = msgspec.json.Decoder(_Many).decode
 
 
 class Server:
@@ -128,17 +122,7 @@ class Server:
     def sequences(self, namespace: str) -> dict[str, int]:
         """Return the `sequence` of every entity of a namespace."""
         answer = self.expect("GET", f"/api/state/entities?namespace={namespace}")
-        return _sequences(_decode_list(answer.content))
-
-    def sequences_of(self, ids: list[str]) -> dict[str, int]:
-        """Return the `sequence` of some entities; those that do not exist are left out."""
-        found: dict[str, int] = {}
-        for first in range(0, len(ids), _IDS_MAX):
-            body = {"ids": ids[first : first + _IDS_MAX]}
-            found |= _sequences(
-                _decode_many(self.expect("POST", "/api/state/entities/get", json=body).content).entities
-            )
-        return found
+        return sequences_in(_decode_list(answer.content))
 
     def etags(self, ids: Iterable[str]) -> list[str]:
         """Return the ETags of some entities."""
@@ -205,5 +189,6 @@ def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> No
         time.sleep(_POLL_S)
 
 
-def _sequences(entities: list[EntityBody]) -> dict[str, int]:
+def sequences_in(entities: list[EntityBody]) -> dict[str, int]:
+    """Return the `sequence` of each entity."""
     return {entity.id: entity.properties.get("sequence", -1) for entity in entities}

@@ -70,9 +70,9 @@ def bench(
     """Measure Flux, verify what was measured, and set it beside baselines of the same run.
 
     A Flux is started in a temporary folder and stopped again, unless --url names one that runs. There
-    nobody else may publish meanwhile, its rate limit is switched off for the time (FLUX_ADMIN_TOKEN says
-    who may), and what was written is deleted. Every acknowledged event is looked for in the state: a
-    figure whose result was not verified is not printed, and the exit code is 1.
+    nobody else may publish meanwhile, its rate limit is switched off for the time, and what was written
+    is deleted. Every acknowledged event is looked for in the state: a figure whose result was not
+    verified is not printed, and the exit code is 1.
     """
     from flux_bench import command
 

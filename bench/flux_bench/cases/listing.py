@@ -14,7 +14,7 @@ from flux_bench.generator.jobs import Fetch, Pace, Read
 from flux_bench.lab import Lab, compare
 from flux_bench.metering import Growth
 from flux_bench.outcome import Measured, Row
-from flux_bench.server import EntityBody
+from flux_bench.server import EntityBody, sequences_in
 from flux_bench.targets import at_most
 
 _NEWEST: Final = 100
@@ -33,7 +33,7 @@ def list_all(lab: Lab) -> Measured:
     ids = [entity.id for entity in entities]
     if ids != sorted(ids):
         raise Corrupt("the list is not sorted by id")
-    compare(large.expected, {one.id: one.properties.get("sequence", -1) for one in entities}, "the list")
+    compare(large.expected, sequences_in(entities), "the list")
     values = {"total": told.seconds, "first": told.first_byte_s * 1000}
     memory = {}
     if door is not None:

@@ -13,7 +13,7 @@ from flux_bench.generator.http import get, post
 from flux_bench.generator.jobs import Read, Told
 from flux_bench.lab import Lab, compare
 from flux_bench.outcome import Measured, Row
-from flux_bench.server import EntityBody
+from flux_bench.server import EntityBody, sequences_in
 from flux_bench.targets import Baseline, at_least, times
 
 _CONNECTIONS: Final = 32
@@ -40,17 +40,17 @@ def get_many(lab: Lab) -> Measured:
     """Read a hundred entities in one call."""
     workload = lab.prepare(lab.scale.entities)
     ids = list(workload.all_ids())
-    turns = []
-    for number in range(_MANY_CONNECTIONS):
-        asked = [ids[(number * _MANY + n) % len(ids)] for n in range(_MANY)]
-        body = [msgspec.json.encode({"ids": asked})]
-        turns.append(post(lab.place.name, f"{_ENTITIES}/get", body))
+    asked = [
+        [ids[(number * _MANY + n) % len(ids)] for n in range(_MANY)] for number in range(_MANY_CONNECTIONS)
+    ]
+    bodies = [msgspec.json.encode({"ids": some}) for some in asked]
+    turns = [post(lab.place.name, f"{_ENTITIES}/get", [body]) for body in bodies]
     marks = [[b'"lastUpdated"']] * _MANY_CONNECTIONS
     told = lab.run(Read(lab.place, turns, marks, lab.scale.pace, times=_MANY))
     expected = workload.expected([workload.variants] * workload.connections)
-    for body_bytes in told.bodies:
-        entities = msgspec.json.decode(body_bytes, type=_Many).entities
-        _compare_some(entities, expected)
+    for some, body in zip(asked, told.bodies, strict=True):
+        entities = msgspec.json.decode(body, type=_Many).entities
+        compare({one: expected[one] for one in some}, sequences_in(entities), "an answer")
     measured = _measured(lab, told)
     return msgspec.structs.replace(measured, values={"rate": measured.values["rate"] * _MANY})
 
@@ -63,15 +63,11 @@ def _get(lab: Lab, choose: Callable[[list[str], int], list[str]]) -> Measured:
     marks = [[f'{one}"'.encode() for one in ids] for ids in chosen]
     told = lab.run(Read(lab.place, turns, marks, lab.scale.pace))
     expected = workload.expected([workload.variants] * workload.connections)
-    _compare_some([msgspec.json.decode(body, type=EntityBody) for body in told.bodies], expected)
-    return _measured(lab, told)
-
-
-def _compare_some(entities: list[EntityBody], expected: dict[str, int]) -> None:
-    if not entities:
+    found = sequences_in([msgspec.json.decode(body, type=EntityBody) for body in told.bodies])
+    if not found:
         raise Corrupt("no read was answered")
-    found = {entity.id: entity.properties.get("sequence", -1) for entity in entities}
     compare({one: expected[one] for one in found}, found, "an answer")
+    return _measured(lab, told)
 
 
 def _measured(lab: Lab, told: Told) -> Measured:

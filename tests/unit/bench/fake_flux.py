@@ -77,10 +77,7 @@ class FakeFlux:
             ("POST", "/api/events/batch"): lambda: self._batch(given["events"]),
             ("GET", "/api/events"): lambda: self._history(asked["entity"], int(asked["limit"])),
             ("GET", _ENTITIES): lambda: self._list(asked),
-            ("POST", f"{_ENTITIES}/get"): lambda: {
-                "entities": [*map(self.entity, given["ids"])],
-                "missing": [],
-            },
+            ("POST", f"{_ENTITIES}/get"): lambda: self._get_many(given["ids"]),
             ("POST", f"{_ENTITIES}/delete"): lambda: self._delete(given["entity_ids"]),
             ("GET", "/api/status"): lambda: {"partitions": [{"partition": 0, "events": self.counted}]},
             ("GET", "/api/admin/config"): lambda: self.config,
