@@ -31,6 +31,7 @@ class Scale:
     large_entities: int = 200_000  # of the large state
     large_rounds: int = 3  # how often each of them is written
     memory_entities: int = 100_000
+    window: int = 1_000  # events under way on one socket: two blocks of the log in the making
     samples: int = 500  # of a latency that is measured one by one
     snapshot_s: float = 60.0  # how long a snapshot is waited for
     idle_s: float = 3.0

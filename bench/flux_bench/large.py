@@ -69,6 +69,11 @@ class LargeState:
         return added
 
     @property
+    def entities(self) -> int:
+        """How many entities there are, without the one that has the history."""
+        return self._workload.connections * self._workload.variants * self._workload.events
+
+    @property
     def newest_of_probe(self) -> list[int]:
         """The `sequence` of each event of the entity with the history, newest first."""
         return [FIRST + number for number in range(self.probe_events - 1, -1, -1)]

@@ -12,8 +12,6 @@ from flux_bench.outcome import Measured, Row
 from flux_bench.targets import Baseline, Target, at_least, times
 from flux_bench.workload import Workload
 
-_WINDOW: Final = 1_000  # events under way on one socket: two blocks of the log in the making
-
 
 def events_per_s(lab: Lab, connections: int, events: int, entities: int | None = None) -> Measured:
     """Publish over HTTP with `events` per request."""
@@ -26,7 +24,7 @@ def on_socket(lab: Lab) -> Measured:
     workload = Workload(lab.namespace(), 1, lab.scale.entities)
     told = Told([], 0, 0)
     with lab.counting(lambda: sum(told.counts)):
-        told = lab.run(PublishOnSocket(lab.place, workload, _WINDOW, lab.scale.pace))
+        told = lab.run(PublishOnSocket(lab.place, workload, lab.scale.window, lab.scale.pace))
     lab.verify(workload, told.counts)
     return _measured(lab, told, 1)
 

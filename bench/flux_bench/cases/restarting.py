@@ -70,7 +70,7 @@ def restart(lab: Lab) -> Measured:
     compare(large.expected, lab.server.sequences(large.namespace), "the state after the restart")
     if _fingerprint(lab) != before:
         raise Corrupt("an entity's content or ETag is not what it was before the restart")
-    return Measured({"own": own_s, "up": seconds}, note=f"{len(large.expected):,} entities")
+    return Measured({"own": own_s, "up": seconds}, note=f"{large.entities:,} entities")
 
 
 def replay(lab: Lab) -> Measured:
@@ -86,7 +86,7 @@ def replay(lab: Lab) -> Measured:
     if _fingerprint(lab) != before:
         raise Corrupt("an entity's content or ETag is not what it was before the replay")
     events = _events_of(lab, int(facts["partition"]))
-    note = f"{events:,} events in {float(facts['seconds']):.2f} s, {len(large.expected):,} entities"
+    note = f"{events:,} events in {float(facts['seconds']):.2f} s, {large.entities:,} entities"
     return Measured({"rate": events / float(facts["seconds"])}, note=note)
 
 

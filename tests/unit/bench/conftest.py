@@ -16,7 +16,14 @@ from flux_bench.server import Server
 from tests.unit.bench.fake_flux import FakeFlux, running
 
 TINY = Scale(
-    seconds=0.06, warm_up_s=0.0, entities=40, large_entities=40, samples=3, snapshot_s=0.0, idle_s=0.0
+    seconds=0.015,
+    warm_up_s=0.0,
+    entities=40,
+    large_entities=40,
+    window=4,
+    samples=3,
+    snapshot_s=0.0,
+    idle_s=0.0,
 )
 
 
