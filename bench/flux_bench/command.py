@@ -168,4 +168,6 @@ def _write(path: Path, data: bytes) -> None:
 
 def _say(text: str) -> None:
     """Tell how far it is, on standard error: standard output is for results."""
-    Console(stderr=True).print(Text(f"bench: {text}"), style="dim", soft_wrap=True)
+    Console(stderr=True).print(
+        Text(f"{datetime.now(UTC).astimezone():%H:%M:%S} {text}"), style="dim", soft_wrap=True
+    )

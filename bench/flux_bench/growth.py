@@ -149,30 +149,36 @@ def chosen(names: str) -> list[Growing]:
 
 def grow_all(series: Sequence[Growing], plan: Plan, say: Say) -> list[Series]:
     """Measure series; all that can share a server do."""
-    found: dict[str, Series] = {}
+    if not series:
+        return []
+    together = [growing for growing in series if not growing.own_servers]
+    apart = [growing for growing in series if growing.own_servers]
     with Generator() as generator:
-        together = [growing for growing in series if not growing.own_servers]
-        if together:
-            found |= _together(together, generator, plan, say)
-        for growing in series:
-            if growing.own_servers:
-                found[growing.key] = _apart(growing, generator, plan, say)
-    return [found[growing.key] for growing in series]
+        found = _together(together, generator, plan, say) if together else []
+        found += [_apart(growing, generator, plan, say) for growing in apart]
+    return found
 
 
-def _together(series: Sequence[Growing], generator: Generator, plan: Plan, say: Say) -> dict[str, Series]:
+def measure(growing: Growing, sizes: Sequence[int], lab: Lab) -> Series:
+    """Measure a series as far as it goes; the reason why it ended early is told with it."""
+    points: list[tuple[float, float]] = []
+    try:
+        for size in sizes:
+            lab.say(f"growth, {growing.title.lower()}: {size:,}")
+            points.append((size, growing.point(lab, size)))
+    except FluxError as error:
+        return _series(growing, points, error.message)
+    return _series(growing, points)
+
+
+def _together(series: Sequence[Growing], generator: Generator, plan: Plan, say: Say) -> list[Series]:
     """Measure series on one server."""
-    found = {growing.key: _series(growing, [], "the server did not start") for growing in series}
     if plan.url is not None:
         opened = on_url(plan.url, plan.admin_token, generator, plan.scale, say)
     else:
         opened = on_own(OwnFlux(), generator, plan.scale, say)
     with opened as lab:
-        for growing in series:
-            points: list[tuple[float, float]] = []
-            reason = _grow(growing, _sizes(growing, plan), lab, points)
-            found[growing.key] = _series(growing, points, reason)
-    return found
+        return [measure(growing, _sizes(growing, plan), lab) for growing in series]
 
 
 def _apart(growing: Growing, generator: Generator, plan: Plan, say: Say) -> Series:
@@ -180,28 +186,19 @@ def _apart(growing: Growing, generator: Generator, plan: Plan, say: Say) -> Seri
     if plan.url is not None:
         return _series(growing, [], "needs a Flux that the benchmark starts itself")
     points: list[tuple[float, float]] = []
-    reason = ""
     for size in _sizes(growing, plan):
         flux = OwnFlux("--partitions", str(size), spread=_SPREAD)
         with on_own(flux, generator, plan.scale, say) as lab:
-            reason = reason or _grow(growing, (size,), lab, points)
-    return _series(growing, points, reason)
-
-
-def _grow(growing: Growing, sizes: Sequence[int], lab: Lab, points: list[tuple[float, float]]) -> str:
-    """Add points as far as it goes; return why it ended early, else nothing."""
-    try:
-        for size in sizes:
-            lab.say(f"growth, {growing.title.lower()}: {size:,}")
-            points.append((size, growing.point(lab, size)))
-    except FluxError as error:
-        return error.message
-    return ""
+            found = measure(growing, (size,), lab)
+        points += found.points
+        if found.reason:
+            return _series(growing, points, found.reason)
+    return _series(growing, points)
 
 
 def _sizes(growing: Growing, plan: Plan) -> tuple[int, ...]:
     return growing.quick if plan.one_server else growing.sizes
 
 
-def _series(growing: Growing, points: list[tuple[float, float]], reason: str) -> Series:
+def _series(growing: Growing, points: list[tuple[float, float]], reason: str = "") -> Series:
     return Series(growing.key, growing.title, growing.x_name, growing.y_name, points, reason)

@@ -11,6 +11,7 @@ from flux_bench.generator.jobs import Failed, Fetch, Told
 
 _ANSWER_S: Final = 120.0
 _END: Final = b"\r\n\r\n"
+_LAST_BYTES: Final = 5
 
 
 class _Fetching(asyncio.Protocol):
@@ -22,6 +23,7 @@ class _Fetching(asyncio.Protocol):
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._request = request
         self._head = b""
+        self._tail = b""
         self._received = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -34,7 +36,8 @@ class _Fetching(asyncio.Protocol):
             self._head += data
             if self._head.partition(_END)[2]:
                 self.first_byte_at = perf_counter()
-        if is_whole(self._head, data, self._received) and not self.ended.done():
+        self._tail = (self._tail + data[-_LAST_BYTES:])[-_LAST_BYTES:]  # the end may come in two reads
+        if is_whole(self._head, self._tail, self._received) and not self.ended.done():
             self.ended.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
