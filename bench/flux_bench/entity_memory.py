@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import psutil
 
-from flux_actors.domain.event import Event
 from flux_actors.domain.fold import PartitionState
-from flux_actors.log.block import decode_block, encode_block, encode_event
+from flux_actors.log.block import decode_block, encode_block
+from flux_bench.sample import sample_event
 
 _BLOCK_EVENTS: Final = 500
 _HISTORY: Final = "history_positions"
@@ -46,23 +46,10 @@ def _fill(state: PartitionState, entities: int) -> None:
         for first in range(0, entities, _BLOCK_EVENTS):
             sequence += 1
             numbers = range(first, min(first + _BLOCK_EVENTS, entities))
-            block = encode_block(1, sequence, sequence, [_event(number) for number in numbers])
+            block = encode_block(
+                1, sequence, sequence, [sample_event(number, entities) for number in numbers]
+            )
             state.apply([(sequence, decode_block(block))])
-
-
-def _event(number: int) -> bytes:
-    properties = {"temperature": number / 7, "status": "active", "sequence": number}
-    return encode_event(
-        Event(
-            f"bench/sensor-{number:06d}",
-            properties,
-            f"0192f0c1-0000-7000-8000-{number:012d}",
-            named_by_client=False,
-            source="bench",
-            stream="bench",
-            timestamp_ms=1_700_000_000_000 + number,
-        )
-    )
 
 
 def _properties(actor: Any) -> int:

@@ -25,7 +25,8 @@ Say = Callable[[str], None]
 class Scale:
     """How much is done."""
 
-    seconds: float = 4.0  # measured, of each repetition
+    seconds: float = 4.0  # measured, of each repetition; 0: by `requests`
+    requests: int = 0  # of each connection; 0: as many as there is time for
     warm_up_s: float = 1.0
     entities: int = 10_000  # written or read by a case
     large_entities: int = 200_000  # of the large state
@@ -38,8 +39,8 @@ class Scale:
 
     @property
     def pace(self) -> Pace:
-        """The pace of a timed run."""
-        return Pace(self.seconds, self.warm_up_s)
+        """The pace of a run whose rate is measured."""
+        return Pace(self.seconds, self.warm_up_s, self.requests)
 
 
 FULL = Scale()
@@ -115,6 +116,8 @@ class Lab:
         self.cpu_s["generator"] = told.cpu_s
         if told.refusal:
             raise Corrupt(told.refusal)
+        if not told.done:
+            raise Unavailable("nothing was answered within the time that was measured")
         return told
 
     def cpu_us(self, events: int) -> dict[str, float]:

@@ -16,7 +16,8 @@ from flux_bench.server import Server
 from tests.unit.bench.fake_flux import FakeFlux, running
 
 TINY = Scale(
-    seconds=0.015,
+    seconds=0.0,
+    requests=3,
     warm_up_s=0.0,
     entities=40,
     large_entities=40,

@@ -39,34 +39,31 @@ class FakeFlux:
 
     def publish(self, event: dict[str, Any]) -> dict[str, Any]:
         self.published += 1
-        times = 1
-        if self.published % 7 == 0:
-            times = 0 if "forgets" in self.faults else 2 if "twice" in self.faults else 1
+        faulty = self.published % 3 == 0
+        times = 0 if "forgets" in self.faults and faulty else 2 if "twice" in self.faults and faulty else 1
         for _ in range(times):
-            self._apply(event)
-        if "keeps old values" in self.faults and self.published % 7 == 0:
-            self.counted += 1 - times
-        event_id = f"e-{self.published}"
-        return {"eventId": event_id, "stream": event["stream"]}
+            self._apply(event, forgets_value=faulty and "keeps old values" in self.faults)
+        return {"eventId": f"e-{self.published}", "stream": event["stream"]}
 
-    def _apply(self, event: dict[str, Any]) -> None:
+    def _apply(self, event: dict[str, Any], *, forgets_value: bool) -> None:
         self.counted += 1
         entity_id, properties = event["payload"]["entity_id"], event["payload"]["properties"]
         self.events.append({**event, "eventId": f"e-{self.published}"})
-        if "keeps old values" not in self.faults or self.published % 7:
+        if not forgets_value:
             self.entities.setdefault(entity_id, {}).update(properties)
+        frames = b"".join(
+            framed(type="state_update", entity_id=entity_id, property=name, value=value)
+            for name, value in properties.items()
+        )
         for number, (socket, patterns) in enumerate(self.sockets.items()):
-            if "*" not in patterns and entity_id not in patterns and patterns != set():
-                continue
-            if "repeats messages" in self.faults and number == 0 and self.counted % 5 == 0:
-                self._tell(socket, entity_id, properties)
-            if "drops messages" in self.faults and number == 1 and self.counted % 5 == 0:
-                continue
-            self._tell(socket, entity_id, properties)
+            if not patterns or patterns & {"*", entity_id}:
+                socket.transport.write(frames * self._copies(number))
 
-    def _tell(self, socket: Connection, entity_id: str, properties: dict[str, Any]) -> None:
-        for name, value in properties.items():
-            socket.send(type="state_update", entity_id=entity_id, property=name, value=value)
+    def _copies(self, number: int) -> int:
+        """Return how often one socket is sent an update."""
+        if self.counted % 5 == 0 and "drops messages" in self.faults and number == 1:
+            return 0
+        return 2 if self.counted % 5 == 0 and "repeats messages" in self.faults and number == 0 else 1
 
     def answer(self, method: str, target: str, body: bytes) -> tuple[int, Any]:
         parts = urlsplit(target)
@@ -165,9 +162,7 @@ class Connection(asyncio.Protocol):
                 self.flux.hear(self, json.loads(message))
 
     def send(self, **message: Any) -> None:
-        payload = json.dumps(message, separators=(",", ":")).encode()
-        size = bytes((len(payload),)) if len(payload) < 126 else b"\x7e" + len(payload).to_bytes(2, "big")
-        self.transport.write(b"\x81" + size + payload)
+        self.transport.write(framed(**message))
 
     def _request(self) -> bool:
         head, separator, rest = self.rest.partition(b"\r\n\r\n")
@@ -195,6 +190,13 @@ class Connection(asyncio.Protocol):
         return True
 
 
+def framed(**message: Any) -> bytes:
+    """Return a message as a server's frame."""
+    payload = json.dumps(message, separators=(",", ":")).encode()
+    size = bytes((len(payload),)) if len(payload) < 126 else b"\x7e" + len(payload).to_bytes(2, "big")
+    return b"\x81" + size + payload
+
+
 def unmasked(data: bytes) -> tuple[bytes, bytes]:
     """Return whole client frames as a server's, and the rest; their mask is empty and is taken out."""
     found = b""
@@ -216,7 +218,9 @@ def unmasked(data: bytes) -> tuple[bytes, bytes]:
 def running(flux: FakeFlux) -> Iterator[FakeFlux]:
     """Serve on a free port, in a thread."""
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(loop.create_server(lambda: Connection(flux), "127.0.0.1", 0))
+    server = loop.run_until_complete(
+        loop.create_server(lambda: Connection(flux), "127.0.0.1", 0, backlog=1024)
+    )
     flux.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
