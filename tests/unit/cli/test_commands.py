@@ -15,7 +15,7 @@ from flux_actors import __version__
 from tests.unit.cli.commands import Run, answer_of, assert_refused
 from tests.unit.client.contract_server import ContractServer
 
-COMMANDS = ["publish", "get", "list", "delete", "batch", "history", "health", "watch", "demo"]
+COMMANDS = ["publish", "get", "list", "delete", "batch", "history", "health", "watch", "demo", "bench"]
 
 
 # -- publish ---------------------------------------------------------------------------------------

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 
-from bench.lab import embedded_log, median_of, options, sample_event, show
 from flux_actors import limits
 from flux_actors.domain.position import Packed, unpack
 from flux_actors.log.block import decode_block, event_at
 from flux_actors.log.committer import Committer
 from flux_actors.log.jetstream import JetStreamLog
+from flux_bench.log_lab import embedded_log, median_of, options, show
+from flux_bench.sample import sample_event
 
 Acked = list[tuple[int, Packed, int]]  # partition, position, number of the event
 

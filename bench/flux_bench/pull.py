@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import time
 
-from bench.lab import embedded_log, median_of, options, sample_event, show
 from flux_actors.log.block import decode_block, encode_block
 from flux_actors.log.jetstream import JetStreamLog
+from flux_bench.log_lab import embedded_log, median_of, options, show
+from flux_bench.sample import sample_event
 
 _TIMEOUT_S = 5.0
 

@@ -16,8 +16,6 @@ from nats.aio.client import Client
 from rich.console import Console
 from rich.table import Table
 
-from flux_actors.domain.event import Event
-from flux_actors.log.block import encode_event
 from flux_actors.log.connection import connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_cluster.data_folder import DataFolder
@@ -58,22 +56,6 @@ def _wait_until_open(server: NatsServer, timeout_s: float = 10.0) -> None:
     deadline = time.monotonic() + timeout_s
     while is_free(host, int(port)) and time.monotonic() < deadline:
         time.sleep(0.01)  # nothing else runs yet
-
-
-def sample_event(number: int) -> bytes:
-    """Return an encoded event of three properties, about 150 bytes."""
-    properties = {"temperature": number / 7, "status": "active", "sequence": number}
-    return encode_event(
-        Event(
-            f"bench/sensor-{number % 10_000}",
-            properties,
-            f"0192f0c1-0000-7000-8000-{number:012d}",
-            named_by_client=False,
-            source="bench",
-            stream="bench",
-            timestamp_ms=1_700_000_000_000 + number,
-        )
-    )
 
 
 def median_of(measure: Callable[[], float], times: int = 3) -> float:

@@ -1,0 +1,93 @@
+"""Reading entities: one, one of many, and a hundred in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from flux_actors.errors import Corrupt
+from flux_bench.cases.case import Case
+from flux_bench.generator.http import get, post
+from flux_bench.generator.jobs import Read, Told
+from flux_bench.lab import Lab, compare
+from flux_bench.outcome import Measured, Row
+from flux_bench.server import EntityBody, sequences_in
+from flux_bench.targets import Baseline, at_least, times
+
+_CONNECTIONS: Final = 32
+_MANY: Final = 100
+_MANY_CONNECTIONS: Final = 8
+_ENTITIES: Final = "/api/state/entities"
+
+
+class _Many(msgspec.Struct):
+    entities: list[EntityBody]
+
+
+def get_own(lab: Lab) -> Measured:
+    """Read as dashboards do: each connection the same entity again and again."""
+    return _get(lab, lambda ids, number: [ids[number % len(ids)]])
+
+
+def get_any(lab: Lab) -> Measured:
+    """Read one entity after the other, so that no answer and no request is the one before."""
+    return _get(lab, lambda ids, number: ids[number * len(ids) // _CONNECTIONS :] or ids)
+
+
+def get_many(lab: Lab) -> Measured:
+    """Read a hundred entities in one call."""
+    workload = lab.prepare(lab.scale.entities)
+    ids = list(workload.all_ids())
+    asked = [
+        [ids[(number * _MANY + n) % len(ids)] for n in range(_MANY)] for number in range(_MANY_CONNECTIONS)
+    ]
+    bodies = [msgspec.json.encode({"ids": some}) for some in asked]
+    turns = [post(lab.place.name, f"{_ENTITIES}/get", [body]) for body in bodies]
+    marks = [[b'"lastUpdated"']] * _MANY_CONNECTIONS
+    told = lab.run(Read(lab.place, turns, marks, lab.scale.pace, times=_MANY))
+    expected = workload.expected([workload.variants] * workload.connections)
+    for some, body in zip(asked, told.bodies, strict=True):
+        entities = msgspec.json.decode(body, type=_Many).entities
+        compare({one: expected[one] for one in some}, sequences_in(entities), "an answer")
+    measured = _measured(lab, told)
+    return msgspec.structs.replace(measured, values={"rate": measured.values["rate"] * _MANY})
+
+
+def _get(lab: Lab, choose: Callable[[list[str], int], list[str]]) -> Measured:
+    workload = lab.prepare(lab.scale.entities)
+    ids = list(workload.all_ids())
+    chosen = [choose(ids, number) for number in range(_CONNECTIONS)]
+    turns = [[get(lab.place.name, f"{_ENTITIES}/{one}") for one in ids] for ids in chosen]
+    marks = [[f'{one}"'.encode() for one in ids] for ids in chosen]
+    told = lab.run(Read(lab.place, turns, marks, lab.scale.pace))
+    expected = workload.expected([workload.variants] * workload.connections)
+    found = sequences_in([msgspec.json.decode(body, type=EntityBody) for body in told.bodies])
+    if not found:
+        raise Corrupt("no read was answered")
+    compare({one: expected[one] for one in found}, found, "an answer")
+    return _measured(lab, told)
+
+
+def _measured(lab: Lab, told: Told) -> Measured:
+    return Measured({"rate": told.done / told.seconds}, told.latencies, lab.cpu_us(sum(told.counts)))
+
+
+CASES: Final = (
+    Case(
+        "get-one",
+        (Row("rate", "GET one entity, 32 connections", "reads/s", times(2.3, Baseline.B1)),),
+        get_own,
+    ),
+    Case(
+        "get-any",
+        (Row("rate", "… another entity each time", "reads/s"),),
+        get_any,
+    ),
+    Case(
+        "get-100",
+        (Row("rate", "GET 100 entities in one call", "entities/s", at_least(500_000, "entities/s")),),
+        get_many,
+    ),
+)
