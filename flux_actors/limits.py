@@ -6,6 +6,7 @@ from typing import Final
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
 
 # -- what a client may send ------------------------------------------------------------------------
 stream_chars_max: Final = 255
@@ -64,14 +65,22 @@ page_bytes: Final = 512 * KIB  # of a list, per partition: 32 MB take 90 ms of R
 run_bytes: Final = 128 * KIB  # what a list renders, and sends, in one go
 run_ids_max: Final = 1_000  # looked at in one go: about 1 ms
 get_many_ids_max: Final = 10_000
-get_many_bytes_max: Final = 64 * MIB  # of one answer, which a door holds whole
 delete_matches_max: Final = 10_000
+
+# -- passivation -----------------------------------------------------------------------------------
+memory_bytes_min: Final = 1 * MIB  # a budget below it would hold no pull
+passivation_slice_s: Final = 0.005  # without a look at the event loop
+passivation_batch: Final = 200  # entities in one transaction of the cold store: about 1.5 ms
+passivation_bytes: Final = 256 * KIB  # of large entities it takes fewer
+cold_store_bytes_max: Final = 64 * GIB  # address space per partition; beyond it entities stay in memory
+cold_mapped_bytes_min: Final = 64 * MIB  # of a partition's cold store may stay mapped, or more:
+cold_mapped_share: Final = 8  # this part of the shard's budget
 
 # -- doors -----------------------------------------------------------------------------------------
 view_entities_max: Final = 200_000
 fetch_ids_max: Final = 1_000  # cold reads grouped into one Ray call
 hot_head_bytes_max: Final = 2 * KIB  # longer heads are parsed each time
-hot_heads_max: Final = 4_096  # remembered at most, of each kind: 8 MiB of the longest
+hot_heads_max: Final = 4_096  # remembered at most: 8 MiB of the longest
 hot_held_bytes_max: Final = 64 * KIB  # read ahead of an answer under way, then the connection waits
 socket_request_bytes_max: Final = 1 * KIB  # what a message on a socket may have beside its event
 socket_message_bytes_max: Final = body_single_bytes_range[1] + socket_request_bytes_max
@@ -98,5 +107,6 @@ assert dedupe_window_s >= duplicate_window_s >= 2 * append_deadline_s
 assert body_single_bytes_range[1] + block_overhead_bytes_max < nats_payload_bytes_max
 assert feed_message_bytes_max + body_single_bytes_range[1] < nats_payload_bytes_max
 assert append_timeout_s < append_deadline_s
+assert 1024 * cold_store_bytes_max < 1 << 47  # a shard may host all 1,024 partitions that a log may have
 assert config_poll_s < 1.0
 assert socket_pressed_bytes < fan_out_slice_bytes <= socket_waiting_bytes_max <= sockets_waiting_bytes_max
