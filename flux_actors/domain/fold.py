@@ -18,8 +18,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from flux_actors import limits
 from flux_actors.domain.change import Step
+from flux_actors.domain.cold import Cold
 from flux_actors.domain.dedupe import DedupeWindow, dedupe_key
-from flux_actors.domain.entity import EntityActor, NamespaceTotals
+from flux_actors.domain.entity import EntityActor, EntityRow, NamespaceTotals
 from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.event import DELETED, EventHead
 from flux_actors.domain.position import pack
@@ -68,6 +69,7 @@ class Witness(Protocol):
     """A running snapshot cut: sees each actor whose `cut` is below the state's number before it changes."""
 
     def before_change(self, actor: EntityActor) -> None: ...
+    def has_passed(self, entity_id: str) -> bool: ...
 
 
 class SetAside(NamedTuple):
@@ -94,7 +96,7 @@ class PartitionState:
     clock_us: int = 0
     events_total: int = 0
     entities: dict[str, EntityActor] = field(default_factory=dict)
-    roster: list[EntityActor] = field(default_factory=list)  # the same in order of birth: it only grows
+    roster: list[EntityActor] = field(default_factory=list)  # all in order of birth, where none ever leaves
     alive: int = 0
     namespaces: dict[str, NamespaceTotals] = field(default_factory=dict)
     window: DedupeWindow = field(default_factory=DedupeWindow)
@@ -103,6 +105,12 @@ class PartitionState:
     cut_number: int = 0
     witness: Witness | None = None
     history_positions: int = limits.history_positions_max  # how many events of an entity are remembered
+    cold: Cold | None = None
+
+    @property
+    def known(self) -> int:
+        """How many entities there are, living or not, in memory or not."""
+        return len(self.entities) if self.cold is None else self.cold.known
 
     def apply(self, blocks: Iterable[tuple[int, BlockLike | Unreadable]], *, feed: bool = True) -> Applied:
         """Apply blocks that follow the last one applied; tell of changes and sources if a `feed` wants them.
@@ -138,19 +146,31 @@ class PartitionState:
     def adopt(self, actor: EntityActor) -> EntityActor:
         """Take in an actor that the state does not hold, and return it."""
         self.entities[actor.entity_id] = actor
-        self.roster.append(actor)
-        namespace = namespace_of(actor.entity_id)
-        totals = self.namespaces.get(namespace)
-        if totals is None:
-            totals = self.namespaces[namespace] = NamespaceTotals()
-        actor.namespace = totals
-        totals.entities += actor.lives
-        totals.updated_us = max(totals.updated_us, actor.updated_us)
-        self.alive += actor.lives
+        actor.namespace = self._enrol(actor.entity_id, int(actor.lives), actor.updated_us)
+        if self.cold is None:
+            self.roster.append(actor)
+        else:
+            self.cold.born(actor)
         return actor
 
+    def adopt_rows(self, rows: list[EntityRow]) -> None:
+        """Take in entities of a snapshot, as cold ones where there is a place for those.
+
+        Raises:
+            Unavailable: the place has no room.
+        """
+        kept: list[EntityRow] = []
+        for row in rows:
+            if self.cold is not None and self.cold.fits(row.entity_id):
+                kept.append(row)
+                self._enrol(row.entity_id, int(row.properties is not None), row.updated_us)
+            else:
+                self.adopt(EntityActor.from_row(row, 0))
+        if self.cold is not None:
+            self.cold.keep(kept)
+
     def living(self, ids: Iterable[str]) -> Iterator[EntityActor]:
-        """Yield the actors of those ids that exist for readers."""
+        """Yield the actors of those ids that exist for readers and are in memory."""
         for entity_id in ids:
             actor = self.entities.get(entity_id)
             if actor is not None and actor.properties is not None:
@@ -229,7 +249,25 @@ class PartitionState:
 
     def _actor(self, entity_id: str) -> EntityActor:
         """Return the actor of an entity that is not in memory: the one place where an actor is made."""
-        return self.adopt(EntityActor(entity_id, self.cut_number))
+        returned = None if self.cold is None else self.cold.recall(entity_id)
+        if returned is None:
+            return self.adopt(EntityActor(entity_id, self.cut_number))
+        if self.witness is not None and self.witness.has_passed(entity_id):
+            returned.cut = self.cut_number
+        returned.namespace = self.namespaces[namespace_of(entity_id)]
+        self.entities[entity_id] = returned
+        return returned
+
+    def _enrol(self, entity_id: str, living: int, updated_us: int) -> NamespaceTotals:
+        """Count an entity in and return the totals that it belongs to."""
+        namespace = namespace_of(entity_id)
+        totals = self.namespaces.get(namespace)
+        if totals is None:
+            totals = self.namespaces[namespace] = NamespaceTotals()
+        totals.entities += living
+        totals.updated_us = max(totals.updated_us, updated_us)
+        self.alive += living
+        return totals
 
     def _deliver(self, woken: list[EntityActor], void: list[int]) -> None:
         """Have each actor receive its run; `void` takes the positions of deletions that found nothing."""

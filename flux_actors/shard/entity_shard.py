@@ -8,13 +8,14 @@ import os
 import structlog
 
 from flux_actors import limits
-from flux_actors.domain.entity import EntityRow
 from flux_actors.errors import Unavailable
 from flux_actors.log.ports import Bus, EventLog
 from flux_actors.shard import reads
 from flux_actors.shard.life import live
 from flux_actors.shard.listing import living_ids, page_of
+from flux_actors.shard.memory import Memory
 from flux_actors.shard.partition import HostedPartition, PartitionStatus, Phase
+from flux_actors.shard.reading import changed_from, positions, readings
 from flux_actors.snapshot.store import SnapshotStore
 
 _log = structlog.get_logger(__name__)
@@ -30,12 +31,14 @@ class EntityShard:
         bus: Bus,
         partitions: int,
         history_positions: int = limits.history_positions_max,
+        memory: Memory | None = None,
     ) -> None:
         self._log = log
         self._store = store
         self._bus = bus
         self._partitions = partitions
         self._history_positions = history_positions
+        self._memory = memory
         self._hosts: dict[int, HostedPartition] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
         self._listing = asyncio.Lock()  # one list at a time: what lives here besides gets every second turn
@@ -46,7 +49,15 @@ class EntityShard:
         if host is not None:
             host.epoch = max(host.epoch, epoch)
             return
-        host = HostedPartition(partition, epoch, self._log, self._store, self._bus, self._history_positions)
+        host = HostedPartition(
+            partition,
+            epoch,
+            self._log,
+            self._store,
+            self._bus,
+            history_positions=self._history_positions,
+            memory=self._memory,
+        )
         self._hosts[partition] = host
         self._lives[partition] = asyncio.create_task(live(host, self._partitions))
 
@@ -81,9 +92,7 @@ class EntityShard:
         answers = {}
         for partition, ids in wanted.items():
             state = self._host(partition).readable()
-            answers[partition] = reads.Readings(
-                state.sequence, [actor.reading() for actor in state.living(ids)]
-            )
+            answers[partition] = reads.Readings(state.sequence, readings(state, ids))
         return reads.encode(answers)
 
     async def page(self, partition: int, order: reads.PageOrder) -> bytes:
@@ -113,18 +122,17 @@ class EntityShard:
         self, partition: int, entity_id: str, since_us: int, until_us: int, count: int
     ) -> list[tuple[int, int]]:
         """Return the newest positions of an entity's events with their log times, newest first."""
-        state = self._host(partition).readable()
-        actor = state.entities.get(entity_id)
         kept = min(count, self._history_positions)
-        return [] if actor is None else actor.positions(since_us, until_us, kept)
+        return positions(self._host(partition).readable(), entity_id, since_us, until_us, kept)
 
     async def repair(self, partition: int, after: int) -> bytes:
         """Return the `Repair` of a door whose feed stands at sequence `after`."""
         host = self._host(partition)
         state = host.readable()
-        messages = host.ring.since(after, state.sequence)
-        rows = [] if messages is not None else self._changed_since(host, after)
-        return reads.encode(reads.Repair(state.sequence, messages, rows))
+        sequence = state.sequence
+        messages = host.ring.since(after, sequence)
+        rows = [] if messages is not None else await changed_from(state, (after + 1) << limits.offset_bits)
+        return reads.encode(reads.Repair(sequence, messages, rows))
 
     async def namespaces(self) -> bytes:
         """Return the totals of every namespace with entities, one row per partition."""
@@ -141,7 +149,3 @@ class EntityShard:
             return self._hosts[partition]
         except KeyError:
             raise Unavailable(f"partition {partition} has moved; read again in a second") from None
-
-    def _changed_since(self, host: HostedPartition, after: int) -> list[EntityRow]:
-        first = (after + 1) << limits.offset_bits
-        return [actor.reading() for actor in host.state.entities.values() if actor.position >= first]

@@ -8,10 +8,10 @@ the last id of the one before, so an id comes once at most, in order, and one th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from flux_actors import limits
-from flux_actors.domain.entity import EntityActor, render
+from flux_actors.domain.entity import Readable, render
 from flux_actors.shard.partition import HostedPartition
 from flux_actors.shard.reads import Page, PageOrder
 
@@ -50,7 +50,7 @@ async def living_ids(host: HostedPartition, prefix: str) -> AsyncIterator[list[s
         await asyncio.sleep(0)
 
 
-def _rendered(actors: list[EntityActor], bytes_max: int) -> list[bytes]:
+def _rendered(actors: Sequence[Readable], bytes_max: int) -> list[bytes]:
     """Return the JSON of the first entities, up to the one with which they have `bytes_max`."""
     rows: list[bytes] = []
     size = 0

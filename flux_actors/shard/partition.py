@@ -14,7 +14,9 @@ from flux_actors.domain.fold import Applied, PartitionState, Unreadable
 from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.block import Block, decode_block_heads, is_newer_version
 from flux_actors.log.ports import Bus, EventLog, StoredBlock, feed_subject
+from flux_actors.shard.cold_index import ColdIndex
 from flux_actors.shard.index import IdIndex
+from flux_actors.shard.memory import Memory
 from flux_actors.shard.ring import FeedRing, KeptMessage
 from flux_actors.snapshot.store import SnapshotStore
 
@@ -43,6 +45,8 @@ class PartitionStatus(NamedTuple):
     snapshot: int
     poison: int
     error: str | None
+    hot: int = 0  # entities in memory, living or not
+    cold: int = 0  # entities that left it
 
 
 class HostedPartition:
@@ -56,6 +60,7 @@ class HostedPartition:
         store: SnapshotStore,
         bus: Bus,
         history_positions: int = limits.history_positions_max,
+        memory: Memory | None = None,
     ) -> None:
         self.partition = partition
         self.epoch = epoch
@@ -64,6 +69,7 @@ class HostedPartition:
         self.bus = bus
         self.phase = Phase.RECOVERING
         self.history_positions = history_positions
+        self.memory = memory
         self.become(PartitionState(partition))
         self.ring = FeedRing()
         self.log_id = ""
@@ -72,11 +78,28 @@ class HostedPartition:
         self.error: str | None = None
         self.draining = False
 
+    def empty_state(self) -> PartitionState:
+        """Return the state before the first event, for recovery to fill; those before are not used again.
+
+        Raises:
+            Unavailable: there is no place for entities that leave memory.
+        """
+        blank = PartitionState(self.partition)
+        if self.memory is None:
+            return blank
+        self.become(blank)  # whoever asks meanwhile does not ask the one that a failed recovery left
+        return self.memory.state(self.partition)
+
     def become(self, state: PartitionState) -> None:
         """Take a recovered state."""
         state.history_positions = self.history_positions
         self.state = state
-        self.index = IdIndex(state)
+        self.index = IdIndex(state) if state.cold is None else ColdIndex(state, state.cold)
+
+    async def relieve(self) -> None:
+        """Have entities leave memory, if it holds more than it may."""
+        if self.memory is not None and self.state.cold is not None:
+            await self.memory.relieve(self.partition)
 
     def apply(self, stored: list[StoredBlock], *, feed: bool) -> list[bytes]:
         """Apply blocks and return the feed messages, which are kept in the ring as well."""
@@ -124,6 +147,8 @@ class HostedPartition:
             self.snapshot_sequence,
             len(state.poison),
             self.error,
+            len(state.entities),
+            state.known - len(state.entities),
         )
 
     def _messages(self, after: int, applied: Applied) -> list[bytes]:

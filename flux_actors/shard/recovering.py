@@ -21,7 +21,7 @@ from flux_actors.domain.fold import PartitionState
 from flux_actors.errors import Corrupt
 from flux_actors.log.ports import LogBounds, StoredBlock
 from flux_actors.shard.partition import HostedPartition
-from flux_actors.snapshot.codec import read_snapshot
+from flux_actors.snapshot.codec import Header, read_snapshot, verify_snapshot
 
 _log = structlog.get_logger(__name__)
 _RING_BLOCKS: Final = 2_000  # near the end of the log, messages are made for the ring, if it can keep them
@@ -60,16 +60,17 @@ async def _recover(host: HostedPartition) -> None:
     bounds = await host.log.bounds(host.partition)
     host.log_id = bounds.log_id
     await asyncio.to_thread(host.store.sweep, host.partition)
-    host.become(await asyncio.to_thread(_newest_state, host, bounds))
+    host.become(await _newest_state(host, bounds))
     host.snapshot_sequence = host.state.sequence
     _check_bounds(host, bounds)
     await _replay(host, bounds.last)
 
 
-def _newest_state(host: HostedPartition, bounds: LogBounds) -> PartitionState:
-    for sequence in host.store.sequences(host.partition):
+async def _newest_state(host: HostedPartition, bounds: LogBounds) -> PartitionState:
+    for sequence in await asyncio.to_thread(host.store.sequences, host.partition):
+        state = host.empty_state()
         try:
-            header, state = read_snapshot(host.store.read(host.partition, sequence))
+            header = await asyncio.to_thread(_read, host, sequence, state)
         except Corrupt as error:
             _log.error(
                 "snapshot.passed_over", partition=host.partition, sequence=sequence, reason=error.message
@@ -81,7 +82,13 @@ def _newest_state(host: HostedPartition, bounds: LogBounds) -> PartitionState:
                 "give Flux the log they were made from, or an empty snapshot folder"
             )
         return state
-    return PartitionState(host.partition)
+    return host.empty_state()
+
+
+def _read(host: HostedPartition, sequence: int, state: PartitionState) -> Header:
+    verify_snapshot(host.store.read(host.partition, sequence))
+    header, _ = read_snapshot(host.store.read(host.partition, sequence), state)
+    return header
 
 
 def _check_bounds(host: HostedPartition, bounds: LogBounds) -> None:
@@ -106,6 +113,7 @@ async def _replay(host: HostedPartition, until: int) -> None:
             if blocks:
                 host.apply(blocks, feed=_fits_the_ring(blocks))
                 await asyncio.sleep(0)
+                await host.relieve()
     finally:
         await reader.close()
 

@@ -46,5 +46,6 @@ async def _turn(host: HostedPartition, reader: Reader, snapshotter: Snapshotter)
     elif not snapshotter.encoding:
         host.pending = 0
         await host.publish([host.heartbeat()])
+    await host.relieve()
     await snapshotter.step()
     await asyncio.sleep(0)

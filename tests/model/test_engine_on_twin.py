@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
 from flux_actors import limits
+from flux_actors.shard.cold import MemoryColdStore
+from flux_actors.shard.memory import Memory
 from tests.model.machine import COUNTS, DRAFTS, IDS, EngineMachine, machine_of
 from tests.model.twin import DOORS, PARTITIONS, TwinDriver, bytes_of
 from tests.model.world import Draft
@@ -78,14 +80,63 @@ class TwinMachine(EngineMachine):
             assert len(self.driver.store.sequences(partition)) <= limits.snapshots_kept
 
 
+class CoolingDriver(TwinDriver):
+    """A twin whose entities leave memory when a test says so, and none stays when a snapshot is read."""
+
+    def memory(self) -> Memory:
+        return Memory(1 << 40, MemoryColdStore)
+
+    def cool(self, partition: int, count: int) -> None:
+        passivator = self.hosts[partition].state.cold
+        for _ in range(count):
+            passivator.evict()
+
+    def relieve(self, partition: int) -> None:
+        self.run(self.hosts[partition].relieve())
+
+
+class CoolingMachine(TwinMachine):
+    """Passivation as a rule: no other rule and no law may notice it."""
+
+    driver: CoolingDriver
+
+    @precondition(lambda self: self.up)
+    @rule(turn=COUNTS, count=st.integers(1, 6))
+    def entities_leave_memory(self, turn: int, count: int) -> None:
+        self.driver.cool(turn % PARTITIONS, count)
+
+    @precondition(lambda self: self.up)
+    @rule(draft=DRAFTS, begun=st.integers(1, 6), count=st.integers(0, 3))
+    def entities_leave_and_return_inside_a_cut(self, draft: Draft, begun: int, count: int) -> None:
+        partition = self.driver.rule.of_entity(draft.entity_id)
+        self.driver.snapshot(partition, begun)
+        self.driver.cool(partition, count)
+        self.publish(draft, answer_lost=False)
+        self.driver.deliver(partition, limits.pull_blocks)
+        self.driver.snapshot(partition, 1)
+        self.driver.cool(partition, count)
+        self.driver.snapshot(partition, 12)
+
+    @precondition(lambda self: self.up)
+    @rule(turn=COUNTS)
+    def memory_is_within_its_budget(self, turn: int) -> None:
+        self.driver.relieve(turn % PARTITIONS)
+
+
 @pytest.mark.timeout(60)
-def test_any_interleaving_leaves_the_world_that_was_acknowledged(monkeypatch):
+@pytest.mark.parametrize(
+    ("driver", "machine"),
+    [(TwinDriver, TwinMachine), (CoolingDriver, CoolingMachine)],
+    ids=["hot", "cooling"],
+)
+def test_any_interleaving_leaves_the_world_that_was_acknowledged(monkeypatch, driver, machine):
     monkeypatch.setattr(limits, "append_retry_s", 0.0)
     monkeypatch.setattr(limits, "snapshot_slice_entities", 1)
     monkeypatch.setattr(limits, "snapshot_every_events", 1)
+    monkeypatch.setattr(limits, "passivation_batch", 1)
     with structlog.testing.capture_logs():
         run_state_machine_as_test(
-            machine_of(TwinDriver, TwinMachine),
+            machine_of(driver, machine),
             settings=settings(
                 max_examples=200,
                 stateful_step_count=40,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.event import DELETED, Event
 from flux_actors.domain.fold import PartitionState
 from flux_actors.errors import Refused
@@ -101,13 +102,23 @@ class Whole(NamedTuple):
     poison: list[Any]
 
 
+def rows_of(state: PartitionState) -> list[EntityRow]:
+    """Return the rows of all entities by id, of those that left memory too."""
+    rows = {name: actor.row() for name, actor in state.entities.items()}
+    if state.cold is not None:
+        with state.cold.walk("") as ids:
+            rows |= {name: kept.row() for name, kept in ids if name not in rows and kept is not None}
+    assert len(rows) == state.known
+    return [rows[name] for name in sorted(rows)]
+
+
 def whole(state: PartitionState) -> Whole:
     return Whole(
         state.sequence,
         state.clock_us,
         state.events_total,
         state.alive,
-        [actor.row() for _, actor in sorted(state.entities.items())],
+        rows_of(state),
         {name: (totals.entities, totals.updated_us) for name, totals in state.namespaces.items()},
         [list(state.window.elder.ids), list(state.window.younger.ids)],
         list(state.committers.items()),

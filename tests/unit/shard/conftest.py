@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import structlog
 
+from flux_actors.shard.cold import MemoryColdStore
+from flux_actors.shard.memory import Memory
 from tests.unit.shard.hosting import Hosting
 
 
@@ -18,8 +20,9 @@ def lines() -> Iterator[list[Any]]:
         yield captured
 
 
-@pytest.fixture
-async def hosting() -> Hosting:
-    hosting = Hosting()
+@pytest.fixture(params=["hot", "cold"])
+async def hosting(request: pytest.FixtureRequest) -> Hosting:
+    """One partition, whose entities stay in memory, or leave it whenever they can."""
+    hosting = Hosting(memory=None if request.param == "hot" else Memory(0, MemoryColdStore))
     await hosting.listen()
     return hosting

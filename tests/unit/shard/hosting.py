@@ -13,10 +13,12 @@ from flux_actors.domain.event import Event
 from flux_actors.log.block import encode_block, encode_event
 from flux_actors.log.memory import MemoryBus, MemoryLog
 from flux_actors.log.ports import feed_subject
+from flux_actors.shard.memory import Memory
 from flux_actors.shard.partition import HostedPartition
 from flux_actors.shard.recovering import recover
 from flux_actors.shard.snapshotting import Snapshotter
 from flux_actors.snapshot.memory import MemorySnapshotStore
+from tests.unit.domain.strategies import rows_of
 
 DEADLINE_S = 5.0
 NEWER_BLOCK = b"FX\x02" + bytes(64)
@@ -40,6 +42,7 @@ class Hosting:
     heard: list[FeedMessage] = field(default_factory=list)
     epochs: Any = field(default_factory=lambda: itertools.count(1))
     numbers: Any = field(default_factory=lambda: itertools.count(1))
+    memory: Memory | None = None
 
     async def listen(self) -> None:
         """Keep every feed message in `heard`."""
@@ -60,7 +63,9 @@ class Hosting:
 
     def host(self) -> HostedPartition:
         """Return a new host with the next epoch."""
-        return HostedPartition(self.partition, next(self.epochs), self.log, self.store, self.bus)
+        return HostedPartition(
+            self.partition, next(self.epochs), self.log, self.store, self.bus, memory=self.memory
+        )
 
     async def recovered(self) -> HostedPartition:
         """Return a new host at the end of the log."""
@@ -77,7 +82,7 @@ class Hosting:
 
 def properties_of(host: HostedPartition) -> dict[str, Any]:
     """Return the properties of all living entities."""
-    return {name: actor.properties for name, actor in host.state.entities.items() if actor.lives}
+    return {row.entity_id: row.properties for row in rows_of(host.state) if row.properties is not None}
 
 
 async def until(condition: Callable[[], Any]) -> None:

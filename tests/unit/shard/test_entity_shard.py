@@ -26,7 +26,7 @@ def impatient(monkeypatch):
 @pytest.fixture
 async def shard(hosting):
     """A shard of partition 0, drained after the test."""
-    shard = EntityShard(hosting.log, hosting.store, hosting.bus, 2)
+    shard = EntityShard(hosting.log, hosting.store, hosting.bus, 2, memory=hosting.memory)
     yield shard
     await shard.drain()
 
@@ -200,7 +200,7 @@ async def test_a_life_that_ended_in_a_fault_is_told_so_that_the_router_replaces_
         raise RuntimeError("a fault")
 
     monkeypatch.setattr(entity_shard, "live", fail)
-    shard = EntityShard(hosting.log, hosting.store, hosting.bus, 2)
+    shard = EntityShard(hosting.log, hosting.store, hosting.bus, 2, memory=hosting.memory)
     await shard.adopt(0, 1)
     await asyncio.sleep(0)
     with pytest.raises(Unavailable, match="a fault"):
@@ -224,7 +224,7 @@ async def test_a_stopped_partition_is_told_as_it_is_and_not_replaced(hosting, sh
 
 
 async def test_draining_leaves_a_snapshot_of_every_partition(hosting):
-    shard = EntityShard(hosting.log, hosting.store, hosting.bus, 2)
+    shard = EntityShard(hosting.log, hosting.store, hosting.bus, 2, memory=hosting.memory)
     await hosting.write(event("n/a", {"v": 1}))
     hosting.partition = 1
     await hosting.write(event("m/b", {"v": 1}))

@@ -86,6 +86,7 @@ async def test_its_status_tells_where_it_is(hosting):
     await hosting.write(event("n/f", {"v": 1}), event(None))
     host = await hosting.recovered()
     status = host.status()._asdict()
+    cold = 0 if hosting.memory is None else 2
     assert status == {
         "partition": 0,
         "epoch": host.epoch,
@@ -97,6 +98,8 @@ async def test_its_status_tells_where_it_is(hosting):
         "snapshot": 1,
         "poison": 0,
         "error": None,
+        "hot": 2 - cold,
+        "cold": cold,
     }
 
 

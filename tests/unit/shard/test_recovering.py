@@ -7,10 +7,12 @@ import gc
 import pytest
 
 from flux_actors import limits
+from flux_actors.domain.entity import EntityRow
 from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.memory import MemoryLog
 from flux_actors.shard import recovering
 from flux_actors.shard.recovering import recover
+from flux_actors.snapshot.codec import Header, SnapshotWriter, encode_row, read_snapshot
 from flux_actors.snapshot.files import FileSnapshotStore
 from flux_actors.snapshot.memory import MemorySnapshotStore
 from tests.unit.shard.hosting import NEWER_BLOCK, POISON, TORN_BLOCK, event, properties_of
@@ -61,6 +63,44 @@ async def test_a_damaged_snapshot_is_passed_over_for_the_one_before(hosting, lin
     assert properties_of(host) == {"n/e": {"n": 2, "k1": True, "k2": True}}
     passed_over = [line for line in lines if line["event"] == "snapshot.passed_over"]
     assert [(line["partition"], line["sequence"]) for line in passed_over] == [(0, newer)]
+
+
+async def test_a_recovery_that_failed_half_way_is_forgotten_by_the_next(hosting, monkeypatch):
+    await write_numbers(hosting, 1)
+    await hosting.snapshot()
+    await write_numbers(hosting, 2)
+    host = hosting.host()
+
+    async def away(*_):
+        raise Unavailable("the log is away")
+
+    monkeypatch.setattr(recovering, "_replay", away)
+    with pytest.raises(Unavailable):
+        await recover(host)
+    asked = []
+
+    def read_and_ask(*arguments):
+        asked.append(host.status().sequence)
+        return read_snapshot(*arguments)
+
+    monkeypatch.undo()
+    monkeypatch.setattr(recovering, "read_snapshot", read_and_ask)
+    assert host.state.sequence == 1
+    await recover(host)
+    assert properties_of(host) == {"n/e": {"n": 2, "k1": True, "k2": True}}
+    assert len(asked) == 1
+
+
+async def test_a_damaged_snapshot_is_passed_over_before_its_rows_are_taken(hosting):
+    await write_numbers(hosting, 1)
+    writer = SnapshotWriter(Header("memory", 0, 1, 1, 1, [], [], 0, 0))
+    writer.rows([encode_row(EntityRow("n/e", {"n": 9}, 1 << 63, 0))])  # a position that there cannot be
+    sink = hosting.store.begin(0, 1)
+    sink.write(writer.finish()[:-1] + b"?")
+    sink.commit()
+    host = await hosting.recovered()
+    assert properties_of(host) == {"n/e": {"n": 1, "k1": True}}
+    assert host.snapshot_sequence == 0
 
 
 async def test_when_every_snapshot_is_damaged_the_log_is_read_from_its_start(hosting):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import tracemalloc
+from random import Random
 from typing import Any
 
 import msgspec
@@ -10,11 +12,12 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.event import Event
 from flux_actors.domain.fold import PartitionState
 from flux_actors.errors import Corrupt
 from flux_actors.log.block import Block
-from flux_actors.snapshot.codec import MAGIC, VERSION, Header, SnapshotWriter, read_snapshot
+from flux_actors.snapshot.codec import MAGIC, VERSION, Header, SnapshotWriter, read_snapshot, verify_snapshot
 from flux_actors.snapshot.cut import Cut
 from tests.unit.domain.strategies import events, few, logs, numbered, whole
 
@@ -91,8 +94,32 @@ def test_any_bit_flipped_is_corrupt() -> None:
     for bit in range(len(SNAPSHOT) * 8):
         damaged = bytearray(SNAPSHOT)
         damaged[bit // 8] ^= 1 << bit % 8
+        for use in (read_snapshot, verify_snapshot):
+            with pytest.raises(Corrupt):
+                use([bytes(damaged)])
+
+
+@pytest.mark.parametrize("size", [1, 3, 31, 32, 33, 1_000])
+def test_snapshot_verifies_however_it_is_cut_into_pieces(size: int) -> None:
+    verify_snapshot(SNAPSHOT[start : start + size] for start in range(0, len(SNAPSHOT), size))
+    for length in range(len(SNAPSHOT)):
         with pytest.raises(Corrupt):
-            read_snapshot([bytes(damaged)])
+            verify_snapshot(SNAPSHOT[start : min(start + size, length)] for start in range(0, length, size))
+
+
+def test_large_snapshot_is_never_held_whole() -> None:
+    state = PartitionState(0)
+    noise = Random(1)
+    rows = [EntityRow(f"n/{number}", {"text": noise.randbytes(5_000).hex()}, 1, 1) for number in range(1_000)]
+    state.adopt_rows(rows)
+    cut = Cut(state, "log")
+    parts = list(iter(cut.next_slice, None))
+    assert sum(map(len, parts)) > 4_000_000
+    tracemalloc.start()
+    verify_snapshot(parts)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3_000_000
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", MAGIC, MAGIC + b"\0\1"]))
