@@ -37,6 +37,11 @@ class Settings(BaseSettings):
         "", description="namespaces spread over all partitions of a new log, comma separated; fixed as well"
     )
     shards: int = Field(1, ge=1, le=1024, description="shard actors that share the partitions")
+    memory_bytes: int | None = Field(
+        None,
+        ge=limits.memory_bytes_min,
+        description="bytes of entities that a shard keeps in memory, others go to disk; default all stay",
+    )
     doors: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 1) // 2),
         ge=1,

@@ -153,18 +153,11 @@ class Publisher:
 
     def _commit(self, submission: Submission, partition: int, indexes: Sequence[int]) -> None:
         """Put the events of one partition into its committer, in pieces that fit into a block."""
-        size = self.committers[partition].piece_events_max
-        for first in range(0, len(indexes), size):
-            full = self._put(submission, partition, indexes[first : first + size])
-            if full is not None:
-                submission.fail(indexes[first + size :], full)
-                return
+        committer = self.committers[partition]
+        for first in range(0, len(indexes), committer.piece_events_max):
+            self._put(submission, partition, indexes[first : first + committer.piece_events_max])
 
-    def _put(self, submission: Submission, partition: int, indexes: Sequence[int]) -> Unavailable | None:
-        """Commit some events; when nothing more is taken, they fail, and so must all behind them.
-
-        A later event that was taken would be overtaken by the earlier one when its client sends that again.
-        """
+    def _put(self, submission: Submission, partition: int, indexes: Sequence[int]) -> None:
         events: list[Event] = [submission.events[index] for index in indexes]  # type: ignore[misc]
         committer = self.committers[partition]
         try:
@@ -173,23 +166,16 @@ class Publisher:
             encoded = None
         if len(indexes) > 1 and (encoded is None or len(encoded) > committer.piece_bytes_max):
             middle = len(indexes) // 2
-            full = self._put(submission, partition, indexes[:middle])
-            if full is None:
-                return self._put(submission, partition, indexes[middle:])
-            submission.fail(indexes[middle:], full)
-            return full
+            self._put(submission, partition, indexes[:middle])
+            self._put(submission, partition, indexes[middle:])
+            return
         if encoded is None:
             submission.fail(indexes, _number_error(events[0]))
-            return None
-        settled = submission.expect(partition, indexes)
+            return
         try:
-            committer.put(encoded, len(indexes), settled)
-        except Unavailable as error:
-            settled(error)
-            return error
+            committer.put(encoded, len(indexes), submission.expect(partition, indexes))
         except FluxError as error:
-            submission.refuse(indexes, error)
-        return None
+            submission.fail(indexes, error)
 
 
 def _into(answer: asyncio.Future[_T]) -> Callable[[_T], None]:

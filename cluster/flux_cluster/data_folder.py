@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
 from flux_actors.errors import Refused
+from flux_actors.shard.cold import FOLDER_PREFIX
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -63,6 +65,8 @@ class DataFolder:
         except OSError:
             self.close()
             raise Refused(self._taken()) from None
+        for left in self.root.glob(f"{FOLDER_PREFIX}*"):  # by a shard that was killed as its store began
+            shutil.rmtree(left, ignore_errors=True)
 
     def close(self) -> None:
         """Give the lock back."""

@@ -24,6 +24,7 @@ from ray.serve.exceptions import RayServeException
 from flux_actors.errors import Corrupt, FluxError, Refused, Unavailable
 from flux_actors.router.namespace_router import ROUTER_NAME, RemoteRouter, RouterPlan, router_handle
 from flux_actors.router.ray_shards import RAY_NAMESPACE
+from flux_actors.shard.memory import MemoryPlan
 from flux_api.deployment import APPLICATION, application
 from flux_cluster.orders import Orders, Site, Start, Stop, Sweep
 
@@ -43,6 +44,7 @@ def start(orders: Start) -> None:
         owner=orders.site.owner,
         snapshots=settings.snapshot_folder,
         shards=settings.shards,
+        memory=MemoryPlan(settings.memory_bytes, settings.data.absolute()) if settings.memory_bytes else None,
         partitions=settings.partitions,
         spread=settings.spread_namespaces,
         log_replicas=settings.log_replicas,

@@ -44,6 +44,10 @@ def up(
     shards: Annotated[
         int | None, typer.Option(help="Shard actors that share the partitions; default 1.")
     ] = None,
+    memory_bytes: Annotated[
+        int | None,
+        typer.Option(help="Bytes of entities a shard keeps in memory, the rest on disk; default all."),
+    ] = None,
     doors: Annotated[int | None, typer.Option(help="Door replicas; default one for two cores.")] = None,
     nats_url: Annotated[
         str | None, typer.Option(help="Use this NATS server instead of the embedded one.")
@@ -68,6 +72,7 @@ def up(
         "data": data,
         "partitions": partitions,
         "shards": shards,
+        "memory_bytes": memory_bytes,
         "doors": doors,
         "nats_url": nats_url,
     }
@@ -154,6 +159,8 @@ def _print_status(facts: dict[str, Any]) -> None:
     for part in facts["partitions"]:
         if part["error"]:
             console.print(f"partition {part['partition']} has stopped: {part['error']}", markup=False)
+        if part["cold"]:
+            console.print(f"partition {part['partition']} keeps {part['cold']} entities on disk")
         if part["poison"]:
             console.print(f"partition {part['partition']} has set {part['poison']} unreadable events aside")
 

@@ -24,12 +24,12 @@ from flux_actors.log.committer import Committer
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
-from flux_actors.logs import set_up_logs
 from flux_actors.router.directory import directory_properties
 from flux_actors.router.ray_shards import RAY_NAMESPACE, RayShards
 from flux_actors.router.router import Router, register_log
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.router.topology import REGISTRY_BUCKET, STREAMS_KEY, TOPOLOGY_BUCKET
+from flux_actors.shard.memory import MemoryPlan
 
 _log = structlog.get_logger(__name__)
 ROUTER_NAME: Final = "flux-router"
@@ -48,13 +48,13 @@ class RouterPlan:
     spread: frozenset[str]
     log_replicas: int
     history_positions: int = limits.history_positions_max
+    memory: MemoryPlan | None = None
 
 
 class NamespaceRouter:
     """Shards namespaces: registry, topology, supervision, directory."""
 
     def __init__(self, access: NatsAccess, plan: RouterPlan) -> None:
-        set_up_logs()
         self._access = access
         self._plan = plan
         self._client: Client | None = None
@@ -118,7 +118,7 @@ class NamespaceRouter:
             await log.create(registry.partitions, registry.log_id, plan.log_replicas)
             await registry_store.put(STREAMS_KEY, registry.log_id.encode())
         # A stream that is missing from now on was lost: to make it again would pass for an empty log.
-        self._host = RayShards(self._access, plan.snapshots, plan.history_positions)
+        self._host = RayShards(self._access, plan.snapshots, plan.history_positions, plan.memory)
         router = Router(topology_store, self._host, registry, plan.shards)
         await router.open()
         partition = registry.partitioning().of_entity(DIRECTORY_ID)

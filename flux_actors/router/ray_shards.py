@@ -14,6 +14,7 @@ from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.shard.actor import RemoteShard
+from flux_actors.shard.memory import MemoryPlan
 from flux_actors.shard.partition import PartitionStatus
 from flux_actors.shard.reads import decode_namespaces, decode_readings
 
@@ -27,11 +28,16 @@ class RayShards:
     """A `ShardHost` whose shards are named, detached Ray actors."""
 
     def __init__(
-        self, access: NatsAccess, snapshots: Path, history_positions: int = limits.history_positions_max
+        self,
+        access: NatsAccess,
+        snapshots: Path,
+        history_positions: int = limits.history_positions_max,
+        memory: MemoryPlan | None = None,
     ) -> None:
         self._access = access
         self._snapshots = snapshots
         self._history_positions = history_positions
+        self._memory = memory
         self._handles: dict[str, Any] = {}
 
     async def start(self, name: str, partitions_of_log: int) -> None:
@@ -45,7 +51,7 @@ class RayShards:
             get_if_exists=True,
         ).remote()
         self._handles[name] = actor
-        plan = (self._access, self._snapshots, partitions_of_log, self._history_positions)
+        plan = (self._access, self._snapshots, partitions_of_log, self._history_positions, self._memory)
         await self._call(name, "open", _START_S, *plan)
 
     async def lives(self, name: str) -> bool:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import ray
 
+from flux_actors import limits
 from flux_actors.errors import Unavailable
 from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
-from flux_actors.logs import set_up_logs
+from flux_actors.shard.cold_lmdb import LmdbColdStore
 from flux_actors.shard.collector import collect_young
 from flux_actors.shard.entity_shard import EntityShard
+from flux_actors.shard.memory import Memory, MemoryPlan
 from flux_actors.shard.partition import PartitionStatus
 from flux_actors.snapshot.files import FileSnapshotStore
 
@@ -22,19 +25,24 @@ class ShardProcess(EntityShard):
     """An `EntityShard` that makes its own parts; Ray calls `open` before anything else."""
 
     def __init__(self) -> None:
-        set_up_logs()
         # Ray cannot await a constructor: `open` finishes the work of it.
         self._opened = False
 
     async def open(
-        self, access: NatsAccess, snapshots: Path, partitions: int, history_positions: int
+        self,
+        access: NatsAccess,
+        snapshots: Path,
+        partitions: int,
+        history_positions: int,
+        plan: MemoryPlan | None = None,
     ) -> None:
         """Connect; a second call (after a router's restart) changes nothing."""
         if self._opened:
             return
         client = self._client = await connect(access, "flux-shard")
         log, store, bus = JetStreamLog(client), FileSnapshotStore(snapshots), NatsBus(client)
-        super().__init__(log, store, bus, partitions, history_positions)
+        memory = None if plan is None else Memory(plan.bytes_max, partial(_cold_store, plan))
+        super().__init__(log, store, bus, partitions, history_positions, memory)
         self._collecting = asyncio.create_task(collect_young())
         self._opened = True
 
@@ -43,6 +51,11 @@ class ShardProcess(EntityShard):
         if self._client.is_closed:
             raise Unavailable("the connection to the log was closed by the server")
         return await super().status()
+
+
+def _cold_store(plan: MemoryPlan) -> LmdbColdStore:
+    mapped_bytes_max = max(limits.cold_mapped_bytes_min, plan.bytes_max // limits.cold_mapped_share)
+    return LmdbColdStore(plan.folder, mapped_bytes_max)
 
 
 # Another name than the class: Ray then pickles the class by reference, not with its module's globals.

@@ -87,6 +87,8 @@ def _partition_facts(door: Door, part: PartitionFeed, row: PartitionStatus | Non
         "pending": row.pending if row else part.pending,
         "events": row.events_total if row else part.events_total,
         "entities": row.entities if row else part.entities,
+        "hot": row.hot if row else None,
+        "cold": row.cold if row else None,
         "snapshot": row.snapshot if row else None,
         "poison": row.poison if row else None,
         "error": row.error if row else None,

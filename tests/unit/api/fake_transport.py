@@ -12,7 +12,6 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.ended = False
-        self.aborted = False
         self.protocol = None
         self._closing = False
 
@@ -25,9 +24,6 @@ class FakeTransport(asyncio.Transport):
 
     def close(self):
         self._closing = True
-
-    def abort(self):
-        self.aborted = self._closing = True
 
     def is_closing(self):
         return self._closing

@@ -36,6 +36,16 @@ def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def test_opening_removes_the_cold_store_of_a_shard_that_was_killed_as_it_began(folder):
+    left = folder.root / "cold-x1y2"
+    left.mkdir(parents=True)
+    (left / "data.mdb").write_bytes(b"rows")
+    (folder.root / "other").mkdir()
+    folder.open()
+    assert not left.exists()
+    assert (folder.root / "other").exists()
+
+
 def test_opening_makes_what_is_missing_and_keeps_the_log_to_its_owner(folder):
     folder.open()
     assert folder.logs.is_dir()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from flux_actors import limits
 from flux_actors.errors import Refused
 from flux_actors.settings import Settings, load_settings
 
@@ -66,6 +67,7 @@ def test_variables_of_others_and_of_the_clients_are_no_settings() -> None:
         *[(name, value) for name in ("partitions", "shards", "doors") for value in (0, 1_025)],
         *[("log_replicas", value) for value in (0, 6)],
         *[("history_positions", value) for value in (-1, 501)],
+        *[("memory_bytes", value) for value in (0, limits.memory_bytes_min - 1, "2 GB")],
         *[("read_wait_ms", value) for value in (-1, 60_001)],
         ("auth_enabled", "perhaps"),
         ("no_such_field", 1),

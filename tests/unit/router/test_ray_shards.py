@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from ray.exceptions import RayActorError, RaySystemError, RayTaskError
 
+from flux_actors import limits
 from flux_actors.errors import Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.router import ray_shards
 from flux_actors.router.ray_shards import RayShards
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.shard import reads
+from flux_actors.shard.memory import MemoryPlan
 from flux_actors.shard.partition import PartitionStatus
 
 STATUS = PartitionStatus(2, 3, "running", 4, 5, 6, 7, 8, 9, None)
@@ -127,6 +129,16 @@ async def test_one_that_dies_while_it_starts_is_told_as_any_other(monkeypatch, s
     monkeypatch.setattr(ray_shards, "RemoteShard", shell())
     with pytest.raises(told):
         await shards.start("one", 4)
+
+
+async def test_a_shard_is_told_where_its_cold_entities_go(monkeypatch):
+    plan = MemoryPlan(5_000_000, Path("data"))
+    actor = FakeActor()
+    shell = type("Shell", (), {"options": lambda self, **_: self, "remote": lambda self: actor})
+    monkeypatch.setattr(ray_shards, "RemoteShard", shell())
+    access = NatsAccess("nats://nowhere")
+    await RayShards(access, Path("snapshots"), memory=plan).start("one", 4)
+    assert actor.calls == [("open", access, Path("snapshots"), 4, limits.history_positions_max, plan)]
 
 
 async def test_one_that_does_not_answer_is_not_waited_for_longer_than_asked(actors, shards):
