@@ -43,6 +43,8 @@ class PoisonLike(Protocol):
     @property
     def properties(self) -> None: ...
     @property
+    def event_id(self) -> str: ...
+    @property
     def named_by_client(self) -> bool: ...
 
 
@@ -235,13 +237,14 @@ class PartitionState:
 
     def _retries(self, events: Sequence[EventHead | PoisonLike]) -> Collection[int]:
         """Return the positions of those events whose ids clients had sent before; remember the others."""
-        named = [
-            (position, event)
-            for position, event in enumerate(events, pack(self.sequence, 0))
-            if event.named_by_client and isinstance(event, EventHead)
-        ]
-        keys = [dedupe_key(event.entity_id or "", event.event_id) for _, event in named]
-        return {named[index][0] for index in self.window.admit(keys, self.clock_us)}
+        named = [event for event in events if event.named_by_client]
+        keys = [dedupe_key(event.entity_id or "", event.event_id) for event in named]
+        found = self.window.admit(keys, self.clock_us)
+        if not found:
+            return ()
+        first = pack(self.sequence, 0)
+        positions = [position for position, event in enumerate(events, first) if event.named_by_client]
+        return {positions[index] for index in found}
 
     def _set_aside_if_poison(self, position: int, event: EventHead | PoisonLike) -> None:
         if not isinstance(event, EventHead):

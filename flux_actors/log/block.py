@@ -56,6 +56,11 @@ class Poison(NamedTuple):
         return
 
     @property
+    def event_id(self) -> str:
+        """It has none."""
+        return ""
+
+    @property
     def named_by_client(self) -> bool:
         """It is no retry."""
         return False

@@ -19,6 +19,7 @@ _YOUNG_MIN: Final = 10_000  # about a millisecond to walk; until then cycles may
 async def collect_young() -> NoReturn:
     """Keep the collector for this process, in place of Python's schedule, until cancelled."""
     gc.disable()
+    gc.freeze()  # what the process is made of stays
     try:
         while True:
             await asyncio.sleep(_EVERY_S)
