@@ -121,7 +121,7 @@ async def _replay(host: HostedPartition, until: int) -> None:
 def _fits_the_ring(blocks: list[StoredBlock]) -> bool:
     """Whether the ring will still hold the messages of these blocks at the log's end, if they go on so.
 
-    A message is about half of its block. To make one costs as much as to fold it without.
+    A message is about half of its block; making those that will be gone again would be a sixth of a replay.
     """
     block_bytes = sum(len(block.data) for block in blocks) / len(blocks)
     pending = blocks[-1].pending
