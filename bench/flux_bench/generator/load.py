@@ -21,7 +21,7 @@ from flux_bench.workload import FIRST, Pieces
 
 Check = Callable[[bytes], bool]
 _OK: Final = b"HTTP/1.1 200"
-_GRACE_S: Final = 30.0  # for answers under way when the time is over
+_SILENCE_S: Final = 20.0  # without any answer on any connection
 
 
 class _BatchAnswer(msgspec.Struct):
@@ -67,11 +67,13 @@ class Crew:
         self._working = len(self._connections)
         for connection in self._connections:
             connection.begin(now, first)
-        limit_s = pace.seconds + pace.warm_up_s + _GRACE_S if pace.seconds else None
-        try:
-            await asyncio.wait_for(self._ended.wait(), limit_s)
-        except TimeoutError:
-            self.refuse(f"an answer did not come within {_GRACE_S:.0f} s")
+        while not self._ended.is_set():
+            before = self._progress()
+            try:
+                await asyncio.wait_for(self._ended.wait(), _SILENCE_S)
+            except TimeoutError:
+                if self._progress() == before:
+                    self.refuse(self._silence())
         return self._told()
 
     def left(self) -> None:
@@ -89,6 +91,17 @@ class Crew:
         """Close all connections."""
         for connection in self._connections:
             connection.close()
+
+    def _progress(self) -> int:
+        return sum(connection.count for connection in self._connections)
+
+    def _silence(self) -> str:
+        waiting = [connection for connection in self._connections if connection.waits]
+        first = waiting[0]
+        return (
+            f"{len(waiting)} of {len(self._connections)} connections got no answer for {_SILENCE_S:.0f} s; "
+            f"the first of them after {first.count} answers, with {len(first.rest)} bytes of the next one"
+        )
 
     def _told(self) -> Told:
         pace = self._pace
@@ -120,8 +133,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._first = FIRST
         self._sent_at = 0.0
-        self._rest = b""
-        self._waiting = False
+        self.rest = b""
+        self.waits = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -132,11 +145,11 @@ class Connection(asyncio.Protocol):
         self._send(now)
 
     def data_received(self, data: bytes) -> None:
-        if self._rest:
-            data = self._rest + data
+        if self.rest:
+            data = self.rest + data
         size = answer_size(data)
         if size == INCOMPLETE or len(data) < size:
-            self._rest = data
+            self.rest = data
             return
         now = perf_counter()
         turn = self.count % len(self._turns)
@@ -144,7 +157,7 @@ class Connection(asyncio.Protocol):
             self._crew.refuse(f"an answer was {data[:300].decode(errors='replace')!r}")
             self.close()
             return
-        self._rest = b""
+        self.rest = b""
         self.answer = data
         self.count += 1
         crew = self._crew
@@ -155,22 +168,22 @@ class Connection(asyncio.Protocol):
             self._send(now)
         else:
             self.ended = now
-            self._waiting = False
+            self.waits = False
             crew.left()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._waiting:
+        if self.waits:
             self._crew.refuse("the server closed a connection instead of answering")
 
     def close(self) -> None:
         """Close the connection."""
-        self._waiting = False
+        self.waits = False
         if self._transport is not None:
             self._transport.close()
 
     def _send(self, now: float) -> None:
         self._sent_at = now
-        self._waiting = True
+        self.waits = True
         turns = self._turns
         number = self.count
         cast("asyncio.Transport", self._transport).write(

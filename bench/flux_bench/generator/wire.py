@@ -12,6 +12,8 @@ def read_message(stream: IO[bytes]) -> bytes | None:
 
 
 def write_message(stream: IO[bytes], data: bytes) -> None:
-    """Write one message."""
-    stream.write(len(data).to_bytes(4, "big") + data)
+    """Write one message, all of it: with PYTHONUNBUFFERED set, one write may take only a part."""
+    rest = memoryview(len(data).to_bytes(4, "big") + data)
+    while rest:
+        rest = rest[stream.write(rest) :]
     stream.flush()
