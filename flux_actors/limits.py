@@ -32,6 +32,9 @@ nats_payload_bytes_max: Final = 16 * MIB  # the largest single event, its envelo
 block_overhead_bytes_max: Final = 4 * KIB  # block header, NATS header and envelope beside the payload
 queue_events_max: Final = 100_000  # waiting in one committer before publishers get 503
 queue_bytes_max: Final = 64 * MIB
+gather_pieces_range: Final = (4, 64)  # publishes in a block after which their senders are awaited
+gather_s: Final = 0.0004  # at most: about what an append takes
+gather_turns: Final = 100  # of the event loop, at most: an idle one makes about that many in this time
 append_timeout_s: Final = 2.0  # one try of one block
 append_deadline_s: Final = 10.0  # all tries of one block, then 503
 append_retry_s: Final = 0.1
@@ -106,6 +109,7 @@ assert block_events_max < 1 << offset_bits
 assert dedupe_window_s >= duplicate_window_s >= 2 * append_deadline_s
 assert body_single_bytes_range[1] + block_overhead_bytes_max < nats_payload_bytes_max
 assert feed_message_bytes_max + body_single_bytes_range[1] < nats_payload_bytes_max
+assert gather_s < append_retry_s
 assert append_timeout_s < append_deadline_s
 assert 1024 * cold_store_bytes_max < 1 << 47  # a shard may host all 1,024 partitions that a log may have
 assert config_poll_s < 1.0

@@ -3,7 +3,8 @@
 One committer per (door, partition). Whoever wants to publish hands over a piece (encoded events, no more
 than one block takes) and is called back. While a block is in flight everything new piles up; when it is
 acknowledged, all that waits goes as the next block. No timer: an idle committer sends at once, a busy one
-fills its blocks by itself. One block in flight coalesces best (docs/decisions/002).
+fills its blocks by itself, and between the two it looks for a moment who comes again (`_gather`). One block
+in flight coalesces best (docs/decisions/002).
 
 A block that got no answer is sent again under the same id until its deadline; after that its pieces
 fail with `Unavailable`, and whoever waited longer than the deadline fails with them. A late copy of a
@@ -151,7 +152,26 @@ class Committer:
             _settle(pieces, outcome)
             if isinstance(outcome, Unavailable):
                 self._give_up_older(outcome)
+            else:
+                await self._gather(len(pieces))
         self._task = None
+
+    async def _gather(self, answered: int) -> None:
+        """Let those who were just answered come again, for a moment, before the next block goes.
+
+        Few publishers come back one by one while the others are still being answered: the first of them would
+        have a block alone, and the rest would wait for it. What one or two sent goes at once, and what fills
+        blocks by itself needs no help.
+        """
+        low, high = limits.gather_pieces_range
+        if not low <= answered <= high:
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + limits.gather_s
+        for _ in range(limits.gather_turns):
+            if len(self._queue) >= answered or loop.time() >= until:
+                return
+            await asyncio.sleep(0)
 
     def _take(self) -> list[Piece]:
         """Return the pieces of the next block."""

@@ -119,3 +119,44 @@ async def test_event_over_the_logs_largest_message_is_413_and_its_neighbours_go_
     assert await waiting == [pack(1, 0)]
     assert await log.names() == [["small"]]
     assert committer.event_bytes_max < log.payload_bytes_max
+
+
+@pytest.mark.parametrize(("publishers", "blocks"), [(2, [2, 1, 1]), (8, [8, 8]), (70, [70, 1])])
+@on_virtual_clock
+async def test_a_few_who_come_again_one_by_one_share_the_next_block(
+    publishers: int, blocks: list[int]
+) -> None:
+    """After the answer each needs more turns of the loop than the one before to send again."""
+    log = WatchedLog()
+    committer = Committer(log, 0, IDENTITY, lambda: 7)
+    log.gate.clear()
+    first = publish(committer, "in front")
+    await settled()
+
+    async def publish_twice(number: int) -> None:
+        await committer.commit([event(f"a{number}")])
+        for _ in range(3 * number):
+            await asyncio.sleep(0)
+        await committer.commit([event(f"b{number}")])
+
+    publishing = [asyncio.create_task(publish_twice(number)) for number in range(publishers)]
+    await settled()
+    log.gate.set()
+    await asyncio.gather(first, *publishing)
+    sizes = [len(block) for block in await log.names()]
+    assert sizes[: len(blocks) + 1] == [1, *blocks]
+
+
+@on_virtual_clock
+async def test_those_who_do_not_come_again_are_not_awaited_for_long(
+    log: WatchedLog, committer: Committer
+) -> None:
+    log.gate.clear()
+    first = publish(committer, "in front")
+    await settled()
+    leaving = [publish(committer, str(number)) for number in range(8)]
+    await settled()
+    log.gate.set()
+    await asyncio.gather(first, *leaving)
+    await committer.close()
+    assert now_s() <= limits.gather_s
