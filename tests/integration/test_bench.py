@@ -29,6 +29,10 @@ def test_a_small_run_of_a_table_about_the_log_prints_it(name):
     assert "× one by one" in run(f"flux_bench.{name}", "--quick")
 
 
+def test_a_small_run_of_what_carrying_properties_costs_prints_it():
+    assert "as the client's bytes" in run("flux_bench.carrying", "--quick")
+
+
 def test_every_case_prints_a_figure_that_was_verified(tmp_path):
     file = tmp_path / "run.json"
     printed = run("bench", "--quick", "--json", str(file))

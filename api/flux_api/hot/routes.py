@@ -30,14 +30,22 @@ class HotRoutes:
         self.heads = HeadMemo()
         self.replies = Replies()
 
-    def entity(self, target: bytes, head: Head) -> bytes | None:
+    def entity(self, entity_id: str) -> bytes | None:
         """Return the answer for an entity behind its date, `None` when FastAPI must give it."""
-        kept = self._door.view.kept(target.decode("ascii"))
-        if kept is None or not kept.lives:
+        kept = self._door.view.kept(entity_id)
+        return kept.answer() if kept is not None and kept.properties is not None else None
+
+    def first_entity(self, request: bytes, target: bytes, head: Head) -> bytes | None:
+        """Return the answer to a GET that is not known as a whole, and have it known from now on."""
+        entity_id = target.decode("ascii")
+        part = self.entity(entity_id)
+        if part is None:
             return None
-        if head.compresses and len(kept.body()) >= LARGE_BYTES:
-            return None
-        return kept.answer()
+        if head.compresses:  # a large answer is FastAPI's to compress, and it may grow: not known as a whole
+            kept = self._door.view.kept(entity_id)
+            return part if kept is not None and len(kept.body()) < LARGE_BYTES else None
+        self.heads.remember_whole(request, entity_id)
+        return part
 
     def takes(self, head: Head) -> bool:
         """Whether a request with this head and a body is answered here."""

@@ -168,3 +168,15 @@ def test_no_bytes_are_remembered_but_those_of_a_whole_head(parts: list[bytes]) -
         assert Parsed(head).complete
         assert not Parsed(head[:-1]).complete
         assert chunk.startswith(head)
+
+
+def test_whole_requests_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "hot_requests_max", 10)
+    memo = HeadMemo()
+    for number in range(95):
+        memo.remember_whole(get(b"n/%d" % number), f"n/{number}")
+    assert memo.whole_gets[get(b"n/94")] == "n/94"
+    assert len(memo.whole_gets) <= 10
+    long = get(headers=b"Host: %s\r\n" % (b"x" * limits.hot_request_bytes_max))
+    memo.remember_whole(long, "n/e")
+    assert long not in memo.whole_gets

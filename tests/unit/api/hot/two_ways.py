@@ -32,9 +32,15 @@ class WatchedRoutes(HotRoutes):
 
     answered_hot = 0
 
-    def entity(self, target: bytes, head: Head) -> bytes | None:
-        found = super().entity(target, head)
+    def entity(self, entity_id: str) -> bytes | None:
+        found = super().entity(entity_id)
         self.answered_hot += found is not None
+        return found
+
+    def first_entity(self, request: bytes, target: bytes, head: Head) -> bytes | None:
+        before = self.answered_hot
+        found = super().first_entity(request, target, head)
+        self.answered_hot = before + (found is not None)
         return found
 
     def post(self, route: Route, body: bytes, answered: Answered) -> bool:
