@@ -85,8 +85,21 @@ class Server:
         return int(self._metrics()["events"]["total"])
 
     def level(self) -> Level:
-        """Return where the count of events stands, to be compared with later."""
-        return Level(self._own_events()[:1], self.events_total())
+        """Return where the count of events stands, to be compared with later.
+
+        Raises:
+            Unavailable: it never stands still.
+        """
+        deadline = time.monotonic() + self.settle_s
+        while time.monotonic() < deadline:
+            total = self.events_total()
+            own = self._own_events()
+            if (
+                self.events_total() == total
+            ):  # else an event of the server's own may be in one and not the other
+                return Level(own[:1], total)
+            time.sleep(_POLL_S)
+        raise Unavailable(f"{self.url} has events all the time; somebody else publishes to it")
 
     def settle(self, before: Level, added: int) -> None:
         """Return when the state holds `added` events more than before, beside those of the server itself.
