@@ -68,6 +68,7 @@ page_bytes: Final = 512 * KIB  # of a list, per partition: 32 MB take 90 ms of R
 run_bytes: Final = 128 * KIB  # what a list renders, and sends, in one go
 run_ids_max: Final = 1_000  # looked at in one go: about 1 ms
 get_many_ids_max: Final = 10_000
+get_many_bytes_max: Final = 64 * MIB  # of one answer, which a door holds whole
 delete_matches_max: Final = 10_000
 
 # -- passivation -----------------------------------------------------------------------------------
@@ -83,7 +84,7 @@ cold_mapped_share: Final = 8  # this part of the shard's budget
 view_entities_max: Final = 200_000
 fetch_ids_max: Final = 1_000  # cold reads grouped into one Ray call
 hot_head_bytes_max: Final = 2 * KIB  # longer heads are parsed each time
-hot_heads_max: Final = 4_096  # remembered at most: 8 MiB of the longest
+hot_heads_max: Final = 4_096  # remembered at most, of each kind: 8 MiB of the longest
 hot_request_bytes_max: Final = 512  # longer GETs are taken apart each time
 hot_requests_max: Final = 16_384  # remembered whole at most: 8 MiB of the longest
 hot_held_bytes_max: Final = 64 * KIB  # read ahead of an answer under way, then the connection waits

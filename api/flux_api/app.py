@@ -21,7 +21,7 @@ from flux_actors.errors import FluxError, Unavailable
 from flux_actors.settings import Settings
 from flux_api.door import Door
 from flux_api.requests import POSITION_HEADER
-from flux_api.responses import error_response, json_response
+from flux_api.responses import FAULT, error_response, json_response
 from flux_api.routes import admin, connectors, entities, events, health, history, live
 
 _log = structlog.get_logger(__name__)
@@ -106,7 +106,7 @@ async def _on_disconnect(_: Request, __: Exception) -> Response:
 
 async def _on_fault(request: Request, error: Exception) -> Response:
     _log.error("request.fault", path=request.url.path, error=repr(error), exc_info=error)
-    return error_response(Unavailable("the server met a fault of its own; try again in a second"))
+    return error_response(Unavailable(FAULT))
 
 
 def _allowed(request: Request) -> set[str]:

@@ -8,7 +8,7 @@ import msgspec
 
 from flux_actors.domain.change import Change
 from flux_actors.domain.entity import EntityRow, etag_of, render
-from flux_api.hot.replies import json_part
+from flux_api.hot.replies import json_head
 
 
 class CachedEntity(msgspec.Struct, gc=False, eq=False):
@@ -25,7 +25,7 @@ class CachedEntity(msgspec.Struct, gc=False, eq=False):
     position: int = -1
     updated_us: int = 0
     _body: bytes | None = None
-    _answer: bytes | None = None
+    _head: bytes | None = None
 
     @classmethod
     def of(cls, entity_id: str, partition: int, as_of: int, row: EntityRow | None) -> CachedEntity:
@@ -40,7 +40,7 @@ class CachedEntity(msgspec.Struct, gc=False, eq=False):
             return
         self.as_of = self.position = change.position
         self.updated_us = change.clock_us
-        self._body = self._answer = None
+        self._body = self._head = None
         if change.properties is None:
             self.properties = None
         elif self.properties is None:
@@ -66,9 +66,10 @@ class CachedEntity(msgspec.Struct, gc=False, eq=False):
 
     def answer(self) -> bytes:
         """Return the HTTP answer of a living entity behind its date."""
-        if self._answer is None:
-            self._answer = json_part(self.body(), b"etag: %s\r\n" % self.etag.encode())
-        return self._answer
+        body = self.body()
+        if self._head is None:
+            self._head = json_head(len(body), b"etag: %s\r\n" % self.etag.encode())
+        return self._head + body
 
     def public(self) -> msgspec.Raw:
         """Return the JSON of a living entity as a part of a larger answer."""

@@ -11,6 +11,7 @@ from ray import serve
 
 from flux_actors.errors import Unavailable
 from flux_actors.log.connection import NatsAccess
+from flux_actors.logs import set_up_logs
 from flux_actors.settings import Settings
 from flux_api.app import RequestIds, build_app
 from flux_api.door import Door, open_door
@@ -27,6 +28,7 @@ class Ingress:
 
     async def __init__(self, settings: Settings, access: NatsAccess) -> None:  # type: ignore[misc]
         # Serve awaits the constructor of a replica.
+        set_up_logs()
         self._door: Door = await open_door(settings, access)
         self._flux_app = build_app(settings, self._door)
         hot = HotRoutes(self._door)

@@ -10,7 +10,7 @@ _LAST: Final = [f"{number:03x}" for number in range(0x1000)]  # the last 12 of a
 
 
 class EventIds:
-    """Ids that sort by the time they were made and never come twice.
+    """Ids that sort by the millisecond they were made in and never come twice.
 
     The time and 62 random bits are drawn once a millisecond (or for 4,096 ids), the rest is counted, as
     RFC 9562 allows: 0.06 µs an id instead of 0.17.

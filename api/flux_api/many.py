@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from flux_actors import limits
+from flux_actors.errors import Refused
 from flux_api.cached import CachedEntity
 from flux_api.view import LiveView
 
@@ -30,8 +31,18 @@ def entities_body(view: LiveView, ids: list[Any]) -> bytes | None:
 
 
 def body_of(entities: list[CachedEntity]) -> bytes:
-    """Return those that exist, in the order given, and the ids of those that do not."""
+    """Return those that exist, in the order given, and the ids of those that do not.
+
+    Raises:
+        Refused: together they are too large for one answer.
+    """
     bodies = [entity.body() for entity in entities if entity.properties is not None]
+    size = sum(map(len, bodies))
+    if size > limits.get_many_bytes_max:  # an id may be asked for again and again
+        raise Refused(
+            f"these entities are {size} bytes together, more than the {limits.get_many_bytes_max} that one "
+            "call returns; ask for fewer at a time"
+        )
     missing = b"[]"
     if len(bodies) < len(entities):
         missing = _encode([entity.entity_id for entity in entities if not entity.lives])

@@ -93,6 +93,12 @@ class DoorProtocol(HttpToolsProtocol):
         if not self._refused:
             super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """Go on with the next request; one who sends many at once waits until all of them are answered."""
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()  # uvicorn reads on after each answer, and the queue would grow for ever
+
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser refused; uvicorn's text says no more than this one."""
         del msg

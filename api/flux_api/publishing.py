@@ -153,11 +153,18 @@ class Publisher:
 
     def _commit(self, submission: Submission, partition: int, indexes: Sequence[int]) -> None:
         """Put the events of one partition into its committer, in pieces that fit into a block."""
-        committer = self.committers[partition]
-        for first in range(0, len(indexes), committer.piece_events_max):
-            self._put(submission, partition, indexes[first : first + committer.piece_events_max])
+        size = self.committers[partition].piece_events_max
+        for first in range(0, len(indexes), size):
+            full = self._put(submission, partition, indexes[first : first + size])
+            if full is not None:
+                submission.fail(indexes[first + size :], full)
+                return
 
-    def _put(self, submission: Submission, partition: int, indexes: Sequence[int]) -> None:
+    def _put(self, submission: Submission, partition: int, indexes: Sequence[int]) -> Unavailable | None:
+        """Commit some events; when nothing more is taken, they fail, and so must all behind them.
+
+        A later event that was taken would be overtaken by the earlier one when its client sends that again.
+        """
         events: list[Event] = [submission.events[index] for index in indexes]  # type: ignore[misc]
         committer = self.committers[partition]
         try:
@@ -166,16 +173,23 @@ class Publisher:
             encoded = None
         if len(indexes) > 1 and (encoded is None or len(encoded) > committer.piece_bytes_max):
             middle = len(indexes) // 2
-            self._put(submission, partition, indexes[:middle])
-            self._put(submission, partition, indexes[middle:])
-            return
+            full = self._put(submission, partition, indexes[:middle])
+            if full is None:
+                return self._put(submission, partition, indexes[middle:])
+            submission.fail(indexes[middle:], full)
+            return full
         if encoded is None:
             submission.fail(indexes, _number_error(events[0]))
-            return
+            return None
+        settled = submission.expect(partition, indexes)
         try:
-            committer.put(encoded, len(indexes), submission.expect(partition, indexes))
+            committer.put(encoded, len(indexes), settled)
+        except Unavailable as error:
+            settled(error)
+            return error
         except FluxError as error:
-            submission.fail(indexes, error)
+            submission.refuse(indexes, error)
+        return None
 
 
 def _into(answer: asyncio.Future[_T]) -> Callable[[_T], None]:

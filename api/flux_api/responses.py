@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response
 
 from flux_actors.errors import FluxError, Refused, Unavailable
 
+FAULT: Final = "the server met a fault of its own; try again in a second"
 _encode = msgspec.json.Encoder().encode
 
 

@@ -53,6 +53,11 @@ class Submission:
         for index in indexes:
             self.events[index] = error
 
+    def refuse(self, indexes: Sequence[int], error: FluxError) -> None:
+        """Note why a piece that was expected is not under way."""
+        self.fail(indexes, error)
+        self._settle()
+
     def begun(self) -> None:
         """Every piece is under way."""
         self._settle()

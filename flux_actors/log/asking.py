@@ -30,26 +30,29 @@ class Answers:
         self._opening = asyncio.Lock()
         self._listens = False
 
+    @property
+    def waiting(self) -> int:
+        """How many requests have no answer yet."""
+        return len(self._waiting)
+
     async def ask(self, subject: str, data: bytes, timeout_s: float, headers: dict[str, str] | None) -> Msg:
         """Return the answer to one message.
 
         Raises:
             Unavailable: there was none in time, nobody listens there, or the log is away.
         """
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Msg] = loop.create_future()
-        timer = loop.call_later(timeout_s, _expire, answer)
+        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         self._number += 1
         token = str(self._number)
         self._waiting[token] = answer
         try:
-            await self._open()
-            await self._client.publish(subject, data, self._prefix + token, headers)
-            message = await answer
+            async with asyncio.timeout(timeout_s):  # nats-py waits for ever when its own buffer is full
+                await self._open()
+                await self._client.publish(subject, data, self._prefix + token, headers)
+                message = await answer
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise Unavailable(f"the log cannot be reached ({type(error).__name__})") from error
         finally:
-            timer.cancel()
             del self._waiting[token]
         if message.headers and message.headers.get(_STATUS) == _NO_RESPONDERS:
             raise Unavailable("the log cannot be reached (nobody answers there)")
@@ -69,8 +72,3 @@ class Answers:
         answer = self._waiting.get(message.subject[len(self._prefix) :])
         if answer is not None and not answer.done():
             answer.set_result(message)
-
-
-def _expire(answer: asyncio.Future[Msg]) -> None:
-    if not answer.done():
-        answer.set_exception(TimeoutError())

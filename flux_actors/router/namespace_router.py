@@ -24,6 +24,7 @@ from flux_actors.log.committer import Committer
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
+from flux_actors.logs import set_up_logs
 from flux_actors.router.directory import directory_properties
 from flux_actors.router.ray_shards import RAY_NAMESPACE, RayShards
 from flux_actors.router.router import Router, register_log
@@ -55,6 +56,7 @@ class NamespaceRouter:
     """Shards namespaces: registry, topology, supervision, directory."""
 
     def __init__(self, access: NatsAccess, plan: RouterPlan) -> None:
+        set_up_logs()
         self._access = access
         self._plan = plan
         self._client: Client | None = None

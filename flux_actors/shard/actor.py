@@ -13,6 +13,7 @@ from flux_actors.errors import Unavailable
 from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
+from flux_actors.logs import set_up_logs
 from flux_actors.shard.cold_lmdb import LmdbColdStore
 from flux_actors.shard.collector import collect_young
 from flux_actors.shard.entity_shard import EntityShard
@@ -25,6 +26,7 @@ class ShardProcess(EntityShard):
     """An `EntityShard` that makes its own parts; Ray calls `open` before anything else."""
 
     def __init__(self) -> None:
+        set_up_logs()
         # Ray cannot await a constructor: `open` finishes the work of it.
         self._opened = False
 

@@ -82,6 +82,7 @@ class HotProtocol(DoorProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was held; the answer under way finds nobody."""
         self._head, self._held, self._parts = None, [], []
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -106,9 +107,12 @@ class HotProtocol(DoorProtocol):
         left = self._active_at + self.timeout_keep_alive - self.loop.time()
         if self.transport.is_closing():
             return
-        if self._head is not None or left > 0:
+        answering = self._head is not None and not self._missing
+        if answering or left > 0:
             wait_s = max(left, 1.0)
             self.timeout_keep_alive_task = self.loop.call_later(wait_s, self.timeout_keep_alive_handler)
+        elif self.flow.write_paused:
+            self.transport.abort()  # closing would wait for one who does not read
         else:
             super().timeout_keep_alive_handler()
 
@@ -140,7 +144,7 @@ class HotProtocol(DoorProtocol):
         head = self._hot.heads.of_post(data[:end])
         if head is None or len(data) - end > head.body_bytes or not self._hot.takes(head):
             return False
-        self._head, self._parts = head, [data]
+        self._head, self._parts, self._active_at = head, [data], self.loop.time()
         self._missing = head.body_bytes - (len(data) - end)
         if not self._missing:
             self._post(data, end)
@@ -151,6 +155,7 @@ class HotProtocol(DoorProtocol):
         if not self._missing:
             self._hold(data)
             return
+        self._active_at = self.loop.time()
         self._parts.append(data[: self._missing])
         behind = data[self._missing :]
         self._missing -= len(data) - len(behind)
@@ -172,6 +177,7 @@ class HotProtocol(DoorProtocol):
         if self._head is None or self.transport.is_closing():
             return
         self._head = None
+        self._active_at = self.loop.time()
         if isinstance(answer, FluxError):
             self.server_state.total_requests += 1
             self.transport.write(self._hot.replies.error(self.server_state.default_headers, answer))

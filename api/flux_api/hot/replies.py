@@ -17,12 +17,16 @@ _VARY_LARGE: Final = b"Accept-Encoding, Origin"
 
 def json_part(body: bytes, first: bytes = b"") -> bytes:
     """Return a 200 behind its date: the header line `first`, those of every JSON answer, and the body."""
-    vary = _VARY if len(body) < LARGE_BYTES else _VARY_LARGE
-    return b"%scontent-length: %d\r\ncontent-type: application/json\r\nvary: %s\r\n\r\n%s" % (
+    return json_head(len(body), first) + body
+
+
+def json_head(body_bytes: int, first: bytes) -> bytes:
+    """Return what stands between the date and a body of so many bytes."""
+    vary = _VARY if body_bytes < LARGE_BYTES else _VARY_LARGE
+    return b"%scontent-length: %d\r\ncontent-type: application/json\r\nvary: %s\r\n\r\n" % (
         first,
-        len(body),
+        body_bytes,
         vary,
-        body,
     )
 
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
+
+import structlog
 
 from flux_actors import limits
 from flux_actors.domain.json_text import parse_json
 from flux_actors.domain.position import text_of, text_of_all
-from flux_actors.errors import FluxError, Refused
+from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_api.answers import batch_answer, event_answer
 from flux_api.door import Door
 from flux_api.hot.heads import Head, HeadMemo, Route
 from flux_api.hot.replies import LARGE_BYTES, Replies, json_part
 from flux_api.incoming import read_batch, read_event
 from flux_api.many import entities_body
-from flux_api.publishing import Outcome
+from flux_api.publishing import Outcome, Published
+from flux_api.responses import FAULT
 from flux_api.submission import Submission
 
 Answered = Callable[[bytes | FluxError], None]  # hears all of a 200 behind its date, or why there is none
+_T = TypeVar("_T")
+_log = structlog.get_logger(__name__)
 _FRAME_BYTES: Final = 100  # an answer has at most these beside what the request said of itself
 
 
@@ -71,6 +76,8 @@ class HotRoutes:
                     return self._read_many(body, answered)
         except FluxError as error:
             answered(error)
+        except Exception as error:  # noqa: BLE001 - nobody may be left without an answer
+            answered(_fault(error))
         return True
 
     def _read_many(self, body: bytes, answered: Answered) -> bool:
@@ -87,21 +94,35 @@ class HotRoutes:
         return True
 
     def _publish(self, body: bytes, answered: Answered) -> None:
+        def render(outcome: Published) -> bytes:
+            position = b"flux-position: %s\r\n" % text_of(outcome.partition, outcome.position).encode()
+            return json_part(event_answer(outcome), position)
+
         def done(outcome: Outcome) -> None:
-            if isinstance(outcome, FluxError):
-                answered(outcome)
-            else:
-                position = b"flux-position: %s\r\n" % text_of(outcome.partition, outcome.position).encode()
-                answered(json_part(event_answer(outcome), position))
+            answered(outcome if isinstance(outcome, FluxError) else _rendered(render, outcome))
 
         self._door.publisher.submit(read_event(body), done)
 
     def _publish_batch(self, body: bytes, answered: Answered) -> None:
         events = read_batch(body)
 
-        def done(submission: Submission) -> None:
+        def render(submission: Submission) -> bytes:
             positions = submission.positions()
             first = b"flux-position: %s\r\n" % text_of_all(positions).encode() if positions else b""
-            answered(json_part(batch_answer(events, submission), first))
+            return json_part(batch_answer(events, submission), first)
 
-        self._door.publisher.submit_all(events, done, body)
+        self._door.publisher.submit_all(events, lambda done: answered(_rendered(render, done)), body)
+
+
+def _rendered(render: Callable[[_T], bytes], value: _T) -> bytes | Unavailable:
+    """Return an answer, or that it could not be made: whoever waits for it must hear something."""
+    try:
+        return render(value)
+    except Exception as error:  # noqa: BLE001 - nobody may be left without an answer
+        return _fault(error)
+
+
+def _fault(error: Exception) -> Unavailable:
+    """Log what nobody foresaw and return what FastAPI answers to it."""
+    _log.error("request.fault", error=repr(error), exc_info=error)
+    return Unavailable(FAULT)

@@ -12,6 +12,7 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.ended = False
+        self.aborted = False
         self.protocol = None
         self._closing = False
 
@@ -24,6 +25,9 @@ class FakeTransport(asyncio.Transport):
 
     def close(self):
         self._closing = True
+
+    def abort(self):
+        self.aborted = self._closing = True
 
     def is_closing(self):
         return self._closing

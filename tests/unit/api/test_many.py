@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from flux_actors import limits
 from flux_actors.domain.entity import render
 from flux_actors.domain.partitioning import Partitioning
+from flux_actors.errors import Refused
 from flux_api.many import body_of, entities_body
 from flux_api.view import LiveView
 from tests.unit.api.standing import FakeCalls, readings, row
@@ -59,3 +60,13 @@ async def test_missing_ids_are_written_as_json_writes_them():
     view = await a_view()
     (odd,) = await view.get_many(['n/"\\ü\u2028'])
     assert json.loads(body_of([odd])) == {"entities": [], "missing": ['n/"\\ü\u2028']}
+
+
+async def test_an_answer_is_bounded_however_often_an_id_is_named(monkeypatch):
+    view = await a_view()
+    size = len(body_of([view.kept("n/a")]))
+    monkeypatch.setattr(limits, "get_many_bytes_max", 3 * size)
+    assert entities_body(view, ["n/a"] * 3) is not None
+    with pytest.raises(Refused, match="ask for fewer") as refused:
+        entities_body(view, ["n/a"] * 9)
+    assert refused.value.status == 400

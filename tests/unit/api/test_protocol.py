@@ -307,3 +307,16 @@ async def test_a_good_handshake_is_handed_over(connection):
     await connection.send(handshake())
     assert connection.transport.protocol is not None
     assert not connection.transport.ended
+
+
+async def test_one_who_sends_many_requests_at_once_is_not_read_from_until_the_last(connection):
+    paused = []
+    connection.transport.pause_reading = lambda: paused.append(True)
+    connection.transport.resume_reading = lambda: paused.append(False)
+    release = [connection.app.hold(path) for path in ("/a", "/b", "/c")]
+    await connection.send(get("/a") + get("/b") + get("/c"))
+    for let_go, waits in zip(release, (True, True, False), strict=True):
+        assert paused[-1] == waits  # until only one is left that has no answer yet
+        let_go()
+        await settle()
+    assert in_order(connection.got, b"/a:0;", b"/b:0;", b"/c:0;")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from flux_actors import limits
@@ -12,7 +14,7 @@ from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.block import decode_block
 from flux_actors.log.memory import MemoryLog
 from flux_api.publishing import Published, Publisher
-from tests.unit.api.standing import event, outcomes_of
+from tests.unit.api.standing import event, outcomes_of, settle
 
 RULE = Partitioning(3)
 
@@ -129,3 +131,67 @@ async def test_fields_that_nobody_knows_are_ignored(publisher):
 
 async def test_nothing_at_all_is_done_at_once(publisher):
     assert (await publisher.publish_all([])).events == []
+
+
+@pytest.fixture
+def crowded(publisher, log, monkeypatch):
+    """A committer that has a block in flight and takes two more events."""
+    monkeypatch.setattr(limits, "queue_events_max", 2)
+    gate = asyncio.Event()
+    append = log.append
+
+    async def held(*arguments):
+        await gate.wait()
+        return await append(*arguments)
+
+    monkeypatch.setattr(log, "append", held)
+    return gate
+
+
+async def in_flight(publisher, count=2):
+    """Publishes of one event each, the first of them on its way."""
+    publishing = []
+    for _ in range(count):
+        publishing.append(asyncio.create_task(publisher.publish(event("a/1", {"v": 0}))))
+        await settle()
+    return publishing
+
+
+async def test_many_that_are_not_taken_are_answered_all_the_same(publisher, crowded):
+    waiting = await in_flight(publisher)
+    for asked in (publisher.publish_all([event("a/1", {"v": 1})] * 3), publisher.delete_all(["a/1"] * 3)):
+        outcomes = outcomes_of(await asyncio.wait_for(asked, 2))
+        assert {type(outcome) for outcome in outcomes} == {Unavailable}
+    crowded.set()
+    await asyncio.gather(*waiting)
+
+
+async def test_behind_one_that_is_not_taken_none_of_its_partition_is(publisher, log, crowded, monkeypatch):
+    """The client sends that one again: it must not overwrite what stood behind it in the batch."""
+    monkeypatch.setattr(limits, "block_events_max", 2)
+    waiting = await in_flight(publisher)
+    bodies = [event("a/1", {"v": number}) for number in range(5)]
+    submission = asyncio.create_task(publisher.publish_all([*bodies[:1], *bodies[1:]]))
+    await settle()
+    crowded.set()
+    await asyncio.gather(*waiting)
+    found = [type(outcome) for outcome in outcomes_of(await asyncio.wait_for(submission, 2))]
+    assert found == sorted(found, key=lambda kind: kind is Unavailable)
+    assert Unavailable in found
+
+
+async def test_many_of_a_door_that_closes_are_answered(publisher):
+    await publisher.close()
+    outcomes = outcomes_of(await asyncio.wait_for(publisher.publish_all([event("a/1", {"v": 1})] * 3), 2))
+    assert {type(outcome) for outcome in outcomes} == {Unavailable}
+    outcomes = outcomes_of(await asyncio.wait_for(publisher.delete_all(["a/1"]), 2))
+    assert {type(outcome) for outcome in outcomes} == {Unavailable}
+
+
+async def test_one_of_many_that_is_too_large_for_the_log_fails_alone(publisher, log, monkeypatch):
+    monkeypatch.setattr(type(log), "payload_bytes_max", limits.block_overhead_bytes_max + 1_000)
+    bodies = [event("n/e", {"v": 1}), event("n/e", {"text": "x" * 1_000}), event("n/e", {"v": 2})]
+    outcomes = outcomes_of(await asyncio.wait_for(publisher.publish_all(bodies), 2))
+    assert [type(outcome) for outcome in outcomes] == [Published, Refused, Published]
+    assert outcomes[1].status == 413
+    assert [(await kept(log, outcomes[index])).properties for index in (0, 2)] == [{"v": 1}, {"v": 2}]

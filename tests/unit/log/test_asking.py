@@ -48,6 +48,7 @@ async def test_no_answer_in_time_is_unavailable_and_a_late_one_is_forgotten() ->
     await settled()
     await answer(server, 1, b"in time")
     assert (await asking).data == b"in time"
+    assert answers.waiting == 0
 
 
 @on_virtual_clock
@@ -83,3 +84,22 @@ async def test_one_who_gives_up_leaves_nothing_behind() -> None:
     await settled()
     await answer(server, 1, b"here")
     assert (await staying).data == b"here"
+    assert answers.waiting == 0
+
+
+@on_virtual_clock
+async def test_a_client_that_takes_nothing_more_is_unavailable_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once what waits in nats-py is full, its publish waits for ever."""
+    server = FakeNats()
+    answers = answers_of(server)
+
+    async def stuck(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(server, "publish", stuck)
+    with pytest.raises(Unavailable, match="TimeoutError"):
+        await answers.ask("s", b"", 2.0, None)
+    assert asyncio.get_running_loop().time() == 2.0
+    assert answers.waiting == 0

@@ -17,6 +17,19 @@ from tests.unit.api.standing import Standing, event, settle, until
 PUBLISH = post("/api/events", text(event("n/e", {"v": 2}, eventId="mine")))
 
 
+class Clock:
+    """A loop whose time the test sets; nothing it is asked to call later is called."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay_s: float, *_: Any) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(3_600 + delay_s, bool)
+
+
 class HeldLog:
     """Holds appends of the door's log until they are let go."""
 
@@ -200,11 +213,93 @@ async def test_what_is_held_behind_a_publish_is_bounded(known: Way, held: HeldLo
     assert paused[1] is False
 
 
-async def test_an_idle_connection_ends_and_one_in_use_stays(known: Way) -> None:
-    known.protocol.timeout_keep_alive = 0.05
+@pytest.mark.parametrize("request_bytes", [get("n/e"), PUBLISH, post("/api/events", b"{}")])
+async def test_a_connection_in_use_stays_and_an_idle_one_ends(
+    known: Way, request_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known.protocol.timeout_keep_alive = 75
+    await known.send(request_bytes)
+    now = known.protocol.loop.time()
+    monkeypatch.setattr(known.protocol, "loop", Clock(now + 74))
+    await known.send(request_bytes)
+    for passed, ends in ((74 + 74, False), (74 + 76, True)):
+        known.protocol.loop.now = now + passed
+        known.protocol.timeout_keep_alive_handler()
+        assert known.transport.is_closing() == ends
+
+
+async def test_one_who_reads_nothing_of_his_answer_is_cut_off(known: Way) -> None:
+    known.protocol.pause_writing()
+    known.protocol.timeout_keep_alive = -1.0
     known.protocol.timeout_keep_alive_handler()
-    assert not known.transport.is_closing()  # it was used a moment ago
-    await until(known.transport.is_closing)
+    assert known.transport.aborted
+
+
+async def test_a_body_that_does_not_go_on_is_idle(known: Way) -> None:
+    known.protocol.data_received(PUBLISH[:-5])
+    known.protocol.timeout_keep_alive_handler()
+    assert not known.transport.is_closing()
+    known.protocol.timeout_keep_alive = -1.0
+    known.protocol.timeout_keep_alive_handler()
+    assert known.transport.is_closing()
+
+
+async def test_a_connection_that_was_reset_leaves_no_timer(ways: TwoWays) -> None:
+    way = ways.hot_way()
+    way.protocol.connection_lost(ConnectionResetError())
+    assert way.protocol.timeout_keep_alive_task is None
+
+
+async def test_an_answer_bears_the_date_of_its_second(ways: TwoWays, known: Way) -> None:
+    for date in (b"Tue, 24 Nov 2026 10:00:01 GMT", b"Tue, 24 Nov 2026 10:00:02 GMT"):
+        ways.tick(date)
+        for request in (get("n/e"), PUBLISH, post("/api/events", b"{}")):
+            answer = await known.send(request)
+            assert answer.count(b"date: ") == 1
+            assert b"\r\ndate: %s\r\n" % date in answer
+
+
+@pytest.mark.parametrize("broken", ["read_event", "event_answer"])
+async def test_a_fault_that_nobody_foresaw_is_an_answer(
+    known: Way, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as breaking:
+        breaking.setattr(f"flux_api.hot.routes.{broken}", None)
+        before = len(known.transport.written)
+        known.protocol.data_received(PUBLISH)
+        known.protocol.data_received(PUBLISH)
+        await until(lambda: known.transport.written[before:].count(b"HTTP/1.1 503 ") == 2)
+    await settle()
+    assert (await known.send(PUBLISH)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_what_was_held_counts_no_longer_once_it_is_released(
+    known: Way, held: HeldLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "hot_held_bytes_max", 2 * len(get("n/e")))
+    paused: list[bool] = []
+    known.transport.pause_reading = lambda: paused.append(True)
+    held.open.set()
+    for _ in range(5):
+        known.protocol.data_received(PUBLISH)
+        known.protocol.data_received(get("n/e"))
+        await until(lambda: known.transport.written.endswith(b'+00:00"}'))
+        await settle()
+    assert paused == []
+
+
+async def test_held_requests_wait_for_one_who_does_not_read(known: Way, held: HeldLog) -> None:
+    known.protocol.data_received(PUBLISH)
+    known.protocol.data_received(get("n/e"))
+    known.protocol.pause_writing()
+    held.open.set()
+    await until(lambda: b'"mine"' in known.transport.written[-200:])
+    await settle()
+    before = len(known.transport.written)
+    assert not known.transport.written.endswith(b'+00:00"}')
+    known.protocol.resume_writing()
+    await settle()
+    assert [body["id"] for body in bodies(known.transport.written[before:])] == ["n/e"]
 
 
 async def test_a_publish_that_waits_is_not_idle(known: Way, held: HeldLog) -> None:

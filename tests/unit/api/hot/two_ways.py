@@ -94,10 +94,16 @@ class TwoWays:
     def __init__(self, standing: Standing) -> None:
         self.standing = standing
         self.hot = WatchedRoutes(standing.door)
+        self.state = ServerState()
+        self.tick(b"Tue, 24 Nov 2026 10:00:00 GMT")
         app = RequestIds(build_app(standing.door.settings, standing.door))
         self._config = uvicorn.Config(
             app, lifespan="off", log_config=None, access_log=False, server_header=False
         )
+
+    def tick(self, date: bytes) -> None:
+        """Let a second pass, as uvicorn notes it."""
+        self.state.default_headers = [(b"date", date)]
 
     def hot_way(self) -> Way:
         return self._way(HotProtocol, hot=self.hot)
@@ -107,7 +113,7 @@ class TwoWays:
 
     def _way(self, kind: Any, **options: Any) -> Way:
         transport = FakeTransport()
-        protocol = kind(self._config, ServerState(), {}, asyncio.get_running_loop(), **options)
+        protocol = kind(self._config, self.state, {}, asyncio.get_running_loop(), **options)
         protocol.connection_made(transport)
         return Way(protocol, transport)
 
