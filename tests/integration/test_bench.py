@@ -42,7 +42,8 @@ def test_every_case_prints_a_figure_that_was_verified(tmp_path):
         if line["case"] == "scaling" and (os.cpu_count() or 1) < 4:
             assert line["reason"] == "needs 4 cores"
         elif line["verdict"] != "not here":  # the shard's own figure of a pause that did not happen
-            assert line["value"] > 0, line
+            grows = "growth" in line["row"]["title"]  # a door may pass a small list on without growing at all
+            assert line["value"] >= 0 if grows else line["value"] > 0, line
             assert line["row"]["title"] in printed
 
 
