@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from abc import ABC, abstractmethod
 from typing import Any
 
 import uvicorn
@@ -44,14 +45,15 @@ class FakeLink:
         return messages
 
 
-class Client:
+class Client(ABC):
     """What both clients share."""
 
     def __init__(self) -> None:
         self.received: list[dict[str, Any]] = []
 
+    @abstractmethod
     def send(self, data: str | bytes) -> None:
-        raise NotImplementedError
+        """Send one message."""
 
     def say(self, **message: Any) -> None:
         self.send(json.dumps(message))
