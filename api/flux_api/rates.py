@@ -23,7 +23,7 @@ from flux_actors import limits
 from flux_actors.domain.runtime_config import RuntimeConfig
 from flux_actors.errors import Refused
 from flux_actors.tenancy.budget import Ask, Grant, Limit, share_of
-from flux_actors.tenancy.lending import Lender
+from flux_actors.tenancy.lending import Lender, MemoryLender
 from flux_api.borrowing import ALONE, Borrower
 
 _log = structlog.get_logger(__name__)
@@ -119,12 +119,17 @@ class Rates:
             go(count)
             return
         purse = self._purses[namespace]
-        if not purse.queue and self._clock() < purse.refused_until_s:
+        if self.refuses(namespace):
             go(purse.some(count))
             return
         purse.queue.append((count, go))
         purse.floor = _NOBODY  # may overtake
         self._wish(namespace, purse)
+
+    def refuses(self, namespace: str) -> bool:
+        """Whether events for which `take` had no room are refused without asking."""
+        purse = self._purses[namespace]
+        return not purse.queue and self._clock() < purse.refused_until_s
 
     def give_back(self, namespace: str, count: int) -> None:
         """Take back events that had passed and were refused for another reason."""
@@ -251,6 +256,11 @@ class Rates:
             self._wish(namespace, purse)
         elif now_s >= purse.refused_until_s and self._believed(purse, now_s) >= self._limit.per_minute:
             del self._purses[namespace]
+
+
+def unlimited() -> Rates:
+    """Return rates that are off and stay so."""
+    return Rates(MemoryLender(time.monotonic), "", in_force=False)
 
 
 def _tell(go: Go, count: int) -> None:
