@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -34,6 +34,7 @@ from flux_actors.router.topology import (
     decode_topology,
 )
 from flux_actors.settings import Settings
+from flux_api.batches import LargeBatches
 from flux_api.cached import CachedEntity
 from flux_api.config import ConfigKeeper
 from flux_api.feed import Feeds, PartitionFeed
@@ -76,6 +77,11 @@ class Door:
     name: str
     tenancy: TenancyKeeper
     rates: Rates
+    batches: LargeBatches = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Put together what stands on the other parts alone."""
+        self.batches = LargeBatches(self.publisher)
 
     async def close(self) -> None:
         """Finish what is under way and let go of everything."""

@@ -6,6 +6,7 @@ fields that nobody knows) is read again in the general way, which finds the word
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from flux_actors.errors import FluxError, Refused
 
 _ANY_DEPTH: Final = 1 << 30  # each event of a batch is measured alone, so that one fails alone
 _FAULTS: Final = (msgspec.DecodeError, UnicodeError, RecursionError, ValueError)
+_PLACE: Final = re.compile(r" \(byte \d+\)\Z")
 _PLAIN_OPENERS: Final = 3  # an event, its payload, its properties
 _WRAPPER_OPENERS: Final = 2  # the batch and its list
 
@@ -36,6 +38,7 @@ class _RawBatch(msgspec.Struct):
 
 _decode_envelope: Final = msgspec.json.Decoder(_Plain).decode
 _decode_batch: Final = msgspec.json.Decoder(_Batch | list[_Plain]).decode
+_decode_list: Final = msgspec.json.Decoder(list[_Plain]).decode
 _decode_raws: Final = msgspec.json.Decoder(_RawBatch | list[msgspec.Raw]).decode
 
 
@@ -77,6 +80,34 @@ def read_batch(body: bytes) -> Sequence[Any]:
     except _FAULTS:
         return _events_of(parse_json(body, _ANY_DEPTH))
     return _some(batch.events if isinstance(batch, _Batch) else batch)
+
+
+def read_some(text: bytes) -> list[Any]:
+    """Return the events of a JSON list, as `read_batch` does, and none of an empty one."""
+    try:
+        return list(_decode_list(text))
+    except _FAULTS:
+        events: list[Any] = parse_json(text, _ANY_DEPTH)
+        return events
+
+
+def decode_raws(body: bytes | bytearray) -> list[msgspec.Raw]:
+    """Return the JSON of each event of a batch, which is not looked into.
+
+    Raises:
+        Refused: the body is no batch.
+    """
+    try:
+        batch = _decode_raws(body)
+    except _FAULTS:
+        _events_of(parse_json(body, _ANY_DEPTH))  # it says what is wrong
+        raise Refused("a batch must be JSON") from None
+    return batch.events if isinstance(batch, _RawBatch) else batch
+
+
+def no_json(error: Refused) -> Refused:
+    """Return the refusal of a body of which a part is no JSON: where that is, the part cannot tell."""
+    return Refused(_PLACE.sub("", error.message), error.status)
 
 
 def too_deep(body: bytes, events: Sequence[Event | FluxError]) -> dict[int, Refused]:

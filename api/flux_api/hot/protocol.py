@@ -173,7 +173,7 @@ class HotProtocol(DoorProtocol):
             self._parse(request)
             self._release()
 
-    def _on_answer(self, answer: bytes | FluxError) -> None:
+    def _on_answer(self, answer: bytes | list[bytes] | FluxError) -> None:
         if self._head is None or self.transport.is_closing():
             return
         self._head = None
@@ -181,6 +181,9 @@ class HotProtocol(DoorProtocol):
         if isinstance(answer, FluxError):
             self.server_state.total_requests += 1
             self.transport.write(self._hot.replies.error(self.server_state.default_headers, answer))
+        elif isinstance(answer, list):
+            self._write(answer[0])
+            self.transport.writelines(answer[1:])
         else:
             self._write(answer)
         if self._last:
