@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
@@ -72,7 +72,8 @@ class LargeBatches:
             Refused: the body is no batch; nothing of it was published.
         """
         async with self._lane(principal.namespace), self._room:
-            return await self._commit(await self._check(body, principal), principal)
+            await self._read(body)
+            return await self._commit(body, principal)
 
     async def _tell(
         self, body: bytes | bytearray, principal: Principal, done: Callable[[Answer | FluxError], None]
@@ -103,15 +104,38 @@ class LargeBatches:
             yield
             await asyncio.sleep(0)
 
-    async def _check(self, body: bytes | bytearray, principal: Principal) -> deque[_Checked]:
-        found: deque[_Checked] = deque()
+    async def _read(self, body: bytes | bytearray) -> None:
+        """Read a body to its end, for only then it is known to be a batch.
+
+        What was read is not kept: 100 MB of small objects, which the collector would look at again and again.
+        """
         slices = slices_of(body)
-        while True:
-            async with self._step():
-                some = next(slices, None)
-            if some is None:
-                return found
-            found.append(await self._checked(some, principal))
+        while await self._next(slices) is not None:
+            pass
+
+    async def _commit(self, body: bytes | bytearray, principal: Principal) -> Answer:
+        """Read a body again and publish it."""
+        answer = _Answering()
+        under_way: deque[tuple[_Checked, asyncio.Future[Submission]]] = deque()
+        slices = slices_of(body)
+        more = True
+        while more or under_way:
+            if more and len(under_way) < _UNDER_WAY:
+                some = await self._next(slices)
+                more = some is not None
+                if some is not None:
+                    checked = await self._checked(some, principal)
+                    under_way.append((checked, self._submit(checked, principal, answer.stopped)))
+            else:
+                checked, submission = under_way.popleft()
+                done = await submission
+                async with self._step():
+                    answer.add(checked, done)
+        return Answer(batch_answer_of(answer.parts, answer.events, answer.failed), answer.positions)
+
+    async def _next(self, slices: Iterator[Slice]) -> Slice | None:
+        async with self._step():
+            return next(slices, None)
 
     async def _checked(self, some: Slice, principal: Principal) -> _Checked:
         events: list[Event | FluxError] = []
@@ -127,21 +151,6 @@ class LargeBatches:
             for event, body in zip(events, some.events, strict=True)
         ]
         return _Checked(events, said)
-
-    async def _commit(self, checked: deque[_Checked], principal: Principal) -> Answer:
-        answer = _Answering()
-        under_way: deque[tuple[_Checked, asyncio.Future[Submission]]] = deque()
-        while checked or under_way:
-            if checked and len(under_way) < _UNDER_WAY:
-                async with self._step():
-                    some = checked.popleft()
-                    under_way.append((some, self._submit(some, principal, answer.stopped)))
-                continue
-            some, submission = under_way.popleft()
-            done = await submission
-            async with self._step():
-                answer.add(some, done)
-        return Answer(batch_answer_of(answer.parts, answer.events, answer.failed), answer.positions)
 
     def _submit(
         self, some: _Checked, principal: Principal, stopped: Unavailable | None

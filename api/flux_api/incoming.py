@@ -14,12 +14,13 @@ import msgspec
 
 from flux_actors import limits
 from flux_actors.domain.event import Envelope, Event
-from flux_actors.domain.json_text import check_depth, openers_of, parse_json
+from flux_actors.domain.json_text import check_depth, not_json, openers_of, parse_json
 from flux_actors.errors import FluxError, Refused
 
 _ANY_DEPTH: Final = 1 << 30  # each event of a batch is measured alone, so that one fails alone
 _FAULTS: Final = (msgspec.DecodeError, UnicodeError, RecursionError, ValueError)
 _PLACE: Final = re.compile(r" \(byte \d+\)\Z")
+_NO_BATCH: Final = 'a batch must be {"events": […]} or a JSON array of events'
 _PLAIN_OPENERS: Final = 3  # an event, its payload, its properties
 _WRAPPER_OPENERS: Final = 2  # the batch and its list
 
@@ -99,9 +100,10 @@ def decode_raws(body: bytes | bytearray) -> list[msgspec.Raw]:
     """
     try:
         batch = _decode_raws(body)
-    except _FAULTS:
-        _events_of(parse_json(body, _ANY_DEPTH))  # it says what is wrong
-        raise Refused("a batch must be JSON") from None
+    except msgspec.ValidationError:
+        raise Refused(_NO_BATCH) from None
+    except _FAULTS as error:
+        raise not_json(error) from None
     return batch.events if isinstance(batch, _RawBatch) else batch
 
 
@@ -141,7 +143,7 @@ def _refusal_of_depth(event: bytes) -> Refused | None:
 def _events_of(body: Any) -> list[Any]:
     events = body.get("events") if isinstance(body, dict) else body
     if not isinstance(events, list):
-        raise Refused('a batch must be {"events": […]} or a JSON array of events')
+        raise Refused(_NO_BATCH)
     return _some(events)
 
 
