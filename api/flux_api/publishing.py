@@ -63,8 +63,8 @@ class Publisher:
         """
         now_ms = time.time_ns() // 1_000_000
         event = self._reader.read(envelope, now_ms, self._ids.take(now_ms))
-        if principal.kind is not Kind.ANYONE:
-            entity_id = event.entity_id
+        entity_id = event.entity_id
+        if principal.kind is not Kind.ANYONE and not principal.may_write(entity_id, now_ms * 1_000):
             namespace = namespace_of(entity_id or "")
             authorise(principal, Action.WRITE, namespace, entity_id, self._registry, now_ms * 1_000)
         try:

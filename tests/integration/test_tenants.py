@@ -14,6 +14,7 @@ from websockets.sync.client import connect
 
 from tests.conftest import wait_for
 from tests.integration.api.support import event
+from tests.integration.sessions import ROOT, assert_true
 from tests.integration.test_replicas import each_door
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
@@ -164,3 +165,7 @@ def test_tenants_outlive_a_kill_of_everything_and_no_token_is_on_disk(flux, door
     secret = token.split("_", 2)[2].encode()
     found = [p for p in flux.data.rglob("*") if p.is_file() and secret in p.read_bytes()]
     assert found == []
+
+
+def test_the_sessions_of_the_document_tell_the_truth(flux):
+    assert assert_true(ROOT / "docs" / "tenants.md", flux, FLUX_ADMIN_TOKEN=ADMIN_TOKEN) >= 10

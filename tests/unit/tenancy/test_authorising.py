@@ -33,9 +33,7 @@ def holders():
 
     def of(namespace):
         prefixes = st.sampled_from(["", f"{namespace}/", f"{namespace}/kitchen/"])
-        return st.builds(
-            Principal, st.just(Kind.HOLDER), st.just(namespace), scopes, prefixes, ends, st.just("id")
-        )
+        return st.builds(Principal.holder, st.just(namespace), scopes, prefixes, ends, st.just("id"))
 
     return st.sampled_from(["acme", "vault"]).flatmap(of)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flux_actors.tenancy.namespace import Phase, Scope, TokenRecord, Visibility, register
-from flux_actors.tenancy.principal import UNKNOWN, Kind, Principal
+from flux_actors.tenancy.principal import UNKNOWN, Principal
 from flux_actors.tenancy.registry import Registry
 from flux_actors.tenancy.token import Token, digest_of, new_token
 
@@ -21,8 +21,8 @@ def test_a_token_is_its_holders(registry):
     record = TokenRecord(token.id, digest_of(token, namespace.id), frozenset({Scope.READ}), 1, "acme/x", 9)
     registry.apply(namespace.with_token(token, record))
     assert registry.holder(main.text).namespace == "acme"
-    assert registry.holder(token.text) == Principal(
-        Kind.HOLDER, "acme", frozenset({Scope.READ}), "acme/x", 9, token.id
+    assert registry.holder(token.text) == Principal.holder(
+        "acme", frozenset({Scope.READ}), "acme/x", 9, token.id
     )
 
 
