@@ -32,8 +32,8 @@ def each_door(url: str, headers: dict[str, str] | None = None) -> Iterator[list[
     with ExitStack() as stack:
         while len(clients) < DOORS:
             assert time.monotonic() < deadline, f"{len(clients)} of {DOORS} doors answered"
-            client = stack.enter_context(httpx.Client(base_url=url, timeout=10, headers=headers))
-            clients.setdefault(client.get("/api/status").json()["door"]["pid"], client)
+            client = stack.enter_context(httpx.Client(base_url=url, timeout=10))
+            clients.setdefault(client.get("/api/status", headers=headers).json()["door"]["pid"], client)
         yield list(clients.values())
 
 
