@@ -68,12 +68,13 @@ class Publisher:
         """
         now_ms = time.time_ns() // 1_000_000
         event = self._reader.read(envelope, now_ms, self._ids.take(now_ms))
+        entity_id = event.entity_id
         if principal.kind is not Kind.ANYONE:
-            entity_id = event.entity_id
-            namespace = namespace_of(entity_id or "")
-            authorise(principal, Action.WRITE, namespace, entity_id, self._registry, now_ms * 1_000)
+            if not principal.may_write(entity_id, now_ms * 1_000):
+                namespace = namespace_of(entity_id or "")
+                authorise(principal, Action.WRITE, namespace, entity_id, self._registry, now_ms * 1_000)
             if not self._rates.off:
-                self._submit_within_rate(namespace, event, done)
+                self._submit_within_rate(principal.namespace, event, done)
                 return
         self._submit(event, done)
 

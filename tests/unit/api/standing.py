@@ -105,6 +105,7 @@ class Standing:
     log: MemoryLog
     bus: MemoryBus
     shard: EntityShard
+    tenants: MemoryKeyValue | None = None
 
     @classmethod
     async def up(cls, **options: Any) -> Standing:
@@ -147,7 +148,7 @@ class Standing:
         for partition in rule.all():
             await shard.adopt(partition, 1)
         await until(lambda: all(part.ready for part in parts))
-        return cls(door, log, bus, shard)
+        return cls(door, log, bus, shard, tenants)
 
     async def down(self) -> None:
         await self.door.close()
