@@ -45,15 +45,14 @@ def batch_answer(bodies: Sequence[Any], submission: Submission) -> bytes:
     return _encode(_BatchAnswer(len(results) - failed, failed, results))
 
 
-def batch_answer_part(said: Sequence[Any], events: Sequence[Event | FluxError]) -> bytes:
+def batch_answer_part(said: Sequence[Any], events: Sequence[Event | FluxError], *, first: bool) -> bytes:
     """Return what a batch's answer tells of some of its events, which were bodies or events before."""
-    return _encode(_results(said, events))[1:-1]
+    return (b"" if first else b",") + _encode(_results(said, events))[1:-1]
 
 
 def batch_answer_of(parts: list[bytes], events: int, failed: int) -> list[bytes]:
     """Return the body for a batch of whose answer these are the parts, still in parts."""
-    head = b'{"successful":%d,"failed":%d,"results":[' % (events - failed, failed)
-    return [head + parts[0], *[b"," + part for part in parts[1:]], b"]}"]
+    return [b'{"successful":%d,"failed":%d,"results":[' % (events - failed, failed), *parts, b"]}"]
 
 
 def _results(said: Sequence[Any], events: Sequence[Event | FluxError]) -> list[_Result]:

@@ -177,7 +177,7 @@ class _Answering:
 
     def add(self, some: _Checked, submission: Submission) -> None:
         """Render what became of a slice."""
-        self.parts.append(batch_answer_part(some.said, submission.events))
+        self.parts.append(batch_answer_part(some.said, submission.events, first=not self.parts))
         self.events += len(submission.events)
         self.failed += submission.failed
         for partition, position in submission.positions().items():

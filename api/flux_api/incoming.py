@@ -56,7 +56,7 @@ def envelope_of(value: Any) -> Envelope:
     return msgspec.convert(value, Envelope)
 
 
-def read_event(body: bytes) -> Envelope:
+def read_event(body: bytes | bytearray) -> Envelope:
     """Return the envelope of one event.
 
     Raises:
@@ -70,7 +70,7 @@ def read_event(body: bytes) -> Envelope:
     return envelope_of(parse_json(body))
 
 
-def read_batch(body: bytes) -> Sequence[Any]:
+def read_batch(body: bytes | bytearray) -> Sequence[Any]:
     """Return the events of a batch, as envelopes if all of them are objects, else as JSON values.
 
     Raises:
@@ -112,7 +112,7 @@ def no_json(error: Refused) -> Refused:
     return Refused(_PLACE.sub("", error.message), error.status)
 
 
-def too_deep(body: bytes, events: Sequence[Event | FluxError]) -> dict[int, Refused]:
+def too_deep(body: bytes | bytearray, events: Sequence[Event | FluxError]) -> dict[int, Refused]:
     """Return the refusals of those envelopes of a batch whose JSON nests too deep, by their number.
 
     A plain event opens three objects. When every event has these and the body opens no more, none is deep;

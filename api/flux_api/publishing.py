@@ -122,7 +122,7 @@ class Publisher:
         bodies: Sequence[Any],
         principal: Principal,
         done: Callable[[Submission], None],
-        text: bytes | None = None,
+        text: bytes | bytearray | None = None,
     ) -> None:
         """Publish many; each fails or lands alone, and `done` hears of all of them at once, maybe at once.
 
@@ -132,7 +132,7 @@ class Publisher:
         self.submit_events(self.check_all(bodies, principal, text), principal, done)
 
     def check_all(
-        self, bodies: Sequence[Any], principal: Principal, text: bytes | None = None
+        self, bodies: Sequence[Any], principal: Principal, text: bytes | bytearray | None = None
     ) -> list[Event | FluxError]:
         """Return the event of each body, or why it is refused; `text` is as for `submit_all`."""
         now_ms = time.time_ns() // 1_000_000
@@ -185,7 +185,7 @@ class Publisher:
         return outcome
 
     async def publish_all(
-        self, bodies: Sequence[Any], principal: Principal, text: bytes | None = None
+        self, bodies: Sequence[Any], principal: Principal, text: bytes | bytearray | None = None
     ) -> Submission:
         """Publish many and return what became of them."""
         answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()

@@ -83,18 +83,25 @@ def _bounds(body: bytes | bytearray) -> tuple[int, int] | None:
 
 def _next(body: bytes | bytearray, at: int, end: int) -> tuple[Slice, int] | None:
     """Return the slice that begins at `at`, and where the next one begins; `None` if none is found."""
-    target = at + limits.batch_slice_bytes
-    if target >= end:
-        some = _decoded(body, at, end)
-        return None if some is None else (some, end)
-    seam = _SEAM.search(body, target, min(end, at + _SEAM_WITHIN * limits.batch_slice_bytes))
-    if seam is not None:
-        some = _decoded(body, at, seam.end() - 1)
+    for cut in _cuts(body, at, end):
+        some = _decoded(body, at, cut) if cut + 1 != end else None  # else a comma that nothing follows
         if some is not None:
-            return some, seam.end()
-    cut = _balanced(body, at, target, end)
-    some = _decoded(body, at, cut) if cut is not None else None
-    return None if some is None or cut is None else (some, cut + 1)
+            return some, cut + 1
+    return None
+
+
+def _cuts(body: bytes | bytearray, at: int, end: int) -> Iterator[int]:
+    """Yield where a slice may end, the best guess first: a comma, or the end of all."""
+    target, far = at + limits.batch_slice_bytes, at + _SEAM_WITHIN * limits.batch_slice_bytes
+    if target < end:
+        seam = _SEAM.search(body, target, min(end, far))
+        if seam is not None:
+            yield seam.end() - 1
+        cut = _balanced(body, at, target, end)
+        if cut is not None:
+            yield cut
+    if end <= far:
+        yield end
 
 
 def _balanced(body: bytes | bytearray, at: int, target: int, end: int) -> int | None:

@@ -31,7 +31,9 @@ class HotProtocol(DoorProtocol):
         self._hot = hot
         self._whole_gets = hot.heads.whole_gets
         self._head: Head | None = None  # of a hot POST whose body comes in, or whose answer is awaited
-        self._parts: list[bytes] = []  # of that body, its head first
+        self._head_text = b""
+        self._parts: list[bytes] = []  # of that body
+        self._large: bytearray | None = None  # it, when it is so large that to join parts would take long
         self._missing = 0  # bytes of that body that have not come yet
         self._held: list[bytes] = []  # what came in behind a hot POST
         self._held_bytes = 0
@@ -81,7 +83,7 @@ class HotProtocol(DoorProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was held; the answer under way finds nobody."""
-        self._head, self._held, self._parts = None, [], []
+        self._head, self._held, self._parts, self._large = None, [], [], None
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
@@ -141,13 +143,18 @@ class HotProtocol(DoorProtocol):
             self._write(part)
             return True
         end = data.find(b"\r\n\r\n") + 4
-        head = self._hot.heads.of_post(data[:end])
+        head_bytes = data[:end]
+        head = self._hot.heads.of_post(head_bytes)
         if head is None or len(data) - end > head.body_bytes or not self._hot.takes(head):
             return False
-        self._head, self._parts, self._active_at = head, [data], self.loop.time()
+        self._head, self._head_text, self._active_at = head, head_bytes, self.loop.time()
         self._missing = head.body_bytes - (len(data) - end)
         if not self._missing:
-            self._post(data, end)
+            self._post(data[end:])
+        elif head.body_bytes > limits.batch_at_once_bytes:
+            self._large = bytearray(data[end:])
+        else:
+            self._parts = [data[end:]]
         return True
 
     def _go_on(self, data: bytes) -> None:
@@ -156,21 +163,23 @@ class HotProtocol(DoorProtocol):
             self._hold(data)
             return
         self._active_at = self.loop.time()
-        self._parts.append(data[: self._missing])
+        if self._large is not None:
+            self._large += data[: self._missing]
+        else:
+            self._parts.append(data[: self._missing])
         behind = data[self._missing :]
         self._missing -= len(data) - len(behind)
         if behind:
             self._hold(behind)
         if not self._missing:
-            request = b"".join(self._parts)
-            self._post(request, request.find(b"\r\n\r\n") + 4)
+            self._post(b"".join(self._parts) if self._large is None else self._large)
 
-    def _post(self, request: bytes, body_at: int) -> None:
+    def _post(self, body: bytes | bytearray) -> None:
         head = self._head
-        self._parts = []
-        if head is not None and not self._hot.post(head, request[body_at:], self._on_answer):
+        self._parts, self._large = [], None
+        if head is not None and not self._hot.post(head, body, self._on_answer):
             self._head = None
-            self._parse(request)
+            self._parse(self._head_text + body)
             self._release()
 
     def _on_answer(self, answer: bytes | list[bytes] | FluxError) -> None:

@@ -75,7 +75,7 @@ class HotRoutes:
             bytes_max = min(bytes_max, LARGE_BYTES - _FRAME_BYTES) if head.route is Route.EVENT else -1
         return head.body_bytes <= bytes_max
 
-    def post(self, head: Head, body: bytes, answered: Answered) -> bool:
+    def post(self, head: Head, body: bytes | bytearray, answered: Answered) -> bool:
         """Do what a body asks; `answered` hears the answer, now or later. False: FastAPI must do it."""
         if not self._tenancy.holds_still(head.principal):
             return False  # revoked while the body came in
@@ -93,7 +93,7 @@ class HotRoutes:
             answered(_fault(error))
         return True
 
-    def _read_many(self, body: bytes, answered: Answered) -> bool:
+    def _read_many(self, body: bytes | bytearray, answered: Answered) -> bool:
         """Answer when the view has all that is asked for; a body that is none is FastAPI's to refuse."""
         if self._tenancy.registry.hidden:
             return False
@@ -108,7 +108,7 @@ class HotRoutes:
         answered(json_part(answer))
         return True
 
-    def _publish(self, body: bytes, principal: Principal, answered: Answered) -> None:
+    def _publish(self, body: bytes | bytearray, principal: Principal, answered: Answered) -> None:
         def render(outcome: Published) -> bytes:
             position = b"flux-position: %s\r\n" % text_of(outcome.partition, outcome.position).encode()
             return json_part(event_answer(outcome), position)
@@ -118,7 +118,7 @@ class HotRoutes:
 
         self._door.publisher.submit(read_event(body), principal, done)
 
-    def _publish_batch(self, body: bytes, principal: Principal, answered: Answered) -> None:
+    def _publish_batch(self, body: bytes | bytearray, principal: Principal, answered: Answered) -> None:
         events = read_batch(body) if len(body) <= limits.batch_at_once_bytes else ()
         if not 0 < len(events) <= limits.batch_at_once_events:
             self._door.batches.begin(body, principal, lambda done: answered(_large_parts(done)))
