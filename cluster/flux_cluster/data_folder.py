@@ -25,6 +25,7 @@ class Run(msgspec.Struct, frozen=True):
     nats_url: str
     ray_address: str
     ray_folder: str
+    tls_cert: str = ""  # the certificate of the doors, where they have one
     ready: bool = False
 
 

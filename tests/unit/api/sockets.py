@@ -152,6 +152,9 @@ class LoopbackTransport(asyncio.Transport):
         if self.closing:
             self._lose()
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None:
         self.ended = True
 

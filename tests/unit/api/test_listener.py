@@ -10,6 +10,7 @@ from contextlib import closing
 import httpx
 import pytest
 
+from flux_actors.settings import Settings
 from flux_api.listener import Listener, allow_many_clients, shared_socket
 from flux_cluster.ports import free_ports
 
@@ -26,7 +27,7 @@ async def asked(port):
 
 async def test_it_answers_between_opening_and_closing():
     (port,) = free_ports(1)
-    listener = Listener(hello, "127.0.0.1", port)
+    listener = Listener(hello, Settings(port=port))
     assert not listener.listens
     await listener.open()
     assert (listener.listens, (await asked(port)).text) == (True, "hi")
@@ -45,7 +46,7 @@ async def test_an_answer_under_way_is_finished_before_it_closes():
         await hello(scope, receive, send)
 
     (port,) = free_ports(1)
-    listener = Listener(slow, "127.0.0.1", port)
+    listener = Listener(slow, Settings(port=port))
     await listener.open()
     reader = asyncio.create_task(asked(port))
     await asked_for.wait()
