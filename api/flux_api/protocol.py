@@ -40,7 +40,8 @@ class DoorProtocol(HttpToolsProtocol):
 
     _head_bytes = 0  # of a head that comes in, as far as it is known
     _fresh_bytes = 0  # of a read that began between two requests
-    _trailer_bytes = 0
+    _bare_bytes = 0  # of a body that comes in, since there last was any body in them
+    _had_body = False
     _request_bytes = 0  # of a request that comes in
     _began_at = 0.0  # that request
     _active_at = 0.0  # when something last happened between two requests
@@ -82,26 +83,22 @@ class DoorProtocol(HttpToolsProtocol):
         self._active_at = self.loop.time()
         self._request_bytes += len(data)
         self._fresh_bytes = len(data) if self._between else 0
+        self._had_body = False
         if self._in_head:
             self._head_bytes += len(data)
         try:
             super().data_received(data)
         except (httptools.HttpParserError, UnicodeError, ValueError):
             self.send_400_response("")
-        if (
-            self._in_head
-            and not self._between
-            and self._head_bytes > limits.header_block_bytes_max
-            and not self._refused
-        ):
-            self._refuse_head(url_only=len(self.url) > limits.header_block_bytes_max)
+        if not (self._between or self._refused):
+            self._check_growth(len(data))
 
     def on_message_begin(self) -> None:
         """Begin to count a head."""
         self._in_head = True
         self._between = False
         self._head_bytes = self._request_bytes = self._fresh_bytes
-        self._fresh_bytes = self._trailer_bytes = 0
+        self._fresh_bytes = self._bare_bytes = 0
         self._began_at = self.loop.time()
         super().on_message_begin()
 
@@ -112,13 +109,9 @@ class DoorProtocol(HttpToolsProtocol):
             self._refuse_head(url_only=True)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; trailers are counted and dropped, for they come when the request is judged."""
+        """Take a header; trailers are dropped, for they come when the request is judged."""
         if self._in_head:
             super().on_header(name, value)
-            return
-        self._trailer_bytes += len(name) + len(value) + 4
-        if self._trailer_bytes > limits.header_block_bytes_max and not self._refused:
-            self._refuse_head(url_only=False)
 
     def on_headers_complete(self) -> None:
         """Bound the head as a whole, then go on."""
@@ -137,6 +130,7 @@ class DoorProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take body bytes of a request that was not refused."""
+        self._had_body = True
         if not self._refused:
             super().on_body(body)
 
@@ -182,8 +176,18 @@ class DoorProtocol(HttpToolsProtocol):
         elif self._comes_in():
             if now_s - self._began_at > _time_for(self._request_bytes):
                 self._on_slow()
-        elif self._rests() and now_s - self._active_at > self.timeout_keep_alive:
+        elif self._rests() and not self._untaken_bytes and now_s - self._active_at > self.timeout_keep_alive:
             self.transport.close()
+
+    def _check_growth(self, size: int) -> None:
+        """Bound a head that does not end, and what comes in place of a body: trailers, a chunk's extension."""
+        if self._in_head:
+            if self._head_bytes > limits.header_block_bytes_max:
+                self._refuse_head(url_only=len(self.url) > limits.header_block_bytes_max)
+            return
+        self._bare_bytes = 0 if self._had_body else self._bare_bytes + size
+        if self._bare_bytes > limits.header_block_bytes_max:
+            self._refuse_head(url_only=False)
 
     def _comes_in(self) -> bool:
         """Whether a part of a request is there and the rest is not."""
@@ -213,7 +217,10 @@ class DoorProtocol(HttpToolsProtocol):
         if not self._in_head and cycle is not None and cycle.response_complete and not self.pipeline:
             self.transport.close()  # it was answered before its body came
         else:
-            self._refuse(408, "the request came in too slowly; send it in one go, or over a faster network")
+            self._refuse_slow()
+
+    def _refuse_slow(self) -> None:
+        self._refuse(408, "the request came in too slowly; send it in one go, or over a faster network")
 
     def _address(self) -> str:
         return self.client[0] if self.client is not None else ""

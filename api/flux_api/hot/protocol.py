@@ -126,9 +126,12 @@ class HotProtocol(DoorProtocol):
         return self._head is None and self._is_idle()
 
     def _on_slow(self) -> None:
-        """Forget what came of a hot POST."""
-        self._head, self._parts = None, []
-        super()._on_slow()
+        """Give up a hot POST, too."""
+        if self._head is None:
+            super()._on_slow()
+        else:
+            self._head, self._parts = None, []
+            self._refuse_slow()
 
     def _answered(self, data: bytes) -> bool:
         """Answer or begin the request in a chunk; False when that is for the parser."""
