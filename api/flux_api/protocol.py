@@ -180,7 +180,7 @@ class DoorProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _check_growth(self, size: int) -> None:
-        """Bound a head that does not end, and what comes in place of a body: trailers, a chunk's extension."""
+        """Bound a head that does not end, and what comes in a body's place: trailers, chunk extensions."""
         if self._in_head:
             if self._head_bytes > limits.header_block_bytes_max:
                 self._refuse_head(url_only=len(self.url) > limits.header_block_bytes_max)

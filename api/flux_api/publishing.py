@@ -125,6 +125,20 @@ class Publisher:
         self.submit_events(tombs, _into(answer))
         return await answer
 
+    async def publish_own(self, event: Event) -> Published:
+        """Publish an event that the server made itself.
+
+        Raises:
+            Unavailable: it is not known to be durable.
+        """
+        answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()
+        self.submit_events([event], _into(answer))
+        submission = await answer
+        for _, partition, position in submission.places():
+            return Published(event, partition, position)
+        failure = submission.events[0]
+        raise failure if isinstance(failure, Unavailable) else Unavailable("an event could not be committed")
+
     async def close(self) -> None:
         """Let what is queued finish, take nothing new."""
         await asyncio.gather(*(committer.close() for committer in self.committers))

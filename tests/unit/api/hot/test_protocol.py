@@ -96,9 +96,9 @@ async def test_a_limit_that_was_lowered_counts_for_heads_that_are_known(
     for _ in range(2):
         assert (await known.send(request)).startswith(b"HTTP/1.1 200")
     name = "body_size_limit_single_bytes" if path == "/api/events" else "body_size_limit_batch_bytes"
-    await ways.standing.door.config.change({name: 1_024})
+    await ways.standing.door.config.change({name: 1_024}, "test", ways.standing.door.audit)
     assert (await known.send(request)).startswith(b"HTTP/1.1 413")
-    await ways.standing.door.config.change({name: 4_096})
+    await ways.standing.door.config.change({name: 4_096}, "test", ways.standing.door.audit)
     assert (await ways.hot_way().send(request)).startswith(b"HTTP/1.1 200")
 
 
