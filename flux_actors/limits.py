@@ -24,6 +24,14 @@ rate_per_minute: Final = 10_000  # default, changeable at run time
 rate_per_minute_range: Final = (1, 10_000_000)
 body_other_bytes: Final = 8 * MIB  # reads by id list, batch delete, admin: never a stream of events
 
+# -- tenants ---------------------------------------------------------------------------------------
+token_chars_max: Final = 256  # a token has 65; more is no token and need not be hashed
+tokens_max: Final = 1_000  # of one namespace: its record has then 250 KiB
+body_tenancy_bytes: Final = 64 * KIB
+tenancy_poll_s: Final = 0.3  # how often a door looks for what other doors changed
+tenancy_fresh_s: Final = 0.9  # without a look into the store; then no token is trusted before the next
+tenancy_seen_s: Final = 1.0  # after a change every door goes by it
+
 # -- the log ---------------------------------------------------------------------------------------
 block_bytes_max: Final = 512 * KIB  # an fsync carries this much; docs/decisions/002
 block_events_max: Final = 4_000
@@ -130,4 +138,5 @@ assert config_poll_s < 1.0
 assert address_connections_max < connections_max
 assert sockets_max < connections_max
 assert turned_away_max < files_spare
+assert tenancy_poll_s < tenancy_fresh_s < tenancy_seen_s
 assert socket_pressed_bytes < fan_out_slice_bytes <= socket_waiting_bytes_max <= sockets_waiting_bytes_max

@@ -60,8 +60,10 @@ class Settings(BaseSettings):
         le=limits.history_positions_max,
         description="newest events of an entity that its history answers with; 0 for no history",
     )
-    admin_token: SecretStr | None = Field(None, description="token that may change the admin config")
-    auth_enabled: bool = Field(default=False, description="whether namespaces need tokens")
+    admin_token: SecretStr | None = Field(
+        None, description="token that may change the config and make namespaces"
+    )
+    auth_enabled: bool = Field(default=False, description="whether writes and private namespaces need tokens")
     read_wait_ms: int = Field(2000, ge=0, le=60_000, description="how long a read waits for its position")
     cors_origins: str = Field("*", description="origins allowed by CORS, comma separated; * for any")
     tls_cert: Path | None = Field(None, description="certificate chain in PEM; the doors then speak HTTPS")
@@ -146,6 +148,4 @@ def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> S
         )
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise Refused("TLS needs both --tls-cert and --tls-key (FLUX_TLS_CERT and FLUX_TLS_KEY)")
-    if settings.auth_enabled:
-        raise Refused("FLUX_AUTH_ENABLED=true is not available in this version; unset it")
     return settings

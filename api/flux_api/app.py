@@ -21,7 +21,7 @@ from flux_api.door import Door
 from flux_api.request_ids import NamedRequests
 from flux_api.requests import POSITION_HEADER
 from flux_api.responses import FAULT, error_response, json_response
-from flux_api.routes import admin, connectors, entities, events, health, history, live
+from flux_api.routes import admin, connectors, entities, events, health, history, live, namespaces
 from flux_api.security_headers import SecurityHeaders
 
 _log = structlog.get_logger(__name__)
@@ -34,6 +34,7 @@ _ROUTERS: Final = (
     entities.router,
     health.router,
     admin.router,
+    namespaces.router,
     connectors.router,
     live.router,
 )

@@ -50,6 +50,7 @@ def start(orders: Start) -> None:
         spread=settings.spread_namespaces,
         log_replicas=settings.log_replicas,
         history_positions=settings.history_positions,
+        auth_enabled=settings.auth_enabled,
     )
     router: Any = RemoteRouter.options(
         name=ROUTER_NAME,

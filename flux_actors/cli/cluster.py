@@ -142,13 +142,17 @@ def _fetch(url: str, certificate: Path | None) -> dict[str, Any]:
     from flux_actors.tls import trust_in
 
     trusted = trust_in(certificate) if certificate is not None else True
+    token = os.environ.get("FLUX_ADMIN_TOKEN")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        answer = httpx.get(f"{url}/api/status", timeout=5, verify=trusted)
+        answer = httpx.get(f"{url}/api/status", headers=headers, timeout=5, verify=trusted)
     except httpx.HTTPError as error:
         raise Unavailable(
             f"Flux at {url} does not answer ({type(error).__name__}); is it still starting?"
         ) from None
     if answer.status_code != httpx.codes.OK:
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            raise Refused("this Flux has tokens on; set FLUX_ADMIN_TOKEN to see its status")
         raise Unavailable(f"Flux at {url} answers {answer.status_code}")
     facts: dict[str, Any] = answer.json()
     return facts

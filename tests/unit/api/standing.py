@@ -19,6 +19,7 @@ from flux_actors.settings import Settings
 from flux_actors.shard import reads
 from flux_actors.shard.entity_shard import EntityShard
 from flux_actors.snapshot.memory import MemorySnapshotStore
+from flux_actors.tenancy.principal import ANYONE
 from flux_api.config import ConfigKeeper
 from flux_api.door import Door, _Listener
 from flux_api.feed import Feeds, PartitionFeed
@@ -26,6 +27,7 @@ from flux_api.hub import Hub
 from flux_api.metrics import Metrics
 from flux_api.publishing import Published, Publisher
 from flux_api.submission import Submission
+from flux_api.tenancy import TenancyKeeper
 from flux_api.view import LiveView
 
 DEADLINE_S = 5.0
@@ -102,12 +104,17 @@ class Standing:
     shard: EntityShard
 
     @classmethod
-    async def up(cls, **settings: Any) -> Standing:
-        """Return one whose partitions are all ready."""
+    async def up(cls, **options: Any) -> Standing:
+        """Return one whose partitions are all ready; with `auth_enabled` it has tenants in memory."""
+        settings = Settings(_env_file=None, **options)
+        tenants = MemoryKeyValue() if settings.auth_enabled else None
+        tenancy = TenancyKeeper(tenants, settings.admin_token)
+        await tenancy.open()
         log, bus = MemoryLog(PARTITIONS), MemoryBus()
         shard = EntityShard(log, MemorySnapshotStore(), bus, PARTITIONS)
         calls: Any = ShardInPlace(shard)
-        rule, hub = Partitioning(PARTITIONS, frozenset({"wide"})), Hub()
+        rule, hub = Partitioning(PARTITIONS, frozenset({"wide"})), Hub(tenancy.registry)
+        tenancy.listen(hub.look_at_tokens)
         parts = [PartitionFeed(partition) for partition in rule.all()]
         metrics = Metrics("door", bus, hub, parts)
         view = LiveView(rule, calls, lambda partition: parts[partition].sequence)
@@ -117,7 +124,7 @@ class Standing:
         await feeds.open()
         client: Any = SimpleNamespace(close=_nothing)
         door = Door(
-            Settings(_env_file=None, **settings),
+            settings,
             client,
             log,
             rule,
@@ -125,10 +132,11 @@ class Standing:
             feeds,
             view,
             hub,
-            Publisher(log, rule),
+            Publisher(log, rule, tenancy.registry),
             config,
             metrics,
             "door",
+            tenancy,
         )
         for partition in rule.all():
             await shard.adopt(partition, 1)
@@ -141,7 +149,7 @@ class Standing:
 
     async def publish(self, *events: dict[str, Any]) -> None:
         """Publish and wait until the door has heard of it."""
-        positions = (await self.door.publisher.publish_all(events)).positions()
+        positions = (await self.door.publisher.publish_all(events, ANYONE)).positions()
         await self.door.reached(positions, tuple(positions))
 
 
