@@ -20,6 +20,9 @@ body_single_bytes: Final = 1 * MIB  # default, changeable at run time
 body_single_bytes_range: Final = (1 * KIB, 8 * MIB)
 body_batch_bytes: Final = 10 * MIB  # default, changeable at run time
 body_batch_bytes_range: Final = (1 * KIB, 64 * MIB)
+# The smallest event has 41 bytes: a batch of the default size holds no more of them. What is smaller is none,
+# and five million of such would be told so in 70 bytes each.
+batch_events_max: Final = 262_144
 rate_per_minute: Final = 10_000  # default, changeable at run time
 rate_per_minute_range: Final = (1, 10_000_000)
 body_other_bytes: Final = 8 * MIB  # reads by id list, batch delete, admin: never a stream of events
@@ -135,6 +138,7 @@ assert gather_s < append_retry_s
 assert append_timeout_s < append_deadline_s
 assert 1024 * cold_store_bytes_max < 1 << 47  # a shard may host all 1,024 partitions that a log may have
 assert config_poll_s < 1.0
+assert batch_events_max * 41 > body_batch_bytes
 assert address_connections_max < connections_max
 assert sockets_max < connections_max
 assert turned_away_max < files_spare

@@ -22,7 +22,7 @@ from flux_api.request_ids import NamedRequests
 from flux_api.requests import POSITION_HEADER
 from flux_api.responses import FAULT, error_response, json_response
 from flux_api.routes import admin, connectors, entities, events, health, history, live, namespaces
-from flux_api.security_headers import SecurityHeaders
+from flux_api.security_headers import PagePolicy, SecurityHeaders
 
 _log = structlog.get_logger(__name__)
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE", "HEAD"]
@@ -50,6 +50,7 @@ def build_app(settings: Settings, door: Door) -> FastAPI:
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(Exception, _on_fault)
+    app.add_middleware(PagePolicy)
     app.add_middleware(CompressMiddleware, minimum_size=_COMPRESS_BYTES_MIN, brotli=False)
     origins = [origin.strip() for origin in settings.cors_origins.split(",")]
     app.add_middleware(

@@ -2,7 +2,8 @@
 
 Every answer bears the same few (`headers_of`): the listener has uvicorn put them beside the date, so that
 they cost the hot way nothing. What comes through Serve's proxy gets them from the app (`SecurityHeaders`).
-The pages for people bear a policy of their own: they run the scripts that came with them and nobody else's.
+The pages for people bear a policy of their own (`PagePolicy`): they run the scripts that came with them and
+nobody else's.
 """
 
 from __future__ import annotations
@@ -37,34 +38,48 @@ def headers_of(settings: Settings) -> list[tuple[str, str]]:
 
 
 class SecurityHeaders:
-    """Middleware of the app: headers for answers that no door sends, a policy for pages."""
+    """Middleware of the app: the headers of answers that no door sends."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._headers = [(name.encode(), value.encode()) for name, value in headers_of(settings)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and its answer back with more headers."""
-        if scope["type"] != "http":
+        """Pass a request on, and its answer back with the headers."""
+        if scope["type"] != "http" or AT_DOOR in scope:
             await self._app(scope, receive, send)
             return
-        more = [] if AT_DOOR in scope else self._headers
-        page: Message | None = None  # the beginning of an answer that is one, until its body is there
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *self._headers]
+            await send(message)
+
+        await self._app(scope, receive, send_guarded)
+
+
+class PagePolicy:
+    """Middleware of the app: a policy for pages; it stands where these are not compressed yet."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and its answer back, with a policy if it is a page."""
+        page: Message | None = None  # the beginning of one, until its body is there
 
         async def send_guarded(message: Message) -> None:
             nonlocal page
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *more]
-                if _is_page(message):
-                    page = message
-                    return
-            elif page is not None:
-                page["headers"] += _page_headers(message.get("body", b""))
+            if message["type"] == "http.response.start" and _is_page(message):
+                page = message
+                return
+            if page is not None:
+                page["headers"] = [*page["headers"], *_page_headers(message.get("body", b""))]
                 await send(page)
                 page = None
             await send(message)
 
-        await self._app(scope, receive, send_guarded)
+        await self._app(scope, receive, send_guarded if scope["type"] == "http" else send)
 
 
 def _is_page(message: Message) -> bool:
