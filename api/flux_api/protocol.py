@@ -10,6 +10,10 @@ A connection needs a place at the door (503 without one). The door looks at each
 request must come in within 20 seconds and one more for each 8 KiB of it (408), a client that takes nothing of
 its answer for a minute is cut off, and a connection on which nothing happens ends. What waits for the door
 itself, because it reads no further for now, is not the client's slowness.
+
+An upgrade that is not offered (h2c, which some clients always ask for) is no reason to lose a body: httptools
+ends such a request at its head, so a parser that has not heard of the upgrade goes on from there. Else the
+body would be read as the next request.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from flux_actors import limits
 from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_api.connections import Connections
+from flux_api.framing import framing_of, refusal_of
 from flux_api.responses import error_response
 
 _LINGER_S: Final = 2.0
@@ -50,6 +55,7 @@ class DoorProtocol(HttpToolsProtocol):
     _in_head = True
     _between = True
     _refused = False
+    _resumes = False  # a parser is told what it needs to know of a request that another one began
     _placed = False
     _turned_away = False
 
@@ -86,15 +92,47 @@ class DoorProtocol(HttpToolsProtocol):
         self._had_body = False
         if self._in_head:
             self._head_bytes += len(data)
-        try:
-            super().data_received(data)
-        except (httptools.HttpParserError, UnicodeError, ValueError):
-            self.send_400_response("")
+        self._unset_keepalive_if_required()
+        self._feed(data)
         if not (self._between or self._refused):
             self._check_growth(len(data))
 
+    def _feed(self, data: bytes) -> None:
+        """Have bytes parsed."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._on_upgrade(data[upgrade.args[0] :])
+        except (httptools.HttpParserError, UnicodeError, ValueError):
+            self.send_400_response("")
+
+    def _on_upgrade(self, rest: bytes) -> None:
+        """Become a socket, or go on with a request whose upgrade is not offered."""
+        if self._refused:
+            return
+        framing = framing_of(self.headers)
+        if not self._should_upgrade():
+            self._go_on_without_upgrade(framing, rest)
+        elif framing or rest:
+            self._refuse(400, "a WebSocket handshake has no body, and nothing follows it before its answer")
+        else:
+            self.handle_websocket_upgrade()
+
+    def _go_on_without_upgrade(self, framing: list[tuple[bytes, bytes]], rest: bytes) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn sets it
+        if framing:
+            head = b"".join([b"%s: %s\r\n" % header for header in framing])
+            self._resumes = True
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + head + b"\r\n")
+            self._resumes = False
+        if rest:
+            self._feed(rest)
+
     def on_message_begin(self) -> None:
         """Begin to count a head."""
+        if self._resumes:
+            return
         self._in_head = True
         self._between = False
         self._head_bytes = self._request_bytes = self._fresh_bytes
@@ -104,23 +142,29 @@ class DoorProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         """Bound the request line."""
+        if self._resumes:
+            return
         super().on_url(url)
         if len(self.url) > limits.header_block_bytes_max and not self._refused:
             self._refuse_head(url_only=True)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; trailers are dropped, for they come when the request is judged."""
-        if self._in_head:
+        if self._in_head and not self._resumes:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Bound the head as a whole, then go on."""
         self._in_head = False
-        if self._refused:
+        if self._refused or self._resumes:
             return
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > limits.header_block_bytes_max:
             self._refuse_head(url_only=False)
+            return
+        unclear = refusal_of(self.parser.get_http_version(), self.headers)
+        if unclear is not None:
+            self._refuse_with(unclear)
             return
         super().on_headers_complete()
         cycle: RequestResponseCycle | None = self.cycle
@@ -136,6 +180,8 @@ class DoorProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request that was not refused."""
+        if self.parser.should_upgrade() and not self._should_upgrade() and framing_of(self.headers):
+            return  # only its head: the body comes yet
         self._between = True
         if not self._refused:
             super().on_message_complete()
@@ -155,7 +201,9 @@ class DoorProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         """Hand over to the WebSocket protocol, unless the handshake cannot succeed."""
         headers = dict(self.headers)
-        if headers.get(b"sec-websocket-version") != _SOCKET_VERSION:
+        if self.scope["method"] != "GET":
+            self._refuse(400, "open the WebSocket with GET")
+        elif headers.get(b"sec-websocket-version") != _SOCKET_VERSION:
             self._refuse(426, "open the WebSocket with Sec-WebSocket-Version: 13")
         elif not _is_key(headers.get(b"sec-websocket-key", b"")):
             self._refuse(400, "a WebSocket handshake needs a Sec-WebSocket-Key: 16 bytes in base64")
