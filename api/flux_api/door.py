@@ -34,6 +34,7 @@ from flux_actors.router.topology import (
     decode_topology,
 )
 from flux_actors.settings import Settings
+from flux_api.audit import Audit
 from flux_api.cached import CachedEntity
 from flux_api.config import ConfigKeeper
 from flux_api.feed import Feeds, PartitionFeed
@@ -76,6 +77,11 @@ class Door:
     name: str
     tenancy: TenancyKeeper
     rates: Rates
+
+    @property
+    def audit(self) -> Audit:
+        """Where changes are recorded before they are made."""
+        return Audit(self.publisher)
 
     async def close(self) -> None:
         """Finish what is under way and let go of everything."""
