@@ -41,6 +41,7 @@ token_chars_max: Final = 256  # a token has 65; more is no token and need not be
 tokens_max: Final = 1_000  # of one namespace: its record has then 250 KiB
 body_tenancy_bytes: Final = 64 * KIB
 tenancy_poll_s: Final = 0.3  # how often a door looks for what other doors changed
+tenancy_look_s: Final = 0.05  # between two looks for tokens that are not known: guessing costs no more
 tenancy_fresh_s: Final = 0.9  # without a look into the store; then no token is trusted before the next
 tenancy_seen_s: Final = 1.0  # after a change every door goes by it
 
@@ -152,5 +153,5 @@ assert batch_events_max * 41 > body_batch_bytes
 assert address_connections_max < connections_max
 assert sockets_max < connections_max
 assert turned_away_max < files_spare
-assert tenancy_poll_s < tenancy_fresh_s < tenancy_seen_s
+assert tenancy_look_s < tenancy_poll_s < tenancy_fresh_s < tenancy_seen_s
 assert socket_pressed_bytes < fan_out_slice_bytes <= socket_waiting_bytes_max <= sockets_waiting_bytes_max

@@ -377,3 +377,18 @@ async def test_a_slow_socket_is_owed_only_what_it_may_read(tenants, monkeypatch)
     assert "vault/x" not in {m.get("entity_id") for m in stranger.received}
     for socket in (stranger, holder):
         await socket.close()
+
+
+async def test_guessing_tokens_makes_few_looks_into_the_store(tenants, keeper, monkeypatch):
+    asked = []
+    changes = tenants.standing.tenants.changes
+
+    async def counted(after):
+        asked.append(after)
+        return await changes(after)
+
+    monkeypatch.setattr(tenants.standing.tenants, "changes", counted)
+    monkeypatch.setattr(limits, "tenancy_look_s", 0.02)
+    found = await asyncio.gather(*(keeper.principal_of(f"Bearer {new_token().text}") for _ in range(200)))
+    assert set(found) == {UNKNOWN}
+    assert len(asked) <= 3
