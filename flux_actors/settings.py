@@ -12,9 +12,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from flux_actors import limits
 from flux_actors.errors import Refused
+from flux_actors.tls import Certificate
 
 _PREFIX: Final = "FLUX_"
-_CLIENT_ONLY: Final = frozenset({"FLUX_URL", "FLUX_TOKEN"})  # read by the command line's clients
+_CLIENT_ONLY: Final = frozenset({"FLUX_URL", "FLUX_TOKEN", "FLUX_CA"})  # read by the command line's clients
 _INTERNAL: Final = frozenset({"FLUX_RUN_ID"})  # marks the processes of one run
 
 
@@ -65,6 +66,20 @@ class Settings(BaseSettings):
     auth_enabled: bool = Field(default=False, description="whether writes and private namespaces need tokens")
     read_wait_ms: int = Field(2000, ge=0, le=60_000, description="how long a read waits for its position")
     cors_origins: str = Field("*", description="origins allowed by CORS, comma separated; * for any")
+    tls_cert: Path | None = Field(None, description="certificate chain in PEM; the doors then speak HTTPS")
+    tls_key: Path | None = Field(None, description="its private key in PEM, without a passphrase")
+    connections_max: int = Field(
+        limits.connections_max, ge=1, le=1_000_000, description="connections of a door, HTTP and WebSocket"
+    )
+    sockets_max: int = Field(
+        limits.sockets_max, ge=1, le=1_000_000, description="WebSocket connections among them"
+    )
+    address_connections_max: int = Field(
+        limits.address_connections_max,
+        ge=1,
+        le=1_000_000,
+        description="connections of a door that one client address may hold",
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -85,6 +100,21 @@ class Settings(BaseSettings):
         return (self.snapshots or self.data / "snapshots").absolute()
 
     @property
+    def tls(self) -> bool:
+        """Whether the doors speak HTTPS."""
+        return self.tls_cert is not None
+
+    def certificate(self) -> Certificate | None:
+        """Return the certificate of the doors, `None` without TLS.
+
+        Raises:
+            Refused: its files do not fit.
+        """
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        return Certificate(self.tls_cert, self.tls_key)
+
+    @property
     def spread_namespaces(self) -> frozenset[str]:
         """The namespaces of `spread`."""
         return frozenset(name.strip() for name in self.spread.split(",") if name.strip())
@@ -103,6 +133,8 @@ def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> S
     fields = {_PREFIX + name.upper(): name for name in Settings.model_fields}
     values: dict[str, Any] = {fields[name]: value for name, value in environment.items() if name in fields}
     values |= {name: value for name, value in given.items() if value is not None}
+    # Processes of Ray have working folders of their own.
+    values |= {name: Path(values[name]).absolute() for name in ("tls_cert", "tls_key") if values.get(name)}
     try:
         settings = Settings(**values)
     except ValidationError as error:
@@ -114,4 +146,6 @@ def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> S
             "put the login of NATS into FLUX_NATS_USER and FLUX_NATS_PASSWORD, or FLUX_NATS_CREDENTIALS, "
             "and not into its URL: others on the machine can read a command line"
         )
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise Refused("TLS needs both --tls-cert and --tls-key (FLUX_TLS_CERT and FLUX_TLS_KEY)")
     return settings

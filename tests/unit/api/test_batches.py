@@ -96,7 +96,7 @@ async def test_who_publishes_beside_one_does_not_wait_for_all_of_it(standing, ba
 
 async def test_a_namespace_has_one_under_way_and_others_do_not_wait_for_its_next():
     standing = await Standing.up(auth_enabled=True, admin_token="admin")
-    await standing.door.config.change({"rate_limit_enabled": False})
+    await standing.door.config.change({"rate_limit_enabled": False}, "test", standing.door.audit)
     holders = []
     for name in ("one", "two"):
         namespace, token = register(name, Visibility.PUBLIC, 0)
