@@ -39,6 +39,7 @@ batch_at_once_bytes: Final = 128 * KIB
 batch_at_once_events: Final = 2_000
 batch_slice_bytes: Final = 32 * KIB  # decoded and checked in about half a millisecond
 batch_slice_events: Final = 500
+answer_piece_bytes: Final = 128 * KIB  # of a large answer, written in one go
 batch_events_min: Final = 10_000  # a batch of any size may hold so many events, a larger one
 batch_event_bytes_min: Final = 32  # one for so many bytes: the shortest that can be accepted has 41
 batches_at_once: Final = 2  # large ones, of all namespaces; others wait

@@ -10,6 +10,7 @@ remembered if it was plain. The parser never sees half of a request that the hot
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any, Final
 
 from flux_actors import limits
@@ -30,6 +31,7 @@ class HotProtocol(DoorProtocol):
         self._whole_gets = hot.heads.whole_gets
         self._head: Head | None = None  # of a hot POST whose body comes in, or whose answer is awaited
         self._head_text = b""
+        self._rest: deque[bytes] = deque()  # of a large answer that is being written
         self._parts: list[bytes] = []  # of that body
         self._large: bytearray | None = None  # it, when it is so large that to join parts would take long
         self._missing = 0  # bytes of that body that have not come yet
@@ -80,6 +82,7 @@ class HotProtocol(DoorProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was held; the answer under way finds nobody."""
         self._head, self._held, self._parts, self._large = None, [], [], None
+        self._rest.clear()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
@@ -98,14 +101,17 @@ class HotProtocol(DoorProtocol):
     def resume_writing(self) -> None:
         """Go on with what was held."""
         super().resume_writing()
-        self._release()
+        if self._rest:
+            self._write_rest()
+        else:
+            self._release()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection that was idle long enough; hot requests only note when they came."""
         left = self._active_at + self.timeout_keep_alive - self.loop.time()
         if self.transport.is_closing():
             return
-        answering = self._head is not None and not self._missing
+        answering = self._head is not None and not self._missing and not self._rest
         if answering or left > 0:
             wait_s = max(left, 1.0)
             self.timeout_keep_alive_task = self.loop.call_later(wait_s, self.timeout_keep_alive_handler)
@@ -194,16 +200,40 @@ class HotProtocol(DoorProtocol):
     def _on_answer(self, answer: bytes | list[bytes] | FluxError) -> None:
         if self._head is None or self.transport.is_closing():
             return
-        self._head = None
+        if not isinstance(answer, list):
+            self._head = None
         self._active_at = self.loop.time()
         if isinstance(answer, FluxError):
             self.server_state.total_requests += 1
             self.transport.write(self._hot.replies.error(self.server_state.default_headers, answer))
         elif isinstance(answer, list):
             self._write(answer[0])
-            self.transport.writelines(answer[1:])
+            self._rest = deque(answer[1:])
+            self._write_rest()
+            return
         else:
             self._write(answer)
+        self._go_on_behind()
+
+    def _write_rest(self) -> None:
+        """Write a large answer a piece at a time: the kernel takes milliseconds for the whole of it."""
+        if not self._rest or self.flow.write_paused or self.transport.is_closing():
+            return
+        self._active_at = self.loop.time()
+        piece: list[bytes] = []
+        size = 0
+        while self._rest and size < limits.answer_piece_bytes:
+            piece.append(self._rest.popleft())
+            size += len(piece[-1])
+        self.transport.write(b"".join(piece))
+        if not self._rest:
+            self._head = None
+            self._go_on_behind()
+        else:
+            self.loop.call_soon(self._write_rest)
+
+    def _go_on_behind(self) -> None:
+        """Go on behind an answer."""
         if self._last:
             self.transport.close()
         else:

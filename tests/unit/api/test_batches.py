@@ -165,3 +165,35 @@ async def test_both_ways_answer_a_large_batch_alike(standing, monkeypatch):
         assert alike(await hot.send(*chunks)) == expected
         assert ways.hot.answered_hot == before + 1
         assert re.match(rb"HTTP/1.1 (200|400) ", expected)
+
+
+async def test_a_large_answer_is_written_as_fast_as_it_is_read(standing, monkeypatch):
+    monkeypatch.setattr(limits, "batch_at_once_bytes", 1_000)
+    monkeypatch.setattr(limits, "answer_piece_bytes", 500)
+    ways = TwoWays(standing)
+    body = text([event("a/1", {"v": 1}, eventId=f"e{number}") for number in range(300)])
+    request = b"POST /api/events/batch HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    read = b"GET /api/state/entities/a/1 HTTP/1.1\r\nHost: x\r\n\r\n"
+    hot = ways.hot_way()
+    expected = alike(await hot.send(request)) + alike(await hot.send(read))
+    await hot.send(request)
+    start = len(hot.transport.written)
+    hot.protocol.data_received(request)
+    hot.protocol.data_received(read)
+    write = hot.transport.write
+
+    def write_and_press(data):
+        write(data)
+        hot.protocol.pause_writing()
+
+    monkeypatch.setattr(hot.transport, "write", write_and_press)
+    pieces: list[int] = []
+    async with asyncio.timeout(5):
+        while len(hot.transport.written) - start < len(expected):
+            before = len(hot.transport.written)
+            if hot.protocol.flow.write_paused:
+                hot.protocol.resume_writing()
+            await settle()
+            pieces.append(len(hot.transport.written) - before)
+    assert max(pieces) <= 1_500
+    assert alike(hot.transport.written[start:]) == expected
