@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
@@ -23,10 +23,10 @@ from flux_actors.domain.position import Packed
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.tenancy.principal import Principal
 from flux_api.answers import batch_answer_of, batch_answer_part
-from flux_api.incoming import too_deep
+from flux_api.incoming import read_names, read_some, too_deep
 from flux_api.publishing import Publisher, into
 from flux_api.responses import FAULT
-from flux_api.slicing import Slice, slices_of
+from flux_api.slicing import slices_of
 from flux_api.submission import Submission
 
 _log = structlog.get_logger(__name__)
@@ -72,8 +72,7 @@ class LargeBatches:
             Refused: the body is no batch; nothing of it was published.
         """
         async with self._lane(principal.namespace), self._room:
-            await self._read(body)
-            return await self._commit(body, principal)
+            return await self._commit(await self._read(body), principal)
 
     async def _tell(
         self, body: bytes | bytearray, principal: Principal, done: Callable[[Answer | FluxError], None]
@@ -104,28 +103,26 @@ class LargeBatches:
             yield
             await asyncio.sleep(0)
 
-    async def _read(self, body: bytes | bytearray) -> None:
-        """Read a body to its end, for only then it is known to be a batch.
+    async def _read(self, body: bytes | bytearray) -> deque[bytes]:
+        """Return the slices of a body, read to its end, for only then it is known to be a batch.
 
-        What was read is not kept: 100 MB of small objects, which the collector would look at again and again.
+        Their events are not kept: 100 MB of small objects, which the collector would look at again and again.
         """
-        slices = slices_of(body)
-        while await self._next(slices) is not None:
-            pass
+        slices, texts = slices_of(body), deque[bytes]()
+        while True:
+            async with self._step():
+                some = next(slices, None)
+            if some is None:
+                return texts
+            texts.append(some.text)
 
-    async def _commit(self, body: bytes | bytearray, principal: Principal) -> Answer:
-        """Read a body again and publish it."""
+    async def _commit(self, texts: deque[bytes], principal: Principal) -> Answer:
         answer = _Answering()
         under_way: deque[tuple[_Checked, asyncio.Future[Submission]]] = deque()
-        slices = slices_of(body)
-        more = True
-        while more or under_way:
-            if more and len(under_way) < _UNDER_WAY:
-                some = await self._next(slices)
-                more = some is not None
-                if some is not None:
-                    checked = await self._checked(some, principal)
-                    under_way.append((checked, self._submit(checked, principal, answer.stopped)))
+        while texts or under_way:
+            if texts and len(under_way) < _UNDER_WAY:
+                checked = await self._checked(texts.popleft(), principal)
+                under_way.append((checked, self._submit(checked, principal, answer.stopped)))
             else:
                 checked, submission = under_way.popleft()
                 done = await submission
@@ -133,22 +130,25 @@ class LargeBatches:
                     answer.add(checked, done)
         return Answer(batch_answer_of(answer.parts, answer.events, answer.failed), answer.positions)
 
-    async def _next(self, slices: Iterator[Slice]) -> Slice | None:
+    async def _checked(self, text: bytes, principal: Principal) -> _Checked:
+        """Read and check the events of a slice; of a namespace that may publish nothing now they are not."""
+        refusal = self._publisher.refusal(principal)
+        if refusal is not None:
+            async with self._step():
+                names = read_names(text)
+            return _Checked([refusal] * len(names), names)
         async with self._step():
-            return next(slices, None)
-
-    async def _checked(self, some: Slice, principal: Principal) -> _Checked:
+            bodies = read_some(text)
         events: list[Event | FluxError] = []
         size = limits.batch_slice_events
-        for first in range(0, len(some.events), size):
+        for first in range(0, len(bodies), size):
             async with self._step():
-                events += self._publisher.check_all(some.events[first : first + size], principal)
-        if isinstance(some.events[0], Envelope):
-            for number, refusal in too_deep(some.text, events).items():
-                events[number] = refusal
+                events += self._publisher.check_all(bodies[first : first + size], principal)
+        if isinstance(bodies[0], Envelope):
+            for number, refused in too_deep(text, events).items():
+                events[number] = refused
         said = [
-            event if isinstance(event, Event) else body
-            for event, body in zip(events, some.events, strict=True)
+            event if isinstance(event, Event) else body for event, body in zip(events, bodies, strict=True)
         ]
         return _Checked(events, said)
 

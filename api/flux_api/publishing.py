@@ -131,6 +131,13 @@ class Publisher:
         """
         self.submit_events(self.check_all(bodies, principal, text), principal, done)
 
+    def refusal(self, principal: Principal) -> Refused | None:
+        """Return why nothing that `principal` publishes would pass now, `None` when it may."""
+        rates, namespace = self._rates, principal.namespace
+        if rates.off or principal.kind is not Kind.HOLDER or not rates.refuses(namespace):
+            return None
+        return rates.refusal(namespace)
+
     def check_all(
         self, bodies: Sequence[Any], principal: Principal, text: bytes | bytearray | None = None
     ) -> list[Event | FluxError]:

@@ -197,3 +197,30 @@ async def test_a_large_answer_is_written_as_fast_as_it_is_read(standing, monkeyp
             pieces.append(len(hot.transport.written) - before)
     assert max(pieces) <= 1_500
     assert alike(hot.transport.written[start:]) == expected
+
+
+async def test_of_a_namespace_at_its_limit_the_rest_is_not_even_looked_at(monkeypatch):
+    monkeypatch.setattr(limits, "heartbeat_s", 0.002)
+    standing = await Standing.up(auth_enabled=True, admin_token="admin")
+    limit = {"rate_limit_per_namespace_per_minute": 20}
+    await standing.door.config.change(limit, "test", standing.door.audit)
+    namespace, token = register("home", Visibility.PUBLIC, 0)
+    standing.door.tenancy.registry.apply(namespace)
+    holder = standing.door.tenancy.known(f"Bearer {token.text}")
+    checked: list[int] = []
+    check_all = standing.door.publisher.check_all
+    monkeypatch.setattr(
+        standing.door.publisher,
+        "check_all",
+        lambda some, *rest: checked.append(len(some)) or check_all(some, *rest),
+    )
+    bodies = [event("home/e", {"v": [number]}, eventId=f"e{number}") for number in range(400)]
+    bodies[300] = 5
+    answer = json.loads(b"".join((await standing.door.batches.publish(text(bodies), holder)).parts))
+    assert (answer["successful"], answer["failed"]) == (20, 380)
+    assert [result["eventId"] for result in answer["results"]] == [
+        None if number == 300 else f"e{number}" for number in range(400)
+    ]
+    assert all("20 events per minute" in result["error"] for result in answer["results"][20:])
+    assert sum(checked) < 60
+    await standing.down()
