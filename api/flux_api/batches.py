@@ -10,6 +10,7 @@ wait their turn.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -98,10 +99,17 @@ class LargeBatches:
 
     @asynccontextmanager
     async def _step(self) -> AsyncIterator[None]:
-        """Do something short while no other large batch does, then let everybody else have a turn."""
+        """Do something short while no other large batch does, then let everybody else have a turn.
+
+        When somebody else did something in it, or the processor was needed elsewhere, they have more of it:
+        on a machine with few cores the log and the client wait for this core as well.
+        """
         async with self._turn:
             yield
+            done_at = time.perf_counter()
             await asyncio.sleep(0)
+            if time.perf_counter() - done_at > limits.batch_turn_idle_s:
+                await asyncio.sleep(limits.batch_pause_s)
 
     async def _read(self, body: bytes | bytearray) -> deque[bytes]:
         """Return the slices of a body, read to its end, for only then it is known to be a batch.

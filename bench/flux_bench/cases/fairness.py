@@ -11,7 +11,7 @@ from typing import Final
 from flux_actors.errors import Corrupt
 from flux_bench.cases.case import Case, Stage
 from flux_bench.generating import Generator
-from flux_bench.generator.http import get
+from flux_bench.generator.http import get, post
 from flux_bench.generator.jobs import Pace, Publish, Read, Told
 from flux_bench.lab import Lab
 from flux_bench.latencies import Latencies
@@ -19,7 +19,7 @@ from flux_bench.outcome import Measured, Row
 from flux_bench.own_flux import OwnFlux
 from flux_bench.server import Server, wait_until
 from flux_bench.targets import Target
-from flux_bench.workload import Workload
+from flux_bench.workload import Workload, with_number
 
 _CONNECTIONS: Final = 4  # of the tenant that is measured
 _PAUSE_S: Final = 0.004  # it is no load: what it feels is measured, and not how much it gets
@@ -76,8 +76,7 @@ def _felt(
     quiet, greedy = tenants
     pace = Pace(lab.scale.seconds, lab.scale.warm_up_s, pause_s=_PAUSE_S)
     if beside is not None:
-        long = Pace(2 * (lab.scale.seconds + lab.scale.warm_up_s) + 1.0)
-        other.begin(Publish(server.place, beside, long, greedy.headers, refusable=True))
+        other.begin(_load(server, beside, greedy, 2 * (lab.scale.seconds + lab.scale.warm_up_s) + 1.0))
     published = lab.generator.run(Publish(server.place, work, pace, quiet.headers))
     ids = list(work.all_ids())[:_CONNECTIONS]
     requests = [[get(server.place.name, f"/api/state/entities/{one}", quiet.headers)] for one in ids]
@@ -93,6 +92,16 @@ def _felt(
 
     wait_until(landed, _SETTLE_S, "all acknowledged events of the tenant to be applied")
     return _check(published), _check(read)
+
+
+def _load(server: Server, work: Workload, tenant: _Tenant, seconds: float) -> Publish | Read:
+    """Return what the other does: events that may be refused, or the same batch again and again."""
+    if work.events == 1:
+        return Publish(server.place, work, Pace(seconds), tenant.headers, refusable=True)
+    body = [with_number(work.bodies(0)[0], 0)]
+    batch = b"".join(post(server.place.name, "/api/events/batch", body, tenant.headers))
+    mark = [b'{"successful":']
+    return Read(server.place, [[batch]] * work.connections, [mark] * work.connections, Pace(seconds))
 
 
 def _check(told: Told) -> Latencies:

@@ -136,6 +136,8 @@ class Connection(asyncio.Protocol):
         self._first = FIRST
         self._sent_at = 0.0
         self.rest = b""
+        self._chunks: list[bytes] = []  # of an answer whose length is known
+        self._missing = 0  # bytes of it
         self.waits = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -147,11 +149,21 @@ class Connection(asyncio.Protocol):
         self._send(now)
 
     def data_received(self, data: bytes) -> None:
-        if self.rest:
+        if self._chunks:
+            self._chunks.append(data)
+            self._missing -= len(data)
+            if self._missing > 0:
+                return
+            data = b"".join(self._chunks)
+            self._chunks.clear()
+        elif self.rest:
             data = self.rest + data
         size = answer_size(data)
-        if size == INCOMPLETE or len(data) < size:
+        if size == INCOMPLETE:
             self.rest = data
+            return
+        if len(data) < size:
+            self.rest, self._chunks, self._missing = b"", [data], size - len(data)
             return
         now = perf_counter()
         turn = self.count % len(self._turns)
