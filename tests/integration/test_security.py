@@ -95,11 +95,13 @@ def test_no_secret_is_in_a_log_an_answer_or_the_list_of_processes(guarded, clien
     ray_token = (guarded.data / "ray-token").read_text()
     secrets = {"admin": ADMIN, "token": token, "password": password, "ray": ray_token}
     secrets |= {"wrong": "wrong-sekret-4711", "half": token[: len(token) // 2]}
-    answers = [
-        answer.text + str(answer.headers)
-        for value in (ADMIN, token, secrets["wrong"])
-        for answer in _odd_requests(client, value)
-    ]
+    with httpx.Client(base_url=f"http://127.0.0.1:{guarded.serve_port}", timeout=10) as proxy:
+        answers = [
+            answer.text + str(answer.headers)
+            for value in (ADMIN, token, secrets["wrong"])
+            for entrance in (client, proxy)
+            for answer in _odd_requests(entrance, value)
+        ]
     for value in (ADMIN, token, secrets["wrong"]):
         _odd_bytes(guarded, value.encode())
     lines = [" ".join(process.cmdline()) for process in of_run(guarded.run.run_id)]
