@@ -25,6 +25,15 @@ body_batch_bytes_range: Final = (1 * KIB, 64 * MIB)
 batch_events_max: Final = 262_144
 rate_per_minute: Final = 10_000  # default, changeable at run time
 rate_per_minute_range: Final = (1, 10_000_000)
+# What doors hold of a namespace's limit, all together; they may be ahead of it by as much. Both, and what is
+# lost when a door dies, stay far from the 10 % that a limit may be off.
+lease_share: Final = 0.02
+lease_wait_s_min: Final = 0.25  # before a door asks again for a namespace that has nothing left
+lease_timeout_s: Final = 0.5  # for the router's answer, then a door gives out its own share
+lease_retry_s: Final = 0.25  # between two attempts to reach the router
+lease_idle_s: Final = 1.0  # after which what lies unused at a door goes back
+lease_door_s: Final = 30.0  # a door that has not asked for so long no longer counts
+lease_plenty: Final = 0.1  # of the limit: above it a door may be ahead
 body_other_bytes: Final = 8 * MIB  # reads by id list, batch delete, admin: never a stream of events
 
 # -- tenants ---------------------------------------------------------------------------------------
@@ -142,5 +151,6 @@ assert batch_events_max * 41 > body_batch_bytes
 assert address_connections_max < connections_max
 assert sockets_max < connections_max
 assert turned_away_max < files_spare
+assert 2 * lease_share < lease_plenty <= 0.1
 assert tenancy_poll_s < tenancy_fresh_s < tenancy_seen_s
 assert socket_pressed_bytes < fan_out_slice_bytes <= socket_waiting_bytes_max <= sockets_waiting_bytes_max

@@ -7,6 +7,7 @@ could not be stored after all gets a second record which says so.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
@@ -39,6 +40,8 @@ class ConfigKeeper:
     def __init__(self, store: KeyValue) -> None:
         self._store = store
         self.config = RuntimeConfig()
+        self._revision = 0
+        self._listeners: list[Callable[[RuntimeConfig, int], None]] = []
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -50,6 +53,11 @@ class ConfigKeeper:
         """Follow no longer."""
         if self._task is not None:
             self._task.cancel()
+
+    def tell(self, listener: Callable[[RuntimeConfig, int], None]) -> None:
+        """Have a listener hear of the config and its revision, now and whenever they change."""
+        self._listeners.append(listener)
+        listener(self.config, self._revision)
 
     async def change(self, update: Any, who: str, audit: Recorder) -> RuntimeConfig:
         """Store the changed config for all doors and return it; `who` asked for it, `audit` is told before.
@@ -65,30 +73,37 @@ class ConfigKeeper:
             if not changes:
                 return config
             await audit.record(who, CHANGE, changes)
-            if await self._stored(config, revision, audit, who):
-                self.config = config
+            stored = await self._stored(config, revision, audit, who)
+            if stored is not None:
+                self._hold(config, stored)
                 return config
         raise Unavailable("the config is being changed by others; try again in a second")
 
-    async def _stored(self, config: RuntimeConfig, revision: int, audit: Recorder, who: str) -> bool:
-        """Store a change that was recorded; False when another admin was faster."""
+    async def _stored(self, config: RuntimeConfig, revision: int, audit: Recorder, who: str) -> int | None:
+        """Store a change that was recorded and return its revision; `None` if another admin was faster."""
         try:
-            await self._store.put(CONFIG_KEY, msgspec.json.encode(config), revision)
+            return await self._store.put(CONFIG_KEY, msgspec.json.encode(config), revision)
         except Refused:
             await audit.record(who, NO_CHANGE, {"reason": "another change came first"})
-            return False
+            return None
         except Unavailable as error:
             with suppress(Unavailable):  # the log may be away as well; the change may even have been made
                 await audit.record(who, NO_CHANGE, {"reason": "the store did not confirm the change"})
             raise error from None
-        return True
 
     async def _read(self) -> int:
         stored = await self._store.get(CONFIG_KEY)
         if stored is None:
             return 0
-        self.config = _decode(stored.value)
+        self._hold(_decode(stored.value), stored.revision)
         return stored.revision
+
+    def _hold(self, config: RuntimeConfig, revision: int) -> None:
+        if revision == self._revision:
+            return
+        self.config, self._revision = config, revision
+        for listener in self._listeners:
+            listener(config, revision)
 
     async def _follow(self) -> None:
         while True:

@@ -23,6 +23,7 @@ from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import EventLog, KeyValue
+from flux_actors.router.lender import RouterLender
 from flux_actors.router.ray_shards import RAY_NAMESPACE
 from flux_actors.router.topology import (
     CONFIG_BUCKET,
@@ -40,6 +41,7 @@ from flux_api.feed import Feeds, PartitionFeed
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
 from flux_api.publishing import Publisher
+from flux_api.rates import Rates
 from flux_api.shards import RayShardCalls
 from flux_api.tenancy import TenancyKeeper
 from flux_api.view import LiveView
@@ -74,6 +76,7 @@ class Door:
     metrics: Metrics
     name: str
     tenancy: TenancyKeeper
+    rates: Rates
 
     @property
     def audit(self) -> Audit:
@@ -82,6 +85,7 @@ class Door:
 
     async def close(self) -> None:
         """Finish what is under way and let go of everything."""
+        await self.rates.close()
         await self.publisher.close()
         await self.metrics.close()
         await self.config.close()
@@ -198,7 +202,9 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     await metrics.open()
     shards.start()
     await feeds.ask_for_places()
-    publisher = Publisher(log, partitioning, tenancy.registry)
+    rates = Rates(RouterLender(), name, in_force=tenancy.enabled)
+    config.tell(rates.configure)
+    publisher = Publisher(log, partitioning, tenancy.registry, rates)
     return Door(
         settings,
         client,
@@ -213,6 +219,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         metrics,
         name,
         tenancy,
+        rates,
     )
 
 

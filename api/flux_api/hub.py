@@ -37,7 +37,7 @@ class Hub:
 
     def __init__(self, registry: Registry | None = None) -> None:
         self.watchers: set[Watcher] = set()
-        self._registry = registry or Registry()
+        self._registry = Registry() if registry is None else registry
         self._holders: dict[
             str, set[Watcher]
         ] = {}  # of tokens, by namespace: whom hidden changes may concern

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from flux_actors.domain.entity_id import namespace_of
@@ -24,6 +25,7 @@ from flux_actors.tenancy.principal import Kind, Principal
 from flux_actors.tenancy.registry import Registry
 from flux_api.event_ids import EventIds
 from flux_api.incoming import envelope_of, too_deep
+from flux_api.rates import Rates, unlimited
 from flux_api.submission import Submission
 
 _API_SOURCE: Final = "flux-api"
@@ -44,9 +46,12 @@ Outcome = Published | FluxError
 class Publisher:
     """Checks events and commits them through one committer per partition."""
 
-    def __init__(self, log: EventLog, partitioning: Partitioning, registry: Registry) -> None:
+    def __init__(
+        self, log: EventLog, partitioning: Partitioning, registry: Registry, rates: Rates | None = None
+    ) -> None:
         self._partitioning = partitioning
         self._registry = registry
+        self._rates = rates or unlimited()
         self._ids = EventIds()
         self._reader = EventReader()
         identity = secrets.randbits(63)
@@ -63,10 +68,42 @@ class Publisher:
         """
         now_ms = time.time_ns() // 1_000_000
         event = self._reader.read(envelope, now_ms, self._ids.take(now_ms))
+        entity_id = event.entity_id
         if principal.kind is not Kind.ANYONE:
-            entity_id = event.entity_id
-            namespace = namespace_of(entity_id or "")
-            authorise(principal, Action.WRITE, namespace, entity_id, self._registry, now_ms * 1_000)
+            if not principal.may_write(entity_id, now_ms * 1_000):
+                namespace = namespace_of(entity_id or "")
+                authorise(principal, Action.WRITE, namespace, entity_id, self._registry, now_ms * 1_000)
+            if not self._rates.off:
+                self._submit_within_rate(principal.namespace, event, done)
+                return
+        self._submit(event, done)
+
+    def _submit_within_rate(self, namespace: str, event: Event, done: Callable[[Outcome], None]) -> None:
+        """Publish an event of a namespace that may publish only so many, once it may."""
+        rates = self._rates
+        if rates.take(namespace):
+            try:
+                self._submit(event, done)
+            except FluxError:
+                rates.give_back(namespace, 1)
+                raise
+        elif rates.refuses(namespace):
+            raise rates.refusal(namespace)
+        else:
+            rates.admit(namespace, 1, partial(self._go_on, namespace, event, done))
+
+    def _go_on(self, namespace: str, event: Event, done: Callable[[Outcome], None], passed: int) -> None:
+        """Publish an event that had to wait for an answer of the budgets, or tell that it may not pass."""
+        if not passed:
+            done(self._rates.refusal(namespace))
+            return
+        try:
+            self._submit(event, done)
+        except FluxError as error:
+            self._rates.give_back(namespace, 1)
+            done(error)
+
+    def _submit(self, event: Event, done: Callable[[Outcome], None]) -> None:
         try:
             encoded = encode_event(event)
         except OverflowError:
@@ -101,13 +138,31 @@ class Publisher:
         if text is not None and isinstance(bodies[0], Envelope):
             for number, refusal in too_deep(text, events).items():
                 events[number] = refusal
-        self.submit_events(sift(principal, events, self._registry, now_ms * 1_000), done)
+        self._submit_events(sift(principal, events, self._registry, now_ms * 1_000), principal, done)
 
-    def submit_events(self, events: list[Event | FluxError], done: Callable[[Submission], None]) -> None:
+    def _submit_events(
+        self, events: list[Event | FluxError], principal: Principal, done: Callable[[Submission], None]
+    ) -> None:
         """Commit events that were checked; those that were refused stay what they are."""
         submission = Submission(events, done)
-        for partition, indexes in self._groups(events).items():
+        if self._rates.off or principal.kind is not Kind.HOLDER:
+            self._commit_all(submission)
+            return
+        good = [index for index, event in enumerate(events) if isinstance(event, Event)]
+        namespace, rates = principal.namespace, self._rates  # whose all of them are: the others were refused
+
+        def go(passed: int) -> None:
+            if passed < len(good):
+                submission.fail(good[passed:], rates.refusal(namespace))
+            before = submission.given_up
+            self._commit_all(submission, lambda: rates.give_back(namespace, submission.given_up - before))
+
+        rates.admit(namespace, len(good), go)
+
+    def _commit_all(self, submission: Submission, begun: Callable[[], None] = lambda: None) -> None:
+        for partition, indexes in self._groups(submission.events).items():
             self._commit(submission, partition, indexes)
+        begun()
         submission.begun()
 
     async def publish(self, body: Any, principal: Principal) -> Published:
@@ -138,7 +193,8 @@ class Publisher:
             tombstone(entity_id, self._ids.take(now_ms), now_ms, _API_SOURCE) for entity_id in ids
         ]
         answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()
-        self.submit_events(sift(principal, tombs, self._registry, now_ms * 1_000), _into(answer))
+        found = sift(principal, tombs, self._registry, now_ms * 1_000)
+        self._submit_events(found, principal, _into(answer))
         return await answer
 
     async def publish_own(self, event: Event) -> Published:
@@ -147,13 +203,12 @@ class Publisher:
         Raises:
             Unavailable: it is not known to be durable.
         """
-        answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()
-        self.submit_events([event], _into(answer))
-        submission = await answer
-        for _, partition, position in submission.places():
-            return Published(event, partition, position)
-        failure = submission.events[0]
-        raise failure if isinstance(failure, Unavailable) else Unavailable("an event could not be committed")
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._submit(event, _into(answer))
+        outcome = await answer
+        if isinstance(outcome, FluxError):
+            raise outcome
+        return outcome
 
     async def close(self) -> None:
         """Let what is queued finish, take nothing new."""

@@ -22,8 +22,8 @@ from ray.exceptions import GetTimeoutError, RayError
 from ray.serve.exceptions import RayServeException
 
 from flux_actors.errors import Corrupt, FluxError, Refused, Unavailable
-from flux_actors.router.namespace_router import ROUTER_NAME, RemoteRouter, RouterPlan, router_handle
-from flux_actors.router.ray_shards import RAY_NAMESPACE
+from flux_actors.router.namespace_router import RemoteRouter, RouterPlan, router_handle
+from flux_actors.router.ray_shards import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.settings import Settings
 from flux_actors.shard.memory import MemoryPlan
 from flux_api.deployment import APPLICATION, application

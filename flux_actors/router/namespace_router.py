@@ -26,16 +26,16 @@ from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.logs import set_up_logs
 from flux_actors.router.directory import directory_properties
-from flux_actors.router.ray_shards import RAY_NAMESPACE, RayShards
+from flux_actors.router.ray_shards import RAY_NAMESPACE, ROUTER_NAME, RayShards
 from flux_actors.router.router import Router, register_log
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.router.topology import REGISTRY_BUCKET, STREAMS_KEY, TENANCY_BUCKET, TOPOLOGY_BUCKET
 from flux_actors.shard.memory import MemoryPlan
+from flux_actors.tenancy.budget import Ask, Budgets, Lease, Limit
 from flux_actors.tenancy.following import Follower
 from flux_actors.tenancy.registry import Registry
 
 _log = structlog.get_logger(__name__)
-ROUTER_NAME: Final = "flux-router"
 _DIRECTORY_S: Final = 1.0
 _RETRY_S: Final = 0.5
 
@@ -69,6 +69,7 @@ class NamespaceRouter:
         self._tasks: list[asyncio.Task[None]] = []
         self._directory: dict[str, Any] | None = None
         self._directory_at: int = -1
+        self._budgets = Budgets(time.monotonic(), secrets.token_hex(8))
         self._tenants = Registry()
         self._follower: Follower | None = None
         # Ray runs the constructor on the actor's loop; after a restart nobody else would call `open`.
@@ -85,6 +86,10 @@ class NamespaceRouter:
             Refused: the settings do not fit the log.
         """
         await asyncio.shield(self._opening)
+
+    async def lease(self, door: str, asks: dict[str, Ask], limit: Limit) -> Lease:
+        """Give a door events of the budgets that it asks for."""
+        return self._budgets.lease(door, asks, limit, time.monotonic())
 
     async def status(self) -> dict[str, Any]:
         """Return the process id, the topology and each shard's last status."""

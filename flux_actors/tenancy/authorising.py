@@ -82,19 +82,11 @@ def sift(
     """Put refusals in the place of events that `principal` may not write, and return the list."""
     if principal.kind is Kind.ANYONE:
         return events
-    own = None
-    if principal.holds(principal.namespace, now_us) and Scope.WRITE in principal.scopes:
-        own = principal.prefix or f"{principal.namespace}/"
     for index, event in enumerate(events):
-        if isinstance(event, Event):
-            entity_id = event.entity_id
-            if own is None or entity_id is None or not entity_id.startswith(own):
-                events[index] = (
-                    refusal(
-                        principal, Action.WRITE, namespace_of(entity_id or ""), entity_id, registry, now_us
-                    )
-                    or event
-                )
+        if isinstance(event, Event) and not principal.may_write(event.entity_id, now_us):
+            namespace = namespace_of(event.entity_id or "")
+            refused = refusal(principal, Action.WRITE, namespace, event.entity_id, registry, now_us)
+            events[index] = refused or event
     return events
 
 

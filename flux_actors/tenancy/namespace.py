@@ -126,7 +126,7 @@ def check_visibility(value: Any) -> Visibility:
     """Return the visibility that a client asked for; public when it named none."""
     if value is None:
         return Visibility.PUBLIC
-    if value not in set(Visibility):
+    if value not in list(Visibility):
         raise Refused('visibility must be "public" or "private"')
     return Visibility(value)
 

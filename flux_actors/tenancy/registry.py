@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flux_actors.tenancy.namespace import Namespace
-from flux_actors.tenancy.principal import UNKNOWN, Kind, Principal
+from flux_actors.tenancy.principal import UNKNOWN, Principal
 from flux_actors.tenancy.token import digest_of, is_same, read_token
 
 
@@ -55,6 +55,4 @@ class Registry:
         record = namespace.tokens[token.id]
         if not is_same(digest_of(token, namespace.id), record.digest):
             return UNKNOWN
-        return Principal(
-            Kind.HOLDER, namespace.name, record.scopes, record.prefix, record.expires_us, token.id
-        )
+        return Principal.holder(namespace.name, record.scopes, record.prefix, record.expires_us, token.id)

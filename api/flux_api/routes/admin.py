@@ -13,11 +13,13 @@ from starlette.responses import Response
 
 from flux_actors import limits
 from flux_actors.errors import Refused
+from flux_actors.tenancy.authorising import Action
 from flux_api.openapi import CONFIG_BODY, describe
-from flux_api.requests import door_of, read_json
+from flux_api.requests import door_of, principal_of, read_json
 from flux_api.responses import json_response
 
 router = APIRouter(tags=["admin"])
+_ADMIN: Final = "admin token"
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
@@ -30,17 +32,21 @@ async def read_config(request: Request) -> Response:
 @router.put("/api/admin/config", **describe("Change some of the config", body=CONFIG_BODY))
 async def change_config(request: Request) -> Response:
     """Change the named fields on every replica and return the whole config."""
-    who = _authorise(request)
+    who = await _authorise(request)
     update = await read_json(request, limits.body_other_bytes)
     door = door_of(request)
     return json_response(await door.config.change(update, who, door.audit))
 
 
-def _authorise(request: Request) -> str:
+async def _authorise(request: Request) -> str:
     """Return who asks, in words that an audit record may hold: never a token."""
-    token = door_of(request).settings.admin_token
+    door = door_of(request)
+    token = door.settings.admin_token
     if token is None:
         return _this_machine(request)
+    if door.tenancy.enabled:
+        door.tenancy.authorise(await principal_of(request), Action.GOVERN, "")
+        return _ADMIN
     given = request.headers.get("authorization", "")
     expected = f"Bearer {token.get_secret_value()}"
     if not hmac.compare_digest(given.encode(), expected.encode()):
@@ -49,7 +55,7 @@ def _authorise(request: Request) -> str:
             401,
             {"WWW-Authenticate": "Bearer"},
         )
-    return "admin token"
+    return _ADMIN
 
 
 def _this_machine(request: Request) -> str:

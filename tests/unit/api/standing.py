@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from flux_actors.settings import Settings
 from flux_actors.shard import reads
 from flux_actors.shard.entity_shard import EntityShard
 from flux_actors.snapshot.memory import MemorySnapshotStore
+from flux_actors.tenancy.lending import MemoryLender
 from flux_actors.tenancy.principal import ANYONE
 from flux_api.config import ConfigKeeper
 from flux_api.door import Door, _Listener
@@ -26,6 +28,7 @@ from flux_api.feed import Feeds, PartitionFeed
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
 from flux_api.publishing import Published, Publisher
+from flux_api.rates import Rates
 from flux_api.submission import Submission
 from flux_api.tenancy import TenancyKeeper
 from flux_api.view import LiveView
@@ -102,6 +105,7 @@ class Standing:
     log: MemoryLog
     bus: MemoryBus
     shard: EntityShard
+    tenants: MemoryKeyValue | None = None
 
     @classmethod
     async def up(cls, **options: Any) -> Standing:
@@ -123,6 +127,8 @@ class Standing:
         await config.open()
         await feeds.open()
         client: Any = SimpleNamespace(close=_nothing)
+        rates = Rates(MemoryLender(time.monotonic), "door", in_force=settings.auth_enabled)
+        config.tell(rates.configure)
         door = Door(
             settings,
             client,
@@ -132,16 +138,17 @@ class Standing:
             feeds,
             view,
             hub,
-            Publisher(log, rule, tenancy.registry),
+            Publisher(log, rule, tenancy.registry, rates),
             config,
             metrics,
             "door",
             tenancy,
+            rates,
         )
         for partition in rule.all():
             await shard.adopt(partition, 1)
         await until(lambda: all(part.ready for part in parts))
-        return cls(door, log, bus, shard)
+        return cls(door, log, bus, shard, tenants)
 
     async def down(self) -> None:
         await self.door.close()
