@@ -205,6 +205,24 @@ async def test_a_client_that_asks_too_much_at_once_hears_the_503_all_the_same(di
     assert (await client.answer()).startswith(b"HTTP/1.1 503 ")
 
 
+async def test_bodies_that_are_too_much_together_are_given_up_largest_first(dial, listening, monkeypatch):
+    monkeypatch.setattr(limits, "coming_bytes_max", 120_000)
+
+    async def read(scope, receive, send):
+        while (await receive()).get("more_body"):
+            pass
+        await hello(scope, receive, send)
+
+    port = await listening(read)
+    clients = [await dial(port) for _ in range(3)]
+    for client, size in zip(clients, (60_000, 70_000, 20_000), strict=True):
+        client.writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 90000\r\n\r\n" + b"x" * size)
+    assert (await clients[1].answer()).startswith(b"HTTP/1.1 503 ")
+    for client, rest in ((clients[0], 30_000), (clients[2], 70_000)):
+        client.writer.write(b"x" * rest)
+        assert (await client.asked()).startswith(b"HTTP/1.1 200 ")
+
+
 async def test_a_handshake_that_does_not_go_on_ends(dial, listening, tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "tls_handshake_s", 0.2)
     pair = make_pair(tmp_path)
