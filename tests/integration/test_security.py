@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 
 from flux_cluster.processes import of_run
 from tests.conftest import clean_environment
-from tests.integration.api.support import RawConnection, event, post
+from tests.integration.api.support import RawConnection, Watcher, event, post
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 ADMIN = "admin-sekret-0123456789"
@@ -151,6 +151,23 @@ def _odd_bytes(flux, value: bytes) -> None:
                 connection.socket.shutdown(socket.SHUT_WR)
                 while connection.socket.recv(65_536):
                     pass
+
+
+@pytest.mark.parametrize("name", ["token", "access_token", "authorization", "bearer", "api_key"])
+def test_a_token_in_a_url_is_none(guarded, client, token, name):
+    body = event("guarded/e", {"a": 1})
+    assert client.post(f"/api/events?{name}={token}", json=body).status_code == 401
+    assert client.put(f"{CONFIG}?{name}={ADMIN}", json={}).status_code == 401
+    with connect(f"{guarded.ws_url}?{name}={token}", proxy=None) as connection:
+        watcher = Watcher(connection)
+        watcher.subscribe("nobody/at-all")
+        watcher.send(type="publish", id=1, **body)
+        assert watcher.next()["type"] == "error"
+
+
+def test_no_process_has_hashes_that_can_be_foreseen(guarded):
+    seeds = {process.environ().get("PYTHONHASHSEED") for process in of_run(guarded.run.run_id)}
+    assert seeds <= {None, "random"}
 
 
 # -- who can be reached without a secret -----------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 from flux_actors import limits
 from flux_actors.settings import Settings
 from flux_actors.tls import trust_in
+from flux_api import protocol
 from flux_api.listener import Listener, allow_many_clients, shared_socket
 from flux_cluster.ports import free_ports
 from tests.certificates import make_pair
@@ -170,7 +171,10 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(dial, listen
 
 
 @pytest.mark.parametrize("secured", [False, True], ids=["plain", "tls"])
-async def test_connections_beyond_the_bound_are_503_and_the_others_go_on(dial, listening, tmp_path, secured):
+async def test_connections_beyond_the_bound_are_503_and_the_others_go_on(
+    dial, listening, tmp_path, monkeypatch, secured
+):
+    monkeypatch.setattr(protocol, "_LINGER_S", 0.1)  # over TLS that is how long a client waits for the end
     pair = make_pair(tmp_path)
     tls = {"tls_cert": pair.certificate, "tls_key": pair.key} if secured else {}
     context = trust_in(pair.certificate) if secured else None
