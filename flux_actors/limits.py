@@ -113,6 +113,7 @@ turned_away_retry_s: Final = 5
 look_every_s: Final = 1.0  # at what each connection does
 request_grace_s: Final = 20.0  # for a request to come in; every byte that comes prolongs it:
 request_bytes_per_s_min: Final = 8 * KIB
+coming_bytes_max: Final = 1 * GIB  # of requests and messages that come in, all together, about
 stalled_s: Final = 60.0  # for a client to take any of its answer
 tls_handshake_s: Final = 10.0
 hot_head_bytes_max: Final = 2 * KIB  # longer heads are parsed each time
@@ -148,10 +149,11 @@ assert gather_s < append_retry_s
 assert append_timeout_s < append_deadline_s
 assert 1024 * cold_store_bytes_max < 1 << 47  # a shard may host all 1,024 partitions that a log may have
 assert config_poll_s < 1.0
-assert 2 * lease_share < lease_plenty <= 0.1
 assert batch_events_max * 41 > body_batch_bytes
 assert address_connections_max < connections_max
 assert sockets_max < connections_max
 assert turned_away_max < files_spare
+assert coming_bytes_max >= 8 * body_batch_bytes_range[1]
+assert 2 * lease_share < lease_plenty <= 0.1
 assert tenancy_look_s < tenancy_poll_s < tenancy_fresh_s < tenancy_seen_s
 assert socket_pressed_bytes < fan_out_slice_bytes <= socket_waiting_bytes_max <= sockets_waiting_bytes_max

@@ -27,7 +27,10 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address the doors listen on")
     port: int = Field(3000, ge=1, le=65535, description="port of the doors")
     serve_port: int | None = Field(
-        None, ge=1, le=65535, description="port of Ray Serve's own proxy; default 8000, or a free one"
+        None,
+        ge=1,
+        le=65535,
+        description="port of Ray Serve's own proxy; default 8000 or a free one, for this machine alone",
     )
     data: Path = Field(Path("flux-data"), description="folder of the log, the snapshots and the run file")
     snapshots: Path | None = Field(None, description="folder of the snapshots; default <data>/snapshots")
@@ -98,6 +101,11 @@ class Settings(BaseSettings):
     def snapshot_folder(self) -> Path:
         """Where snapshots go."""
         return (self.snapshots or self.data / "snapshots").absolute()
+
+    @property
+    def serve_host(self) -> str:
+        """Where Ray Serve's own proxy listens: it lacks the bounds of a door, so others must be let in."""
+        return self.host if self.serve_port is not None else "127.0.0.1"
 
     @property
     def tls(self) -> bool:

@@ -75,8 +75,8 @@ def start(orders: Start) -> None:
 
 
 def _proxy_options(settings: Settings, port: int) -> dict[str, Any]:
-    """Return how Serve's own proxy listens: as the doors do, encrypted if they are."""
-    options: dict[str, Any] = {"host": settings.host, "port": port}
+    """Return how Serve's own proxy listens: encrypted if the doors are."""
+    options: dict[str, Any] = {"host": settings.serve_host, "port": port}
     if settings.tls:
         options |= {"ssl_certfile": str(settings.tls_cert), "ssl_keyfile": str(settings.tls_key)}
     return options
