@@ -12,6 +12,9 @@ import msgspec
 from nats.aio.client import Client
 
 from flux_actors import __version__, limits
+from flux_actors.connectors.catalogue import Catalogue
+from flux_actors.connectors.records import BUCKET as CONNECTORS_BUCKET
+from flux_actors.connectors.records import ConnectorStore
 from flux_actors.domain.change import Change, UnreadChange
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
@@ -33,6 +36,7 @@ from flux_actors.router.topology import (
 from flux_actors.settings import Settings
 from flux_api.cached import CachedEntity
 from flux_api.config import ConfigKeeper
+from flux_api.connectors import DoorConnectors, RayConnectorActors
 from flux_api.feed import Feeds, PartitionFeed
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
@@ -69,10 +73,12 @@ class Door:
     config: ConfigKeeper
     metrics: Metrics
     name: str
+    connectors: DoorConnectors
 
     async def close(self) -> None:
         """Finish what is under way and let go of everything."""
         await self.publisher.close()
+        await self.connectors.close()
         await self.metrics.close()
         await self.config.close()
         await self.shards.stop()
@@ -173,6 +179,9 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     shards.start()
     await feeds.ask_for_places()
     publisher = Publisher(log, partitioning)
+    kept = ConnectorStore(await JetStreamKeyValue.open(client, CONNECTORS_BUCKET, settings.log_replicas))
+    connectors = DoorConnectors(kept, Catalogue(), RayConnectorActors(access, settings), settings)
     return Door(
-        settings, client, log, partitioning, shards, feeds, view, hub, publisher, config, metrics, name
+        *(settings, client, log, partitioning, shards, feeds, view, hub, publisher, config, metrics, name),
+        connectors,
     )

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from flux_actors.connectors.catalogue import Catalogue
+from flux_actors.connectors.records import ConnectorStore, Key, Status
 from flux_actors.domain.change import Change, FeedMessage, encode_feed
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
@@ -20,6 +22,7 @@ from flux_actors.shard import reads
 from flux_actors.shard.entity_shard import EntityShard
 from flux_actors.snapshot.memory import MemorySnapshotStore
 from flux_api.config import ConfigKeeper
+from flux_api.connectors import DoorConnectors
 from flux_api.door import Door, _Listener
 from flux_api.feed import Feeds, PartitionFeed
 from flux_api.hub import Hub
@@ -92,6 +95,23 @@ class ShardInPlace:
         """Nothing to stop."""
 
 
+class FakeConnectorActors:
+    """A way to actors that are not there, unless a test gives their status."""
+
+    def __init__(self) -> None:
+        self.statuses: dict[str, dict[Key, Status]] = {}
+        self.told: list[str] = []
+
+    async def status(self, namespace: str) -> dict[Key, Status] | None:
+        return self.statuses.get(namespace)
+
+    def changed(self, namespace: str) -> None:
+        self.told.append(namespace)
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+
 @dataclass
 class Standing:
     """The door and what it stands on."""
@@ -116,8 +136,12 @@ class Standing:
         await config.open()
         await feeds.open()
         client: Any = SimpleNamespace(close=_nothing)
+        settings_read = Settings(_env_file=None, **settings)
+        connectors = DoorConnectors(
+            ConnectorStore(MemoryKeyValue()), Catalogue(lambda: ()), FakeConnectorActors(), settings_read
+        )
         door = Door(
-            Settings(_env_file=None, **settings),
+            settings_read,
             client,
             log,
             rule,
@@ -129,6 +153,7 @@ class Standing:
             config,
             metrics,
             "door",
+            connectors,
         )
         for partition in rule.all():
             await shard.adopt(partition, 1)
