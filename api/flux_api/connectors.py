@@ -77,7 +77,7 @@ class DoorConnectors:
         status = (await self._told(namespace, record, [name])).get(name)
         row = _row(name, record.connectors.get(name), status)
         interval_s = status.interval_s if status is not None else None
-        if interval_s is None and self.catalogue.is_built_in(name):
+        if row["enabled"] and interval_s is None and self.catalogue.is_built_in(name):
             interval_s = self.catalogue.connector(name).interval_s
         return row | _facts(status) | {"poll_interval_seconds": _whole(interval_s)}
 

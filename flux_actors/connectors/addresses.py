@@ -21,11 +21,25 @@ from typing import Final
 from flux_actors import limits
 from flux_actors.errors import Refused, Unavailable
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 LookUp = Callable[[str, int], Awaitable[list[str]]]
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-_COMPATIBLE: Final = ipaddress.ip_network("::/96")
-_PUBLIC_METADATA: Final = frozenset({ipaddress.ip_address("168.63.129.16")})  # Azure's, in public space
+# Of the IANA registries of special addresses (RFC 6890), which Python's `is_global` follows with each release.
+_NOT_PUBLIC_4: Final = tuple(
+    map(
+        ipaddress.IPv4Network,
+        (
+            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+            *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
+            *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"),
+            "168.63.129.16/32",  # the metadata service of Azure, in public space
+        ),
+    )
+)
+_PUBLIC_6: Final = ipaddress.IPv6Network("2000::/3")  # all that was ever given out
+_NOT_PUBLIC_6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
+_LEADS_TO_4: Final = tuple(  # networks that lead to an IPv4 address, and how far to the right it stands
+    (ipaddress.IPv6Network(network), shift)
+    for network, shift in (("::ffff:0:0/96", 0), ("64:ff9b::/96", 0), ("2002::/16", 80))
+)
 _PRIVATE_NAMES: Final = (".localhost", ".local", ".internal", ".home.arpa", ".localdomain")
 _ALLOW: Final = "the operator can allow it with FLUX_CONNECTORS_ALLOW_PRIVATE=true"
 
@@ -36,29 +50,16 @@ def is_public(text: str) -> bool:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return False
-    return all(map(_is_public, [address, *_inside(address)]))
-
-
-def _is_public(address: Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address) and address.is_site_local:
-        return False
-    return (
-        address.is_global
-        and not address.is_multicast
-        and not address.is_reserved
-        and address not in _PUBLIC_METADATA
-    )
-
-
-def _inside(address: Address) -> list[Address]:
-    """Return the IPv4 addresses that an IPv6 address leads to."""
     if isinstance(address, ipaddress.IPv4Address):
-        return []
-    teredo = address.teredo or ()
-    found: list[Address | None] = [address.ipv4_mapped, address.sixtofour, *teredo]
-    if address in _NAT64 or address in _COMPATIBLE:
-        found.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
-    return [inner for inner in found if inner is not None]
+        return _is_public_4(address)
+    for network, shift in _LEADS_TO_4:
+        if address in network:
+            return _is_public_4(ipaddress.IPv4Address(int(address) >> shift & 0xFFFF_FFFF))
+    return address in _PUBLIC_6 and not any(address in network for network in _NOT_PUBLIC_6)
+
+
+def _is_public_4(address: ipaddress.IPv4Address) -> bool:
+    return not any(address in network for network in _NOT_PUBLIC_4)
 
 
 def is_private_name(host: str) -> bool:

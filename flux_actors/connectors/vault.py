@@ -85,7 +85,8 @@ class NamespaceVault:
         return _key_id(_bytes_of(sealed)) == self._first
 
     def _bound_to(self, connector: str) -> bytes:
-        return b"\0".join((_PURPOSE, self._namespace.encode(), connector.encode()))
+        namespace = self._namespace.encode()
+        return b"%b:%d:%b%b" % (_PURPOSE, len(namespace), namespace, connector.encode())
 
 
 class Vault:

@@ -8,6 +8,7 @@ nobody could tell where a request ends.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import zlib
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
@@ -31,6 +32,8 @@ _OWN: Final = {
 }
 _GZIP: Final = frozenset({"gzip", "x-gzip", "deflate"})
 _WINDOW: Final = 47  # zlib finds out by itself whether it is gzip or zlib
+_HOST: Final = re.compile(rb"[A-Za-z0-9._-]{1,255}|[0-9A-Fa-f:.]{2,64}")  # a name, or an IPv6 address
+_PORT_MAX: Final = 65_535
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -137,7 +140,7 @@ def parse_url(text: str) -> httpx.URL:
         url = httpx.URL(text)
     except (httpx.InvalidURL, UnicodeError, ValueError):
         raise Refused("the URL cannot be read; it must be such as https://host/path") from None
-    if url.scheme not in _PORTS or not url.host:
+    if url.scheme not in _PORTS or not _HOST.fullmatch(url.raw_host) or (url.port or 1) > _PORT_MAX:
         raise Refused("the URL must begin with https:// or http:// and name a host")
     if url.userinfo:
         raise Refused("the URL must hold no login; use auth_type and token")
