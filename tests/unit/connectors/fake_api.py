@@ -41,7 +41,9 @@ class Reply:
             return self.raw
         headers = {"Content-Length": str(len(self.body)), **self.headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return f"HTTP/1.1 {self.status} Any\r\n{head}\r\n".encode() + (b"" if self.status == 304 else self.body)
+        return f"HTTP/1.1 {self.status} Any\r\n{head}\r\n".encode() + (
+            b"" if self.status == 304 else self.body
+        )
 
 
 Answering = Callable[[Asked], Reply]

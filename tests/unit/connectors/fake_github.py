@@ -62,7 +62,9 @@ def pull(repo: str, number: int, updated: str = "2026-01-01T00:00:00Z", **more: 
     return issue(repo, number, updated, draft=True, pull_request={"merged_at": None}) | more
 
 
-def notification(thread: str, repo: str, updated: str = "2026-01-01T00:00:00Z", **more: Any) -> dict[str, Any]:
+def notification(
+    thread: str, repo: str, updated: str = "2026-01-01T00:00:00Z", **more: Any
+) -> dict[str, Any]:
     return {
         "id": thread,
         "unread": True,

@@ -68,7 +68,9 @@ async def test_every_status_is_an_answer(api, web, status):
 URLS = ["ftp://a/", "file:///etc/passwd", "http:///x", "//host/x", "x", "", "http://[::1", "http://a:99999/"]
 
 
-@pytest.mark.parametrize("url", [*URLS, "http://me:secret@example.com/", "https://me@example.com/", "http://\0/"])
+@pytest.mark.parametrize(
+    "url", [*URLS, "http://me:secret@example.com/", "https://me@example.com/", "http://\0/"]
+)
 async def test_what_is_no_url_of_the_web_is_refused_without_telling_it(web, url):
     with pytest.raises(Refused) as refused:
         await web.get(url, {})
@@ -153,7 +155,9 @@ class TestRedirects:
         with pytest.raises(Refused, match=PRIVATE):
             await careful.get(api.url, {})
 
-    @pytest.mark.parametrize("target", ["file:///etc/passwd", "gopher://x/", "http://u:p@h/", "http://[", "ftp:x"])
+    @pytest.mark.parametrize(
+        "target", ["file:///etc/passwd", "gopher://x/", "http://u:p@h/", "http://[", "ftp:x"]
+    )
     async def test_one_to_no_address_of_the_web_is_no_answer(self, api, web, target):
         api.answer = lambda _: redirect(target)
         with pytest.raises(Corrupt, match="no URL of the web"):

@@ -98,7 +98,9 @@ async def test_only_what_changed_is_written(bench):
     assert [event.entity_id for event in await bench.events()].count("home/api/b") == 2
 
 
-@pytest.mark.parametrize(("before", "after"), [(1, True), (1, 1.0), (0, False), ("1", 1), (None, 0), ([], {})])
+@pytest.mark.parametrize(
+    ("before", "after"), [(1, True), (1, 1.0), (0, False), ("1", 1), (None, 0), ([], {})]
+)
 async def test_values_that_python_calls_equal_are_not_the_same(bench, before, after):
     await bench.writer.write([("a", {"x": before})])
     assert await bench.writer.write([("a", {"x": after})]) == (1 if before is not after else 0)
