@@ -22,7 +22,24 @@ body_batch_bytes: Final = 10 * MIB  # default, changeable at run time
 body_batch_bytes_range: Final = (1 * KIB, 64 * MIB)
 rate_per_minute: Final = 10_000  # default, changeable at run time
 rate_per_minute_range: Final = (1, 10_000_000)
+# What doors hold of a namespace's limit, all together; they may be ahead of it by as much. Both, and what is
+# lost when a door dies, stay far from the 10 % that a limit may be off.
+lease_share: Final = 0.02
+lease_wait_s_min: Final = 0.25  # before a door asks again for a namespace that has nothing left
+lease_timeout_s: Final = 0.5  # for the router's answer, then a door gives out its own share
+lease_retry_s: Final = 0.25  # between two attempts to reach the router
+lease_idle_s: Final = 1.0  # after which what lies unused at a door goes back
+lease_door_s: Final = 30.0  # a door that has not asked for so long no longer counts
+lease_plenty: Final = 0.1  # of the limit: above it a door may be ahead
 body_other_bytes: Final = 8 * MIB  # reads by id list, batch delete, admin: never a stream of events
+
+# -- tenants ---------------------------------------------------------------------------------------
+token_chars_max: Final = 256  # a token has 65; more is no token and need not be hashed
+tokens_max: Final = 1_000  # of one namespace: its record has then 250 KiB
+body_tenancy_bytes: Final = 64 * KIB
+tenancy_poll_s: Final = 0.3  # how often a door looks for what other doors changed
+tenancy_fresh_s: Final = 0.9  # without a look into the store; then no token is trusted before the next
+tenancy_seen_s: Final = 1.0  # after a change every door goes by it
 
 # -- the log ---------------------------------------------------------------------------------------
 block_bytes_max: Final = 512 * KIB  # an fsync carries this much; docs/decisions/002
@@ -146,6 +163,8 @@ assert gather_s < append_retry_s
 assert append_timeout_s < append_deadline_s
 assert 1024 * cold_store_bytes_max < 1 << 47  # a shard may host all 1,024 partitions that a log may have
 assert config_poll_s < 1.0
+assert 2 * lease_share < lease_plenty <= 0.1
+assert tenancy_poll_s < tenancy_fresh_s < tenancy_seen_s
 assert socket_pressed_bytes < fan_out_slice_bytes <= socket_waiting_bytes_max <= sockets_waiting_bytes_max
 assert generic_answer_bytes_max < connector_answer_bytes_max < nats_payload_bytes_max
 assert connector_request_s < connector_poll_s

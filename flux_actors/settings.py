@@ -62,8 +62,10 @@ class Settings(BaseSettings):
         le=limits.history_positions_max,
         description="newest events of an entity that its history answers with; 0 for no history",
     )
-    admin_token: SecretStr | None = Field(None, description="token that may change the admin config")
-    auth_enabled: bool = Field(default=False, description="whether namespaces need tokens")
+    admin_token: SecretStr | None = Field(
+        None, description="token that may change the config and make namespaces"
+    )
+    auth_enabled: bool = Field(default=False, description="whether writes and private namespaces need tokens")
     read_wait_ms: int = Field(2000, ge=0, le=60_000, description="how long a read waits for its position")
     cors_origins: str = Field("*", description="origins allowed by CORS, comma separated; * for any")
     encryption_key: SecretStr | None = Field(
@@ -139,8 +141,6 @@ def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> S
             "put the login of NATS into FLUX_NATS_USER and FLUX_NATS_PASSWORD, or FLUX_NATS_CREDENTIALS, "
             "and not into its URL: others on the machine can read a command line"
         )
-    if settings.auth_enabled:
-        raise Refused("FLUX_AUTH_ENABLED=true is not available in this version; unset it")
     return settings
 
 

@@ -22,7 +22,7 @@ from flux_actors.settings import Settings
 from flux_api.door import Door
 from flux_api.requests import POSITION_HEADER
 from flux_api.responses import FAULT, error_response, json_response
-from flux_api.routes import admin, connectors, entities, events, health, history, live
+from flux_api.routes import admin, connectors, entities, events, health, history, live, namespaces
 
 _log = structlog.get_logger(__name__)
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE", "HEAD"]
@@ -35,6 +35,7 @@ _ROUTERS: Final = (
     entities.router,
     health.router,
     admin.router,
+    namespaces.router,
     connectors.router,
     live.router,
 )

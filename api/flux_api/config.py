@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +26,8 @@ class ConfigKeeper:
     def __init__(self, store: KeyValue) -> None:
         self._store = store
         self.config = RuntimeConfig()
+        self._revision = 0
+        self._listeners: list[Callable[[RuntimeConfig, int], None]] = []
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -37,6 +40,11 @@ class ConfigKeeper:
         if self._task is not None:
             self._task.cancel()
 
+    def tell(self, listener: Callable[[RuntimeConfig, int], None]) -> None:
+        """Have a listener hear of the config and its revision, now and whenever they change."""
+        self._listeners.append(listener)
+        listener(self.config, self._revision)
+
     async def change(self, update: Any) -> RuntimeConfig:
         """Store the changed config for all doors and return it."""
         changed(self.config, update)  # refuse before the store is asked
@@ -44,10 +52,10 @@ class ConfigKeeper:
             revision = await self._read()
             config = changed(self.config, update)
             try:
-                await self._store.put(CONFIG_KEY, msgspec.json.encode(config), revision)
+                revision = await self._store.put(CONFIG_KEY, msgspec.json.encode(config), revision)
             except Refused:
                 continue  # another admin was faster: merge into what is there now
-            self.config = config
+            self._hold(config, revision)
             return config
         raise Unavailable("the config is being changed by others; try again in a second")
 
@@ -55,8 +63,15 @@ class ConfigKeeper:
         stored = await self._store.get(CONFIG_KEY)
         if stored is None:
             return 0
-        self.config = _decode(stored.value)
+        self._hold(_decode(stored.value), stored.revision)
         return stored.revision
+
+    def _hold(self, config: RuntimeConfig, revision: int) -> None:
+        if revision == self._revision:
+            return
+        self.config, self._revision = config, revision
+        for listener in self._listeners:
+            listener(config, revision)
 
     async def _follow(self) -> None:
         while True:

@@ -9,14 +9,14 @@ import msgspec
 
 from flux_actors import limits
 from flux_actors.connectors.addresses import AddressRule
-from flux_actors.connectors.generic import Source, read_source, read_token
+from flux_actors.connectors.generic import Source, read_source, read_token, source_of
 from flux_actors.connectors.records import GENERIC, Configured, Key, new_configured
 from flux_actors.connectors.vault import Vault
 from flux_actors.connectors.web import origin_of, parse_url
 from flux_actors.errors import Refused
 
 if TYPE_CHECKING:
-    from flux_api.connectors import DoorConnectors
+    from flux_api.connectors import DoorConnectors, Owner
 
 _TOKEN_FIELDS: Final = frozenset({"token", "settings"})
 
@@ -29,26 +29,28 @@ class ConnectorChanges:
         self._vault = Vault(connectors.settings.encryption_keys)
         self._rule = AddressRule(allow_private=connectors.settings.connectors_allow_private)
 
-    async def set_token(self, namespace: str, name: str, body: object) -> None:
+    async def set_token(self, owner: Owner, name: str, body: object) -> None:
         """Give a connector its token, in place of an earlier one.
 
         Raises:
-            Refused: 400 for the body, 500 without a key.
+            Refused: 400 for the body, 403 when it would write where the owner may not, 500 without a key.
         """
         token, settings = _read_token_body(body)
-        configured = new_configured(self._vault.of(namespace).seal(name, token), settings)
-        await self._change(namespace, name, configured)
+        _check_within(owner, f"{owner.namespace}/{name}/")
+        configured = new_configured(self._vault.of(owner.namespace).seal(name, token), settings)
+        await self._change(owner.namespace, name, configured)
 
-    async def forget_token(self, namespace: str, name: str) -> None:
+    async def forget_token(self, owner: Owner, name: str) -> None:
         """Forget a connector's token, and what it remembers.
 
         Raises:
-            Refused: 500 without a key.
+            Refused: 403 when it writes where the owner may not, 500 without a key.
         """
+        _check_within(owner, f"{owner.namespace}/{name}/")
         self._vault.check()
-        await self._change(namespace, name, None)
+        await self._change(owner.namespace, name, None)
 
-    async def add_source(self, namespace: str, body: object) -> str:
+    async def add_source(self, owner: Owner, body: object) -> str:
         """Add a generic source and return its id.
 
         Raises:
@@ -56,20 +58,27 @@ class ConnectorChanges:
                 500 without a key where there is a token.
         """
         source, token = read_source(body)
+        if source.namespace != owner.namespace and not owner.writes_elsewhere:
+            raise Refused(f"a source of this token writes to the namespace {owner.namespace!r} alone", 403)
+        _check_within(owner, source.entity_id)
         await self._rule.check(*origin_of(parse_url(source.url)))
         source_id = f"src_{secrets.token_hex(8)}"
         key = f"{GENERIC}/{source_id}"
-        sealed = None if token is None else self._vault.of(namespace).seal(key, token)
-        await self._change(namespace, key, new_configured(sealed, _settings(source)))
+        sealed = None if token is None else self._vault.of(owner.namespace).seal(key, token)
+        await self._change(owner.namespace, key, new_configured(sealed, _settings(source)))
         return source_id
 
-    async def remove_source(self, namespace: str, source_id: str) -> None:
+    async def remove_source(self, owner: Owner, source_id: str) -> None:
         """Remove a generic source.
 
         Raises:
-            Refused: 404, there is none of this id.
+            Refused: 404, there is none of this id; 403, it writes where the owner may not.
         """
-        await self._change(namespace, f"{GENERIC}/{source_id}", None)
+        key = f"{GENERIC}/{source_id}"
+        configured = (await self._connectors.store.record(owner.namespace)).connectors.get(key)
+        if configured is not None:
+            _check_within(owner, source_of(configured.settings).entity_id)
+        await self._change(owner.namespace, key, None)
 
     async def _change(self, namespace: str, key: Key, configured: Configured | None) -> None:
         def change(connectors: dict[Key, Configured]) -> None:
@@ -85,6 +94,11 @@ class ConnectorChanges:
         if configured is None:
             await self._connectors.store.forget_memory(namespace, key)
         self._connectors.actors.changed(namespace)
+
+
+def _check_within(owner: Owner, written: str) -> None:
+    if not written.startswith(owner.prefix):
+        raise Refused(f"this token is good for ids beginning with {owner.prefix!r} alone", 403)
 
 
 def _settings(source: Source) -> dict[str, Any]:

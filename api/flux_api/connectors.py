@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 import ray
 import structlog
@@ -18,7 +18,7 @@ from flux_actors.connectors.catalogue import Catalogue
 from flux_actors.connectors.names import actor_name
 from flux_actors.connectors.records import GENERIC, Configured, ConnectorStore, Key, NamespaceRecord, Status
 from flux_actors.domain.clock import iso_of
-from flux_actors.errors import FluxError, Refused
+from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.router.ray_shards import RAY_NAMESPACE
 from flux_actors.settings import Settings
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 _STATUS_S: Final = 1.0
 _TELL_S: Final = 60.0
+_END_S: Final = 20.0
 _TELL_TRIES: Final = 10
 _TELL_AGAIN_S: Final = 1.0
 
@@ -44,9 +45,21 @@ class ConnectorActors(Protocol):
         """Have a changed configuration taken up soon."""
         ...
 
+    async def told(self, namespace: str) -> None:
+        """Have it taken up before this returns, if that can be in a while."""
+        ...
+
     async def close(self) -> None:
         """Tell nobody any more."""
         ...
+
+
+class Owner(NamedTuple):
+    """Whose connectors a client configures, and what those may write."""
+
+    namespace: str
+    prefix: str = ""  # with which all that is written must begin
+    writes_elsewhere: bool = True  # whether a source may name another namespace: with tokens off
 
 
 class DoorConnectors:
@@ -60,20 +73,20 @@ class DoorConnectors:
         self.actors = actors
         self.settings = settings
 
-    async def listed(self, namespace: str) -> list[dict[str, Any]]:
+    async def listed(self, namespace: str | None) -> list[dict[str, Any]]:
         """Return name, enabled and status of each."""
-        record = await self.store.record(namespace)
+        record = await self._record(namespace)
         told = await self._told(namespace, record, self.catalogue.names)
         return [_row(name, record.connectors.get(name), told.get(name)) for name in self.catalogue.names]
 
-    async def detail(self, namespace: str, name: str) -> dict[str, Any]:
+    async def detail(self, namespace: str | None, name: str) -> dict[str, Any]:
         """Return what is known of one.
 
         Raises:
             Refused: 404, there is none of this name.
         """
         self.check_name(name)
-        record = await self.store.record(namespace)
+        record = await self._record(namespace)
         status = (await self._told(namespace, record, [name])).get(name)
         row = _row(name, record.connectors.get(name), status)
         interval_s = status.interval_s if status is not None else None
@@ -81,9 +94,9 @@ class DoorConnectors:
             interval_s = self.catalogue.connector(name).interval_s
         return row | _facts(status) | {"poll_interval_seconds": _whole(interval_s)}
 
-    async def sources(self, namespace: str) -> list[dict[str, Any]]:
+    async def sources(self, namespace: str | None) -> list[dict[str, Any]]:
         """Return the generic sources, without what may be secret of them."""
-        record = await self.store.record(namespace)
+        record = await self._record(namespace)
         keys = [key for key in record.connectors if key.startswith(f"{GENERIC}/")]
         told = await self._told(namespace, record, keys)
         return [_source(key, record.connectors[key], told.get(key)) for key in keys]
@@ -103,10 +116,32 @@ class DoorConnectors:
         """Let go of the actors."""
         await self.actors.close()
 
-    async def _told(self, namespace: str, record: NamespaceRecord, keys: list[Key]) -> dict[Key, Status]:
+    async def end(self, namespace: str) -> None:
+        """Forget all of a namespace, and return once nothing of it is polled any more.
+
+        Raises:
+            Unavailable: its actor could not be ended in time.
+        """
+        configured = (await self.store.record(namespace)).connectors
+        if not configured and await self.actors.status(namespace) is None:
+            return
+        await self.store.forget(namespace)
+        try:
+            await asyncio.wait_for(self.actors.told(namespace), _END_S)
+        except TimeoutError:
+            raise Unavailable("its connectors could not be ended yet; delete it again in a second") from None
+
+    async def _record(self, namespace: str | None) -> NamespaceRecord:
+        return NamespaceRecord() if namespace is None else await self.store.record(namespace)
+
+    async def _told(
+        self, namespace: str | None, record: NamespaceRecord, keys: list[Key]
+    ) -> dict[Key, Status]:
         """Return how those of `keys` are that are configured."""
         wanted = {key: record.connectors[key].revision for key in keys if key in record.connectors}
-        live = await self.actors.status(namespace) if wanted else None
+        if namespace is None or not wanted:
+            return {}
+        live = await self.actors.status(namespace)
         told: dict[Key, Status] = {}
         for key, revision in wanted.items():
             status = (live or {}).get(key) or await self._kept(namespace, key)
@@ -144,7 +179,7 @@ class RayConnectorActors:
 
     def changed(self, namespace: str) -> None:
         """Tell the keeper, again until it hears; nobody waits for it."""
-        task = asyncio.get_running_loop().create_task(self._tell(namespace))
+        task = asyncio.get_running_loop().create_task(self.told(namespace))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
@@ -153,7 +188,8 @@ class RayConnectorActors:
         for task in self._telling:
             task.cancel()
 
-    async def _tell(self, namespace: str) -> None:
+    async def told(self, namespace: str) -> None:
+        """Tell the keeper, again until it hears."""
         for _ in range(_TELL_TRIES):
             try:
                 keeper = await asyncio.to_thread(self._keeper)

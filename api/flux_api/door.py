@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,9 +26,11 @@ from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import EventLog, KeyValue
+from flux_actors.router.lender import RouterLender
 from flux_actors.router.ray_shards import RAY_NAMESPACE
 from flux_actors.router.topology import (
     CONFIG_BUCKET,
+    TENANCY_BUCKET,
     TOPOLOGY_BUCKET,
     TOPOLOGY_KEY,
     Topology,
@@ -41,7 +44,9 @@ from flux_api.feed import Feeds, PartitionFeed
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
 from flux_api.publishing import Publisher
+from flux_api.rates import Rates
 from flux_api.shards import RayShardCalls
+from flux_api.tenancy import TenancyKeeper
 from flux_api.view import LiveView
 
 _TOPOLOGY_S: Final = 60.0
@@ -73,14 +78,18 @@ class Door:
     config: ConfigKeeper
     metrics: Metrics
     name: str
+    tenancy: TenancyKeeper
+    rates: Rates
     connectors: DoorConnectors
 
     async def close(self) -> None:
         """Finish what is under way and let go of everything."""
+        await self.rates.close()
         await self.publisher.close()
         await self.connectors.close()
         await self.metrics.close()
         await self.config.close()
+        await self.tenancy.close()
         await self.shards.stop()
         await self.feeds.close()
         await self.view.close()
@@ -112,6 +121,19 @@ class Door:
         timeout_s = self.settings.read_wait_ms / 1000
         for partition, (_, last, _) in zip(partitions, bounds, strict=True):
             await self.feeds.parts[partition].reached(last, timeout_s)
+
+    async def entity_counts(self, names: Sequence[str]) -> dict[str, int]:
+        """Return how many living entities each namespace has; raises `Unavailable` while a shard is away."""
+        by_partition: dict[int, list[str]] = {}
+        for name in names:
+            for partition in self.partitioning.of_namespace(name):
+                by_partition.setdefault(partition, []).append(name)
+        calls = [self.shards.call(p, "entity_counts", p, wanted) for p, wanted in by_partition.items()]
+        counts = dict.fromkeys(names, 0)
+        for wanted, found in zip(by_partition.values(), await asyncio.gather(*calls), strict=True):
+            for name, count in zip(wanted, found, strict=True):
+                counts[name] += count
+        return counts
 
     async def applied(self, entity_id: str | None, partition: int, position: Packed) -> CachedEntity | None:
         """Return the entity once its event at `position` is visible; `None` for an event without one."""
@@ -166,7 +188,9 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     topology = await _first_topology(topology_store)
     partitioning = topology.registry.partitioning()
     shards = RayShardCalls(topology_store, topology, RAY_NAMESPACE)
-    hub = Hub()
+    tenancy = await _tenancy(settings, client)
+    hub = Hub(tenancy.registry)
+    tenancy.listen(hub.look_at_tokens)
     name = f"{os.getpid()}-{time.time_ns()}"
     parts = [PartitionFeed(partition) for partition in partitioning.all()]
     metrics = Metrics(name, bus, hub, parts)
@@ -178,10 +202,35 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     await metrics.open()
     shards.start()
     await feeds.ask_for_places()
-    publisher = Publisher(log, partitioning)
     kept = ConnectorStore(await JetStreamKeyValue.open(client, CONNECTORS_BUCKET, settings.log_replicas))
     connectors = DoorConnectors(kept, Catalogue(), RayConnectorActors(access, settings), settings)
+    rates = Rates(RouterLender(), name, in_force=tenancy.enabled)
+    config.tell(rates.configure)
+    publisher = Publisher(log, partitioning, tenancy.registry, rates)
     return Door(
-        *(settings, client, log, partitioning, shards, feeds, view, hub, publisher, config, metrics, name),
+        settings,
+        client,
+        log,
+        partitioning,
+        shards,
+        feeds,
+        view,
+        hub,
+        publisher,
+        config,
+        metrics,
+        name,
+        tenancy,
+        rates,
         connectors,
     )
+
+
+async def _tenancy(settings: Settings, client: Client) -> TenancyKeeper:
+    """Return the tenants of this door, read from the store when auth is on."""
+    store = None
+    if settings.auth_enabled:
+        store = await JetStreamKeyValue.open(client, TENANCY_BUCKET, settings.log_replicas)
+    tenancy = TenancyKeeper(store, settings.admin_token)
+    await tenancy.open()
+    return tenancy

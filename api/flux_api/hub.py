@@ -10,22 +10,37 @@ turns of the event loop, so that nobody else waits for it.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
+from typing import Final
 
 from flux_actors import limits
 from flux_actors.domain.change import Change, UnreadChange
+from flux_actors.domain.entity_id import namespace_of
+from flux_actors.tenancy.authorising import may_read
+from flux_actors.tenancy.principal import NOBODY, UNKNOWN, Kind, Principal
+from flux_actors.tenancy.registry import Registry
 from flux_api.channels import Channel, Channels
 from flux_api.conflation import Conflation, Lag
-from flux_api.frames import Renderer, framed
+from flux_api.frames import Renderer, framed, message
 from flux_api.watcher import Watcher
+
+_REVOKED: Final = message(
+    type="error", error="the token of this socket was revoked; authenticate with another one"
+)
 
 
 class Hub:
     """All watchers of one door."""
 
-    def __init__(self) -> None:
+    def __init__(self, registry: Registry | None = None) -> None:
         self.watchers: set[Watcher] = set()
+        self._registry = Registry() if registry is None else registry
+        self._holders: dict[
+            str, set[Watcher]
+        ] = {}  # of tokens, by namespace: whom hidden changes may concern
         self._channels = Channels()
         self._renderer = Renderer()
         self._conflation = Conflation(self._renderer)
@@ -56,6 +71,26 @@ class Hub:
         if watcher.lag is not None:
             self._catch_up(watcher, watcher.lag)
         self._channels.leave(watcher)
+        self.identify(watcher, NOBODY)
+
+    def identify(self, watcher: Watcher, principal: Principal) -> None:
+        """Note whose socket this is."""
+        if watcher.principal.kind is Kind.HOLDER:
+            holders = self._holders[watcher.principal.namespace]
+            holders.discard(watcher)
+            if not holders:
+                del self._holders[watcher.principal.namespace]
+        watcher.principal = principal
+        if principal.kind is Kind.HOLDER:
+            self._holders.setdefault(principal.namespace, set()).add(watcher)
+
+    def look_at_tokens(self) -> None:
+        """Take those whose token was revoked for strangers from now on, and tell them."""
+        holders = {watcher for watchers in self._holders.values() for watcher in watchers}
+        for watcher in holders:
+            if not self._registry.has_token(watcher.principal.token_id):
+                self.identify(watcher, UNKNOWN)
+                watcher.link.write(framed(_REVOKED.encode()))
 
     def subscribe(self, watcher: Watcher, pattern: str) -> None:
         """Have `watcher` get what `pattern` names; raises `Refused` when it has too many."""
@@ -80,7 +115,11 @@ class Hub:
         touched: list[Channel] = []
         size = 0
         self._look_for_slow()
+        hidden = self._registry.hidden
         for unread in changes:
+            if hidden and namespace_of(unread.entity_id) in hidden:
+                self._dispatch_hidden(unread.read())
+                continue
             channels = self._channels.of(unread.entity_id)
             if not channels:
                 continue
@@ -98,6 +137,23 @@ class Hub:
                 size = 0
                 self._look_for_slow()
         _write(touched)
+
+    def _dispatch_hidden(self, change: Change) -> None:
+        """Tell a change to those who watch it and may: they are few, and each is asked for."""
+        holders = self._holders.get(namespace_of(change.entity_id), ())
+        watchers = [watcher for watcher in holders if self._may_have(watcher, change.entity_id)]
+        if any(watcher.lag is not None for watcher in watchers):
+            self._conflation.put(change)
+        frames = self._renderer.frames_of(change) if watchers else b""
+        for watcher in watchers:
+            if watcher.lag is None:
+                watcher.link.write(frames)
+
+    def _may_have(self, watcher: Watcher, entity_id: str) -> bool:
+        """Whether an entity concerns a socket and is there for it."""
+        return watcher.wants(entity_id) and may_read(
+            watcher.principal, entity_id, self._registry, time.time_ns() // 1_000
+        )
 
     def announce(self, text: str) -> None:
         """Send a message to all who keep up."""
@@ -149,7 +205,7 @@ class Hub:
             self._drain_later(next(iter(self._draining)))
 
     def _send_slice(self, watcher: Watcher, lag: Lag) -> None:
-        frames, caught_up = self._conflation.slice_for(lag, watcher.wants)
+        frames, caught_up = self._conflation.slice_for(lag, partial(self._may_have, watcher))
         if frames:
             watcher.link.write(frames)
         if caught_up:

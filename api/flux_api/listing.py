@@ -16,7 +16,8 @@ from operator import itemgetter
 from typing import Final
 
 from flux_actors import limits
-from flux_actors.shard.reads import Page, PageOrder, decode_page
+from flux_actors.shard.reads import Page, PageOrder, Veil, decode_page
+from flux_actors.tenancy.principal import ANYONE, Principal
 from flux_api.door import Door
 
 _PAGES_WHOLE: Final = 4  # of more partitions, each gives smaller pages, so that they hold as much together
@@ -25,12 +26,14 @@ _PAGES_WHOLE: Final = 4  # of more partitions, each gives smaller pages, so that
 class _Source:
     """One partition's runs in id order, a page ahead of the reader."""
 
-    def __init__(self, door: Door, partition: int, prefix: str, partitions: int) -> None:
+    def __init__(self, door: Door, partition: int, prefix: str, partitions: int, veil: Veil) -> None:
         self._door = door
         self._partition = partition
         share = limits.page_bytes * _PAGES_WHOLE // max(partitions, _PAGES_WHOLE)
         self._bytes_max = max(share, limits.page_first_bytes)
-        self._order: PageOrder | None = PageOrder(prefix, None, limits.page_first_bytes, partitions == 1)
+        self._order: PageOrder | None = PageOrder(
+            prefix, None, limits.page_first_bytes, partitions == 1, veil
+        )
         self._page = Page([], [], None)
         self._taken = 0
         self._coming: asyncio.Task[Page] | None = None
@@ -71,16 +74,17 @@ class _Source:
 
 
 class Listing:
-    """The living entities of a namespace (or all) whose ids begin with a prefix."""
+    """The living entities of a namespace (or all) whose ids begin with a prefix, those that a reader sees."""
 
-    def __init__(self, door: Door, namespace: str | None, prefix: str) -> None:
+    def __init__(self, door: Door, namespace: str | None, prefix: str, principal: Principal = ANYONE) -> None:
         self._door = door
         self._prefix, self._empty = _combined(namespace, prefix)
         rule = door.partitioning
         self.partitions = rule.of_namespace(namespace) if namespace else rule.of_prefix(prefix)
         wanted = () if self._empty else self.partitions
         self._joined = len(wanted) == 1
-        self._sources = [_Source(door, p, self._prefix, len(wanted)) for p in wanted]
+        self._veil = door.tenancy.veil(principal, self._prefix)
+        self._sources = [_Source(door, p, self._prefix, len(wanted), self._veil) for p in wanted]
 
     async def begin(self) -> None:
         """Fetch the first pages, so that a fault is answered before the answer has begun."""
@@ -90,7 +94,7 @@ class Listing:
         """Return how many there are."""
         if self._empty:
             return 0
-        calls = (self._door.shards.call(p, "count", p, self._prefix) for p in self.partitions)
+        calls = (self._door.shards.call(p, "count", p, self._prefix, self._veil) for p in self.partitions)
         return sum(await asyncio.gather(*calls))
 
     async def ids(self, limit: int) -> list[str]:

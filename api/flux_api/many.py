@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -30,13 +31,14 @@ def entities_body(view: LiveView, ids: list[Any]) -> bytes | None:
     return body_of(found) if len(found) == len(ids) else None
 
 
-def body_of(entities: list[CachedEntity]) -> bytes:
-    """Return those that exist, in the order given, and the ids of those that do not.
+def body_of(entities: list[CachedEntity], shown: Callable[[CachedEntity], bool] = lambda _: True) -> bytes:
+    """Return those that exist and are shown, in the order given, and the ids of the others.
 
     Raises:
         Refused: together they are too large for one answer.
     """
-    bodies = [entity.body() for entity in entities if entity.properties is not None]
+    living = [entity for entity in entities if entity.properties is not None and shown(entity)]
+    bodies = [entity.body() for entity in living]
     size = sum(map(len, bodies))
     if size > limits.get_many_bytes_max:  # an id may be asked for again and again
         raise Refused(
@@ -45,5 +47,5 @@ def body_of(entities: list[CachedEntity]) -> bytes:
         )
     missing = b"[]"
     if len(bodies) < len(entities):
-        missing = _encode([entity.entity_id for entity in entities if not entity.lives])
+        missing = _encode([e.entity_id for e in entities if e.properties is None or not shown(e)])
     return b'{"entities":[%b],"missing":%b}' % (b",".join(bodies), missing)

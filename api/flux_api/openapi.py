@@ -58,6 +58,38 @@ DELETE_BODY: Final[dict[str, Any]] = {
         "entity_ids": _IDS,
     },
 }
+NAMESPACE_BODY: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {
+        "name": {"type": "string", "pattern": "^[a-z0-9_-]{3,32}$", "example": "building-7"},
+        "visibility": {"type": "string", "enum": ["public", "private"], "default": "public"},
+    },
+}
+TOKEN_BODY: Final[dict[str, Any]] = {
+    "oneOf": [
+        {
+            "type": "object",
+            "required": ["scopes"],
+            "additionalProperties": False,
+            "properties": {
+                "scopes": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "string", "enum": ["read", "write", "admin"]},
+                },
+                "prefix": {"type": "string", "example": "building-7/kitchen/"},
+                "expiresAt": {"type": "string", "format": "date-time"},
+            },
+        },
+        {
+            "type": "object",
+            "required": ["rotate"],
+            "additionalProperties": False,
+            "properties": {"rotate": {"type": "boolean", "const": True}},
+        },
+    ]
+}
 CONFIG_BODY: Final[dict[str, Any]] = {
     "type": "object",
     "additionalProperties": False,
@@ -69,7 +101,7 @@ CONFIG_BODY: Final[dict[str, Any]] = {
     },
 }
 
-TOKEN_BODY: Final[dict[str, Any]] = {
+CONNECTOR_TOKEN_BODY: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["token"],
     "additionalProperties": False,
@@ -128,6 +160,8 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "entity_id": {"schema": _ID, "description": "the id, with / raw or as %2F"},
     "name": {"schema": {"type": "string"}, "description": "a connector's name"},
     "source_id": {"schema": {"type": "string"}, "description": "what adding the source answered"},
+    "namespace_name": {"name": "name", "schema": {"type": "string"}, "description": "a namespace"},
+    "token_id": {"schema": {"type": "string"}, "description": "a token's id, as it was told with the token"},
 }
 _ERROR: Final[dict[str, Any]] = {
     "content": {
@@ -147,7 +181,7 @@ def describe(
     """Return the arguments of a route decorator that document it."""
     places = [(name, "query") for name in query or []] + [(name, "path") for name in path or []]
     parameters = [
-        {"name": name, "in": place, **_PARAMETERS[name], **({"required": True} if place == "path" else {})}
+        {"name": name, "in": place} | {**_PARAMETERS[name], **({"required": True} if place == "path" else {})}
         for name, place in places
     ]
     extra: dict[str, Any] = {"parameters": parameters} if parameters else {}

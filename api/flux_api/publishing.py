@@ -6,8 +6,10 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
+from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.event import Envelope, Event, tombstone
 from flux_actors.domain.event_reader import EventReader
 from flux_actors.domain.json_text import check_depth, check_numbers
@@ -18,8 +20,12 @@ from flux_actors.log import committer as committing
 from flux_actors.log.block import encode_event, encode_events
 from flux_actors.log.committer import Committer
 from flux_actors.log.ports import EventLog
+from flux_actors.tenancy.authorising import Action, authorise, sift
+from flux_actors.tenancy.principal import Kind, Principal
+from flux_actors.tenancy.registry import Registry
 from flux_api.event_ids import EventIds
 from flux_api.incoming import envelope_of, too_deep
+from flux_api.rates import Rates, unlimited
 from flux_api.submission import Submission
 
 _API_SOURCE: Final = "flux-api"
@@ -40,8 +46,12 @@ Outcome = Published | FluxError
 class Publisher:
     """Checks events and commits them through one committer per partition."""
 
-    def __init__(self, log: EventLog, partitioning: Partitioning) -> None:
+    def __init__(
+        self, log: EventLog, partitioning: Partitioning, registry: Registry, rates: Rates | None = None
+    ) -> None:
         self._partitioning = partitioning
+        self._registry = registry
+        self._rates = rates or unlimited()
         self._ids = EventIds()
         self._reader = EventReader()
         identity = secrets.randbits(63)
@@ -49,14 +59,51 @@ class Publisher:
             Committer(log, partition, identity, _now_us) for partition in range(partitioning.partitions)
         ]
 
-    def submit(self, envelope: Envelope, done: Callable[[Outcome], None]) -> None:
+    def submit(self, envelope: Envelope, principal: Principal, done: Callable[[Outcome], None]) -> None:
         """Publish one event; `done` hears what became of it, later.
 
         Raises:
-            Refused: the event breaks a rule. Unavailable: nothing more is taken now.
+            Refused: the event breaks a rule, or `principal` may not write there. Unavailable: nothing more
+                is taken now.
         """
         now_ms = time.time_ns() // 1_000_000
         event = self._reader.read(envelope, now_ms, self._ids.take(now_ms))
+        entity_id = event.entity_id
+        if principal.kind is not Kind.ANYONE:
+            if not principal.may_write(entity_id, now_ms * 1_000):
+                namespace = namespace_of(entity_id or "")
+                authorise(principal, Action.WRITE, namespace, entity_id, self._registry, now_ms * 1_000)
+            if not self._rates.off:
+                self._submit_within_rate(principal.namespace, event, done)
+                return
+        self._submit(event, done)
+
+    def _submit_within_rate(self, namespace: str, event: Event, done: Callable[[Outcome], None]) -> None:
+        """Publish an event of a namespace that may publish only so many, once it may."""
+        rates = self._rates
+        if rates.take(namespace):
+            try:
+                self._submit(event, done)
+            except FluxError:
+                rates.give_back(namespace, 1)
+                raise
+        elif rates.refuses(namespace):
+            raise rates.refusal(namespace)
+        else:
+            rates.admit(namespace, 1, partial(self._go_on, namespace, event, done))
+
+    def _go_on(self, namespace: str, event: Event, done: Callable[[Outcome], None], passed: int) -> None:
+        """Publish an event that had to wait for an answer of the budgets, or tell that it may not pass."""
+        if not passed:
+            done(self._rates.refusal(namespace))
+            return
+        try:
+            self._submit(event, done)
+        except FluxError as error:
+            self._rates.give_back(namespace, 1)
+            done(error)
+
+    def _submit(self, event: Event, done: Callable[[Outcome], None]) -> None:
         try:
             encoded = encode_event(event)
         except OverflowError:
@@ -71,7 +118,11 @@ class Publisher:
         self.committers[partition].put(encoded, 1, settled)
 
     def submit_all(
-        self, bodies: Sequence[Any], done: Callable[[Submission], None], text: bytes | None = None
+        self,
+        bodies: Sequence[Any],
+        principal: Principal,
+        done: Callable[[Submission], None],
+        text: bytes | None = None,
     ) -> None:
         """Publish many; each fails or lands alone, and `done` hears of all of them at once, maybe at once.
 
@@ -87,42 +138,63 @@ class Publisher:
         if text is not None and isinstance(bodies[0], Envelope):
             for number, refusal in too_deep(text, events).items():
                 events[number] = refusal
-        self.submit_events(events, done)
+        self._submit_events(sift(principal, events, self._registry, now_ms * 1_000), principal, done)
 
-    def submit_events(self, events: list[Event | FluxError], done: Callable[[Submission], None]) -> None:
+    def _submit_events(
+        self, events: list[Event | FluxError], principal: Principal, done: Callable[[Submission], None]
+    ) -> None:
         """Commit events that were checked; those that were refused stay what they are."""
         submission = Submission(events, done)
-        for partition, indexes in self._groups(events).items():
+        if self._rates.off or principal.kind is not Kind.HOLDER:
+            self._commit_all(submission)
+            return
+        good = [index for index, event in enumerate(events) if isinstance(event, Event)]
+        namespace, rates = principal.namespace, self._rates  # whose all of them are: the others were refused
+
+        def go(passed: int) -> None:
+            if passed < len(good):
+                submission.fail(good[passed:], rates.refusal(namespace))
+            before = submission.given_up
+            self._commit_all(submission, lambda: rates.give_back(namespace, submission.given_up - before))
+
+        rates.admit(namespace, len(good), go)
+
+    def _commit_all(self, submission: Submission, begun: Callable[[], None] = lambda: None) -> None:
+        for partition, indexes in self._groups(submission.events).items():
             self._commit(submission, partition, indexes)
+        begun()
         submission.begun()
 
-    async def publish(self, body: Any) -> Published:
+    async def publish(self, body: Any, principal: Principal) -> Published:
         """Publish one event of a client, an envelope or a JSON value.
 
         Raises:
             Refused: the event breaks a rule. Unavailable: it is not known to be durable.
         """
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.submit(envelope_of(body), _into(answer))
+        self.submit(envelope_of(body), principal, _into(answer))
         outcome = await answer
         if isinstance(outcome, FluxError):
             raise outcome
         return outcome
 
-    async def publish_all(self, bodies: Sequence[Any], text: bytes | None = None) -> Submission:
+    async def publish_all(
+        self, bodies: Sequence[Any], principal: Principal, text: bytes | None = None
+    ) -> Submission:
         """Publish many and return what became of them."""
         answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()
-        self.submit_all(bodies, _into(answer), text)
+        self.submit_all(bodies, principal, _into(answer), text)
         return await answer
 
-    async def delete_all(self, ids: Iterable[str]) -> Submission:
-        """Publish a tombstone for each id."""
+    async def delete_all(self, ids: Iterable[str], principal: Principal) -> Submission:
+        """Publish a tombstone for each id; those that `principal` may not write fail alone."""
         now_ms = time.time_ns() // 1_000_000
         tombs: list[Event | FluxError] = [
             tombstone(entity_id, self._ids.take(now_ms), now_ms, _API_SOURCE) for entity_id in ids
         ]
         answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()
-        self.submit_events(tombs, _into(answer))
+        found = sift(principal, tombs, self._registry, now_ms * 1_000)
+        self._submit_events(found, principal, _into(answer))
         return await answer
 
     async def close(self) -> None:

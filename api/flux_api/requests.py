@@ -11,6 +11,7 @@ from flux_actors import limits
 from flux_actors.domain.json_text import parse_json
 from flux_actors.domain.position import Packed
 from flux_actors.errors import Refused
+from flux_actors.tenancy.principal import Principal
 from flux_api.door import Door
 
 POSITION_HEADER: Final = "Flux-Position"
@@ -21,6 +22,12 @@ _TRUE: Final = frozenset({"1", "true", "yes"})
 def door_of(connection: HTTPConnection) -> Door:
     """Return the door that this app serves."""
     return cast("Door", connection.app.state.door)
+
+
+async def principal_of(request: HTTPConnection) -> Principal:
+    """Return whom a request comes from; of several `Authorization` headers none counts."""
+    headers = request.headers.getlist("authorization")
+    return await door_of(request).tenancy.principal_of(", ".join(headers) if headers else None)
 
 
 def query_of(request: Request) -> dict[str, str]:

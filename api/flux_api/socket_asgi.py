@@ -12,6 +12,7 @@ from collections import deque
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from flux_actors import limits
+from flux_actors.tenancy.principal import Principal
 from flux_api.door import Door
 from flux_api.frames import texts_of
 from flux_api.socket_session import Session
@@ -29,9 +30,9 @@ class AsgiLink:
         self._pressed = False
         self._session: Session | None = None
 
-    async def serve(self, door: Door) -> None:
+    async def serve(self, door: Door, principal: Principal) -> None:
         """Serve until the client goes."""
-        session = self._session = Session(door, self)
+        session = self._session = Session(door, self, principal)
         sender = asyncio.create_task(self._send(session))
         try:
             await self._hear(session, sender)

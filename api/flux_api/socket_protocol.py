@@ -17,6 +17,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 
 from flux_actors import limits
+from flux_actors.tenancy.principal import Principal
 from flux_api.door import Door
 from flux_api.socket_session import Session
 from flux_api.socket_stream import Kind, SocketStream
@@ -37,13 +38,13 @@ class DoorSocket(WebSocketsSansIOProtocol):
         super().__init__(*arguments, **named)
         self._stream = SocketStream(limits.socket_message_bytes_max)
 
-    async def serve(self, door: Door) -> None:
+    async def serve(self, door: Door, principal: Principal) -> None:
         """Lend the transport to a session until the connection ends; called when it was accepted."""
         if self.disconnected or self.transport.is_closing():
             return
         self.transport.set_write_buffer_limits(high=limits.socket_pressed_bytes)
         self._gone = self.loop.create_future()
-        self._session = Session(door, self)
+        self._session = Session(door, self, principal)
         try:
             self._hear()
             await self._gone

@@ -28,6 +28,7 @@ class SocketRequest(Envelope, rename={"event_id": "eventId", "from_position": "f
     fields: Any = None
     format: Any = None
     batch: Any = None
+    token: Any = None
 
     @property
     def pattern(self) -> str:

@@ -16,7 +16,8 @@ import msgspec
 from flux_actors import limits
 from flux_actors.domain.entity_id import check_entity_id
 from flux_actors.domain.position import text_of
-from flux_actors.errors import FluxError, Refused
+from flux_actors.errors import FluxError, Refused, Unavailable
+from flux_actors.tenancy.principal import Kind, Principal
 from flux_api.cached import CachedEntity
 from flux_api.door import Door
 from flux_api.frames import framed, message
@@ -40,13 +41,14 @@ class _Ack(msgspec.Struct, frozen=True, tag="ack", tag_field="type", rename="cam
     position: str
 
 
+WHO_IS_IT: Final = "this token is unknown, revoked or expired; get a valid one and authenticate again"
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class Session:
     """One client on one socket, from the handshake to the end."""
 
-    def __init__(self, door: Door, link: SocketLink) -> None:
+    def __init__(self, door: Door, link: SocketLink, principal: Principal) -> None:
         self._door = door
         self._link = link
         self._watcher = Watcher(link)
@@ -55,14 +57,17 @@ class Session:
         self._publish_bytes = 0
         self._acks: list[bytes] = []
         self._gets: set[asyncio.Future[CachedEntity]] = set()
+        self._auth: asyncio.Task[Principal] | None = None
         self._open = True
         door.hub.join(self._watcher)
+        door.hub.identify(self._watcher, principal)
 
     @property
     def busy(self) -> bool:
         """Whether the client must wait before it is read again."""
         return (
             self._pressed
+            or self._auth is not None
             or self._publishes + len(self._gets) >= limits.socket_publishes_max
             or self._publish_bytes >= limits.socket_publish_bytes_max
         )
@@ -74,6 +79,8 @@ class Session:
             self._door.hub.leave(self._watcher)
             for get in self._gets:
                 get.cancel()
+            if self._auth is not None:
+                self._auth.cancel()
 
     def press(self) -> None:
         """The transport is filling up: the client reads too slowly."""
@@ -102,10 +109,12 @@ class Session:
                 self._get(request)
             case "subscribe":
                 self._subscribe(request)
+            case "auth":
+                self._authenticate(request)
             case "unsubscribe":
                 self._door.hub.unsubscribe(self._watcher, request.pattern)
             case _:
-                raise Refused('type must be "subscribe", "unsubscribe", "publish" or "get"')
+                raise Refused('type must be "subscribe", "unsubscribe", "publish", "get" or "auth"')
 
     def _subscribe(self, request: SocketRequest) -> None:
         request.refuse_options()
@@ -113,12 +122,37 @@ class Session:
         if request.id is not None:
             self._tell(type="subscribed", id=request.id, entity_id=request.pattern)
 
+    def _authenticate(self, request: SocketRequest) -> None:
+        """Find out whose token it is; what the client says meanwhile waits."""
+        if not isinstance(request.token, str) or not request.token:
+            raise Refused('auth needs a token: {"type":"auth","token":"flux_…"}')
+        found = asyncio.ensure_future(self._door.tenancy.principal_of(f"Bearer {request.token}"))
+        self._auth = found
+        found.add_done_callback(partial(self._authenticated, request.id))
+
+    def _authenticated(self, request_id: Any, found: asyncio.Task[Principal]) -> None:
+        self._auth = None
+        if found.cancelled() or not self._open:
+            return
+        error = found.exception()
+        if isinstance(error, FluxError):
+            self._refuse(request_id, error)
+        elif found.result().kind is Kind.UNKNOWN:
+            self._refuse(request_id, Refused(WHO_IS_IT))
+        else:
+            self._door.hub.identify(self._watcher, found.result())
+            self._tell(type="authenticated", id=request_id)
+        self._link.read_on()
+
     def _publish(self, request: SocketRequest, size: int) -> None:
         bytes_max = self._door.config.config.body_size_limit_single_bytes
         try:
             if size > bytes_max + limits.socket_request_bytes_max:
                 raise too_large(bytes_max)
-            self._door.publisher.submit(request, partial(self._published, request.id, size))
+            principal = self._watcher.principal
+            if principal.kind is Kind.HOLDER and not self._door.tenancy.fresh:
+                raise Unavailable("tokens cannot be checked now; try again in a second")
+            self._door.publisher.submit(request, principal, partial(self._published, request.id, size))
         except FluxError as error:
             self._refuse(request.id, error)
         else:
@@ -156,6 +190,9 @@ class Session:
             entity_id = check_entity_id(request.pattern)
         except Refused as error:
             self._refuse(request.id, error)
+            return
+        if not self._door.tenancy.may_read(self._watcher.principal, entity_id):
+            self._tell(type="entity", id=request.id, entity=None)
             return
         kept = self._door.view.kept(entity_id)
         if kept is not None:

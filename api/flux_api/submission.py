@@ -22,11 +22,12 @@ class Placed(NamedTuple):
 class Submission:
     """Events in the order of the request; one that failed is replaced by why."""
 
-    __slots__ = ("_done", "_waiting", "events", "placed")
+    __slots__ = ("_done", "_waiting", "events", "given_up", "placed")
 
     def __init__(self, events: list[Event | FluxError], done: Callable[[Submission], None]) -> None:
         self.events = events
         self.placed: list[Placed] = []
+        self.given_up = 0  # events that failed since they were checked
         self._done = done
         self._waiting = 1  # `begun` takes it away: nothing is told before all pieces are under way
 
@@ -50,6 +51,7 @@ class Submission:
 
     def fail(self, indexes: Sequence[int], error: FluxError) -> None:
         """Note why events are not known to be durable."""
+        self.given_up += len(indexes)
         for index in indexes:
             self.events[index] = error
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from flux_actors.tenancy.principal import ANYONE, Principal
 from flux_api.conflation import Lag
 
 EVERYTHING: Final = "*"
@@ -29,6 +30,7 @@ class Watcher:
 
     link: Link
     patterns: set[str] = field(default_factory=set)
+    principal: Principal = ANYONE
     chose: bool = False  # until its first subscribe it gets everything
     lag: Lag | None = None  # its place while it is too slow
 

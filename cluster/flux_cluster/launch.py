@@ -25,8 +25,8 @@ from ray.serve.exceptions import RayServeException
 from flux_actors.connectors.names import KEEPER_NAME
 from flux_actors.connectors.ray_connectors import ConnectorsPlan, any_configured, keeper
 from flux_actors.errors import Corrupt, FluxError, Refused, Unavailable
-from flux_actors.router.namespace_router import ROUTER_NAME, RemoteRouter, RouterPlan, router_handle
-from flux_actors.router.ray_shards import RAY_NAMESPACE
+from flux_actors.router.namespace_router import RemoteRouter, RouterPlan, router_handle
+from flux_actors.router.ray_shards import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.shard.memory import MemoryPlan
 from flux_api.deployment import APPLICATION, application
 from flux_cluster.orders import Orders, Site, Start, Stop, Sweep
@@ -53,6 +53,7 @@ def start(orders: Start) -> None:
         spread=settings.spread_namespaces,
         log_replicas=settings.log_replicas,
         history_positions=settings.history_positions,
+        auth_enabled=settings.auth_enabled,
     )
     router: Any = RemoteRouter.options(
         name=ROUTER_NAME,

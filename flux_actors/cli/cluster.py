@@ -130,13 +130,17 @@ def _folder(data: Path | None) -> Any:
 def _fetch(url: str) -> dict[str, Any]:
     import httpx
 
+    token = os.environ.get("FLUX_ADMIN_TOKEN")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        answer = httpx.get(f"{url}/api/status", timeout=5)
+        answer = httpx.get(f"{url}/api/status", headers=headers, timeout=5)
     except httpx.HTTPError as error:
         raise Unavailable(
             f"Flux at {url} does not answer ({type(error).__name__}); is it still starting?"
         ) from None
     if answer.status_code != httpx.codes.OK:
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            raise Refused("this Flux has tokens on; set FLUX_ADMIN_TOKEN to see its status")
         raise Unavailable(f"Flux at {url} answers {answer.status_code}")
     facts: dict[str, Any] = answer.json()
     return facts

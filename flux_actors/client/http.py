@@ -73,7 +73,7 @@ class FluxClient:
     ) -> None:
         self.url = checked_url(url)
         self._authorization = bearer(token)
-        self._admin_authorization = bearer(admin_token) or self._authorization
+        self.admin_authorization = bearer(admin_token) or self._authorization
         self._http = _connections(self.url, timeout_s)
 
     def __enter__(self) -> Self:
@@ -105,7 +105,7 @@ class FluxClient:
     ) -> Published:
         """Publish one event and return when it is durable, or with `wait_applied` when it is visible."""
         event = new_event(entity_id, properties, source=source, stream=stream, event_id=event_id)
-        response = self._send(
+        response = self.send(
             "POST", "/api/events", body=event, parameters=_waiting(wait_applied=wait_applied)
         )
         return _receipt(response, Published)
@@ -116,14 +116,12 @@ class FluxClient:
         """Publish events (see `new_event`) in one request; each fails alone unless `atomic`."""
         parameters = _waiting(wait_applied=wait_applied) | ({"atomic": "true"} if atomic else {})
         body = {"events": [*events]}
-        response = self._send("POST", "/api/events/batch", body=body, parameters=parameters)
+        response = self.send("POST", "/api/events/batch", body=body, parameters=parameters)
         return _receipt(response, BatchAnswer)
 
     def delete(self, entity_id: str, *, wait_applied: bool = False) -> DeletedEntity:
         """Delete one entity; deleting an absent one succeeds too."""
-        response = self._send(
-            "DELETE", entity_path(entity_id), parameters=_waiting(wait_applied=wait_applied)
-        )
+        response = self.send("DELETE", entity_path(entity_id), parameters=_waiting(wait_applied=wait_applied))
         return _receipt(response, DeletedEntity)
 
     def delete_many(
@@ -141,7 +139,7 @@ class FluxClient:
             "entity_ids": None if entity_ids is None else [*entity_ids],
         }
         body = {name: value for name, value in given.items() if value is not None}
-        response = self._send(
+        response = self.send(
             "POST", f"{_ENTITIES}/delete", body=body, parameters=_waiting(wait_applied=wait_applied)
         )
         return _receipt(response, Deletion)
@@ -155,11 +153,11 @@ class FluxClient:
             Refused: 404 when there is no such entity.
         """
         headers = {_POSITION: at_least} if at_least else {}
-        return _decode(self._send("GET", entity_path(entity_id), headers=headers), EntityBody)
+        return decode_answer(self.send("GET", entity_path(entity_id), headers=headers), EntityBody)
 
     def get_many(self, entity_ids: Iterable[str]) -> Found:
         """Return several entities with one request."""
-        return _decode(self._send("POST", f"{_ENTITIES}/get", body={"ids": [*entity_ids]}), Found)
+        return decode_answer(self.send("POST", f"{_ENTITIES}/get", body={"ids": [*entity_ids]}), Found)
 
     def list(self, *, namespace: str | None = None, prefix: str | None = None) -> Iterator[EntityBody]:
         """Yield the entities sorted by id while they arrive; both filters must hold if both are given."""
@@ -187,7 +185,7 @@ class FluxClient:
     def count(self, *, namespace: str | None = None, prefix: str | None = None) -> int:
         """Return how many entities `list` would yield."""
         parameters = _filters(namespace, prefix) | {"count": "true"}
-        return _decode(self._send("GET", _ENTITIES, parameters=parameters), dict[str, int])["count"]
+        return decode_answer(self.send("GET", _ENTITIES, parameters=parameters), dict[str, int])["count"]
 
     def history(
         self,
@@ -204,34 +202,34 @@ class FluxClient:
         """
         given = {"entity": entity_id, "since": _time_text(since), "until": _time_text(until), "limit": limit}
         parameters = {name: str(value) for name, value in given.items() if value is not None}
-        return _decode(self._send("GET", "/api/events", parameters=parameters), list[dict[str, Any]])
+        return decode_answer(self.send("GET", "/api/events", parameters=parameters), list[dict[str, Any]])
 
     # -- the server itself -------------------------------------------------------------------------
 
     def health(self) -> dict[str, Any]:
         """Return the health report; a server that is not ready raises `Unavailable`."""
-        return _decode(self._send("GET", "/api/health"), dict[str, Any])
+        return decode_answer(self.send("GET", "/api/health"), dict[str, Any])
 
     def connectors(self) -> Sequence[dict[str, Any]]:
         """Return the connectors with their status."""
-        return _decode(self._send("GET", "/api/connectors"), _Connectors).connectors
+        return decode_answer(self.send("GET", "/api/connectors"), _Connectors).connectors
 
     def admin_config(self) -> dict[str, Any]:
         """Return the configuration that can change at run time."""
-        return _decode(
-            self._send("GET", "/api/admin/config", authorization=self._admin_authorization), dict[str, Any]
+        return decode_answer(
+            self.send("GET", "/api/admin/config", authorization=self.admin_authorization), dict[str, Any]
         )
 
     def set_admin_config(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Change some of the configuration (needs the admin token) and return all of it."""
-        response = self._send(
-            "PUT", "/api/admin/config", body=dict(changes), authorization=self._admin_authorization
+        response = self.send(
+            "PUT", "/api/admin/config", body=dict(changes), authorization=self.admin_authorization
         )
-        return _decode(response, dict[str, Any])
+        return decode_answer(response, dict[str, Any])
 
     # -- one exchange ------------------------------------------------------------------------------
 
-    def _send(
+    def send(
         self,
         method: str,
         path: str,
@@ -341,10 +339,11 @@ def _encode(body: object) -> bytes:
 
 def _receipt(response: httpx.Response, shape: type[_Receipt]) -> _Receipt:
     """Return what the server said about a write, with the write's position from the header."""
-    return msgspec.structs.replace(_decode(response, shape), position=response.headers.get(_POSITION))
+    return msgspec.structs.replace(decode_answer(response, shape), position=response.headers.get(_POSITION))
 
 
-def _decode(response: httpx.Response, shape: type[_Answer]) -> _Answer:
+def decode_answer(response: httpx.Response, shape: type[_Answer]) -> _Answer:
+    """Return the body of an answer as `shape`; raises `Refused` when it is none of Flux."""
     return _decode_json(response.content, shape)
 
 

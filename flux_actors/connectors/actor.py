@@ -45,6 +45,7 @@ class NamespacePlan:
     allow_private: bool
     github_url: str
     log_replicas: int
+    auth_enabled: bool
 
 
 class WallClock:
@@ -131,7 +132,8 @@ def _kit(plan: NamespacePlan, log: LogParts) -> Kit:
     def writer(prefix: str, stream: str, source: str) -> EntityWriter:
         return EntityWriter(prefix, stream, source, log)
 
-    return Kit(web, writer, WallClock(), random.random, {"github_url": plan.github_url})
+    operator = {"github_url": plan.github_url}
+    return Kit(web, writer, WallClock(), random.random, operator, writes_elsewhere=not plan.auth_enabled)
 
 
 def _now_us() -> int:

@@ -22,7 +22,7 @@ from flux_actors import limits
 from flux_actors.errors import Refused, Unavailable
 
 LookUp = Callable[[str, int], Awaitable[list[str]]]
-# Of the IANA registries of special addresses (RFC 6890), which Python's `is_global` follows with each release.
+# Of the IANA registries of special addresses (RFC 6890); Python's `is_global` differs by release.
 _NOT_PUBLIC_4: Final = tuple(
     map(
         ipaddress.IPv4Network,
@@ -36,7 +36,7 @@ _NOT_PUBLIC_4: Final = tuple(
 )
 _PUBLIC_6: Final = ipaddress.IPv6Network("2000::/3")  # all that was ever given out
 _NOT_PUBLIC_6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
-_LEADS_TO_4: Final = tuple(  # networks that lead to an IPv4 address, and how far to the right it stands
+_LEADS_TO_4: Final = tuple(  # networks that lead to an IPv4 address, and where that stands in them
     (ipaddress.IPv6Network(network), shift)
     for network, shift in (("::ffff:0:0/96", 0), ("64:ff9b::/96", 0), ("2002::/16", 80))
 )

@@ -37,6 +37,7 @@ class Kit(NamedTuple):
     clock: Clock
     chance: Callable[[], float]
     operator: Mapping[str, str] = {}
+    writes_elsewhere: bool = True  # with tokens on, a source writes to its own namespace alone
 
 
 class _Running(NamedTuple):
@@ -102,11 +103,11 @@ class NamespaceConnectors:
         try:
             connector = self._catalogue.connector(name)
             token = "" if configured.sealed is None else self._vault.open(key, configured.sealed)
+            prefix = self._prefix(name, configured)
         except Corrupt as error:
             await self._tell_broken(key, configured, memory, error.message)
             return
         account = Account(f"{self.namespace}/{key}", configured.revision, configured.settings, token)
-        prefix = _prefix(self.namespace, name, configured)
         writer = self._kit.writer(prefix, name, f"connector/{key}")
         web = self._kit.web(connector)
         parts = Parts(web, writer, memory, self._kit.clock, self._kit.chance, self._kit.operator)
@@ -115,6 +116,14 @@ class NamespaceConnectors:
         task.add_done_callback(_tell_fault)
         self._running[key] = _Running(polling, web, task)
         _log.info("connector.begins", connector=account.name)
+
+    def _prefix(self, name: str, configured: Configured) -> str:
+        if name != GENERIC:
+            return f"{self.namespace}/{name}/"
+        namespace = source_of(configured.settings).namespace
+        if namespace != self.namespace and not self._kit.writes_elsewhere:
+            raise Corrupt(f"with tokens on, this source cannot write to the namespace {namespace!r}")
+        return f"{namespace}/"
 
     async def _end(self, key: Key) -> None:
         self._broken.pop(key, None)
@@ -156,12 +165,6 @@ class StoredMemory:
         except Refused:
             _log.warning("connector.overtaken", connector=f"{self._namespace}/{self._key}")
             self._revision = None
-
-
-def _prefix(namespace: str, name: str, configured: Configured) -> str:
-    if name == GENERIC:
-        return f"{source_of(configured.settings).namespace}/"
-    return f"{namespace}/{name}/"
 
 
 def _revision(wanted: Mapping[Key, Configured], key: Key) -> str | None:

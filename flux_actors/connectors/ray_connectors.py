@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import ray
 import structlog
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from flux_actors.connectors.actor import NamespacePlan, RemoteConnectors, WallClock
 from flux_actors.connectors.keeper import Keeper
@@ -41,6 +41,7 @@ class ConnectorsPlan:
     allow_private: bool
     github_url: str
     log_replicas: int
+    auth_enabled: bool
 
     @classmethod
     def of_settings(cls, settings: Settings) -> ConnectorsPlan:
@@ -50,12 +51,15 @@ class ConnectorsPlan:
             settings.connectors_allow_private,
             settings.github_url,
             settings.log_replicas,
+            settings.auth_enabled,
         )
 
     def of(self, namespace: str) -> NamespacePlan:
         """Return what the actor of one namespace may know."""
         keys = Vault(self.keys).keys_of(namespace)
-        return NamespacePlan(namespace, keys, self.allow_private, self.github_url, self.log_replicas)
+        return NamespacePlan(
+            *(namespace, keys, self.allow_private, self.github_url, self.log_replicas, self.auth_enabled)
+        )
 
 
 class RayConnectors:
@@ -78,12 +82,11 @@ class RayConnectors:
         ).remote()
         try:
             await self._call(namespace, "open", _START_S, self._access, self._plan_of(namespace))
-        except (RayError, TimeoutError, ValueError) as error:
+        except (RayError, FluxError, TimeoutError, ValueError) as error:
             await self.kill(namespace)
-            raise Unavailable(f"the actor did not open ({type(error).__name__})") from None
-        except FluxError as error:
-            await self.kill(namespace)
-            raise Unavailable(error.message) from None
+            cause = error.cause if isinstance(error, RayTaskError) else error
+            reason = cause.message if isinstance(cause, FluxError) else type(cause).__name__
+            raise Unavailable(f"the actor did not open ({reason})") from None
 
     async def lives(self, namespace: str) -> bool | None:
         """Whether it answers."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from flux_actors import limits
 from flux_actors.connectors.base import Properties
@@ -60,8 +60,9 @@ class ShardStates:
         try:
             shard: Any = ray.get_actor(owner.shard, namespace=RAY_NAMESPACE)
             data = await asyncio.wait_for(shard.get.remote({partition: ids}), _CALL_S)
-        except FluxError:
-            raise
-        except (RayError, ValueError, TimeoutError):
+        except (RayError, ValueError, TimeoutError) as error:
+            cause = error.cause if isinstance(error, RayTaskError) else None
+            if isinstance(cause, FluxError):
+                raise cause from None
             raise Unavailable(f"partition {partition} does not answer; try again in a second") from None
         return decode_readings(data)[partition]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+from typing import Final
+
+import msgspec
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
@@ -10,27 +14,35 @@ from nats.js.errors import BucketNotFoundError, KeyNotFoundError, KeyWrongLastSe
 from nats.js.kv import KeyValue as NatsBucket
 
 from flux_actors.errors import Refused, Unavailable
-from flux_actors.log.ports import Versioned
+from flux_actors.log.ports import Entry, Versioned
 
 _FAULTS = (nats.errors.Error, TimeoutError, OSError)
+_TIMEOUT_S: Final = 5.0
+_BATCH: Final = 1_000
+_ENDS: Final = ("204", "404")  # of a batch; of the store
+_DELETIONS: Final = ("DEL", "PURGE")
 
 
 class JetStreamKeyValue:
     """A `KeyValue` on one bucket."""
 
-    def __init__(self, bucket: NatsBucket) -> None:
+    def __init__(self, client: Client, name: str, bucket: NatsBucket) -> None:
+        self._client = client
+        self._name = name
         self._bucket = bucket
 
     @classmethod
     async def open(cls, client: Client, name: str, replicas: int = 1) -> JetStreamKeyValue:
         """Open the bucket `name`, made if it is not there."""
         jetstream = client.jetstream(timeout=5.0)
-        config = KeyValueConfig(bucket=name, history=1, storage=StorageType.FILE, replicas=replicas)
+        config = KeyValueConfig(
+            bucket=name, history=1, storage=StorageType.FILE, replicas=replicas, direct=True
+        )
         try:
             try:
-                return cls(await jetstream.key_value(name))
+                return cls(client, name, await jetstream.key_value(name))
             except BucketNotFoundError:
-                return cls(await jetstream.create_key_value(config))
+                return cls(client, name, await jetstream.create_key_value(config))
         except _FAULTS as error:
             raise Unavailable("the log's key-value store cannot be reached") from error
 
@@ -63,6 +75,44 @@ class JetStreamKeyValue:
             await self._bucket.delete(key)
         except _FAULTS as error:
             raise Unavailable("the log's key-value store cannot be reached") from error
+
+    async def changes(self, after: int) -> list[Entry]:
+        """Return what happened behind a revision: one request carries many entries."""
+        found: list[Entry] = []
+        try:
+            while True:
+                more = await self._changes(found[-1].revision if found else after)
+                found += more
+                if not more:
+                    break
+        except _FAULTS as error:
+            raise Unavailable("the log's key-value store cannot be reached") from error
+        newest = {entry.key: entry for entry in found}
+        return sorted(newest.values(), key=attrgetter("revision"))
+
+    async def _changes(self, after: int) -> list[Entry]:
+        """Return the first entries behind a revision, as one batched read gives them; none at the end."""
+        prefix = f"$KV.{self._name}."
+        request = {"seq": after + 1, "batch": _BATCH, "next_by_subj": prefix + ">"}
+        inbox = self._client.new_inbox()
+        answers = await self._client.subscribe(inbox)
+        try:
+            subject = f"$JS.API.DIRECT.GET.KV_{self._name}"
+            await self._client.publish(subject, msgspec.json.encode(request), reply=inbox)
+            found: list[Entry] = []
+            while True:
+                answer = await answers.next_msg(timeout=_TIMEOUT_S)
+                headers = answer.headers or {}
+                status = headers.get("Status")
+                if status in _ENDS:
+                    return found
+                if status is not None:
+                    raise Unavailable("the log's key-value store cannot be reached")
+                value = None if headers.get("KV-Operation") in _DELETIONS else bytes(answer.data)
+                key = headers["Nats-Subject"].removeprefix(prefix)
+                found.append(Entry(key, value, int(headers["Nats-Sequence"])))
+        finally:
+            await answers.unsubscribe()
 
     async def keys(self) -> list[str]:
         """Return all keys, sorted."""

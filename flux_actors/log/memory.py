@@ -6,10 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from flux_actors import limits
 from flux_actors.errors import Corrupt, Refused, Unavailable
-from flux_actors.log.ports import LogBounds, StoredBlock, Versioned
+from flux_actors.log.ports import Entry, LogBounds, StoredBlock, Versioned
 
 
 @dataclass(slots=True)
@@ -120,28 +121,48 @@ class MemoryKeyValue:
 
     def __init__(self) -> None:
         self._values: dict[str, Versioned] = {}
+        self._gone: dict[str, int] = {}
         self._revision = 0
+        self.away = False  # whether it cannot be reached
 
     async def get(self, key: str) -> Versioned | None:
         """Return the value of `key`."""
+        self._check()
         return self._values.get(key)
 
     async def put(self, key: str, value: bytes, expected: int | None = None) -> int:
         """Store by compare-and-set."""
+        self._check()
         current = self._values.get(key)
         if expected is not None and expected != (current.revision if current else 0):
             raise Refused(f"{key} was changed by somebody else; read it again", 409)
         self._revision += 1
         self._values[key] = Versioned(value, self._revision)
+        self._gone.pop(key, None)
         return self._revision
 
     async def delete(self, key: str) -> None:
         """Forget `key`."""
+        self._check()
+        self._revision += 1
         self._values.pop(key, None)
+        self._gone[key] = self._revision
 
     async def keys(self) -> list[str]:
         """Return all keys, sorted."""
+        self._check()
         return sorted(self._values)
+
+    async def changes(self, after: int) -> list[Entry]:
+        """Return what happened behind a revision."""
+        self._check()
+        kept = [Entry(key, value, revision) for key, (value, revision) in self._values.items()]
+        gone = [Entry(key, None, revision) for key, revision in self._gone.items()]
+        return sorted((e for e in kept + gone if e.revision > after), key=attrgetter("revision"))
+
+    def _check(self) -> None:
+        if self.away:
+            raise Unavailable("the log's key-value store cannot be reached")
 
 
 class MemorySubscription:

@@ -29,6 +29,14 @@ class Versioned(NamedTuple):
     revision: int
 
 
+class Entry(NamedTuple):
+    """A key of the store with its newest value, `None` when it was deleted, and its revision."""
+
+    key: str
+    value: bytes | None
+    revision: int
+
+
 class Reader(Protocol):
     """Reads one partition from a sequence on, contiguous, without acknowledging."""
 
@@ -81,7 +89,7 @@ class EventLog(Protocol):
 
 
 class KeyValue(Protocol):
-    """A small store with compare-and-set: registry, config, topology."""
+    """A small store with compare-and-set: registry, config, topology, tenants."""
 
     async def get(self, key: str) -> Versioned | None:
         """Return the value of `key`, `None` when there is none."""
@@ -101,6 +109,10 @@ class KeyValue(Protocol):
 
     async def keys(self) -> list[str]:
         """Return all keys, sorted."""
+        ...
+
+    async def changes(self, after: int) -> list[Entry]:
+        """Return what was stored or deleted behind a revision, oldest first; of a key the newest alone."""
         ...
 
 

@@ -1,5 +1,6 @@
 """The router: which shard hosts which partition, and that it lives.
 
-May import: `log`, `domain`, Ray (in `namespace_router` and `ray_shards` alone). Must never: see an event of a
-client or be needed to serve one. Registry and topology are in the key-value store, so it may die.
+May import: `log`, `tenancy`, `domain`, Ray (in `namespace_router`, `ray_shards` and `lender` alone). Must
+never: see an event of a client or be needed to serve one. Registry and topology are in the key-value store,
+so it may die.
 """

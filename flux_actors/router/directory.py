@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from flux_actors.domain.clock import iso_of
@@ -12,15 +13,18 @@ _LISTED_MAX: Final = 1_000
 NamespaceTotals = tuple[str, int, int]
 
 
-def directory_properties(rows: Iterable[NamespaceTotals]) -> dict[str, Any]:
+def directory_properties(
+    rows: Iterable[NamespaceTotals], hidden: AbstractSet[str] = frozenset()
+) -> dict[str, Any]:
     """Return the directory's properties from `(namespace, entities, updated_us)` of every partition.
 
-    The server's own namespace is left out: an event of the directory must not cause the next one.
+    `hidden` namespaces are left out, of the totals too, and so is the server's own: an event of the directory
+    must not cause the next one.
     Entities without a namespace count in `totalEntities` alone.
     """
     totals: dict[str, tuple[int, int]] = {}
     for namespace, entities, updated_us in rows:
-        if namespace.startswith(CORE_NAMESPACE):
+        if namespace.startswith(CORE_NAMESPACE) or namespace in hidden:
             continue
         count, newest_us = totals.get(namespace, (0, 0))
         totals[namespace] = (count + entities, max(newest_us, updated_us))

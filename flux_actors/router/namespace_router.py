@@ -26,14 +26,16 @@ from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.logs import set_up_logs
 from flux_actors.router.directory import directory_properties
-from flux_actors.router.ray_shards import RAY_NAMESPACE, RayShards
+from flux_actors.router.ray_shards import RAY_NAMESPACE, ROUTER_NAME, RayShards
 from flux_actors.router.router import Router, register_log
 from flux_actors.router.shard_host import ShardGone
-from flux_actors.router.topology import REGISTRY_BUCKET, STREAMS_KEY, TOPOLOGY_BUCKET
+from flux_actors.router.topology import REGISTRY_BUCKET, STREAMS_KEY, TENANCY_BUCKET, TOPOLOGY_BUCKET
 from flux_actors.shard.memory import MemoryPlan
+from flux_actors.tenancy.budget import Ask, Budgets, Lease, Limit
+from flux_actors.tenancy.following import Follower
+from flux_actors.tenancy.registry import Registry
 
 _log = structlog.get_logger(__name__)
-ROUTER_NAME: Final = "flux-router"
 _DIRECTORY_S: Final = 1.0
 _RETRY_S: Final = 0.5
 
@@ -50,6 +52,7 @@ class RouterPlan:
     log_replicas: int
     history_positions: int = limits.history_positions_max
     memory: MemoryPlan | None = None
+    auth_enabled: bool = False  # then some namespaces may be hidden from the directory
 
 
 class NamespaceRouter:
@@ -66,6 +69,9 @@ class NamespaceRouter:
         self._tasks: list[asyncio.Task[None]] = []
         self._directory: dict[str, Any] | None = None
         self._directory_at: int = -1
+        self._budgets = Budgets(time.monotonic(), secrets.token_hex(8))
+        self._tenants = Registry()
+        self._follower: Follower | None = None
         # Ray runs the constructor on the actor's loop; after a restart nobody else would call `open`.
         self._opening = asyncio.get_running_loop().create_task(self._open_when_possible())
 
@@ -80,6 +86,10 @@ class NamespaceRouter:
             Refused: the settings do not fit the log.
         """
         await asyncio.shield(self._opening)
+
+    async def lease(self, door: str, asks: dict[str, Ask], limit: Limit) -> Lease:
+        """Give a door events of the budgets that it asks for."""
+        return self._budgets.lease(door, asks, limit, time.monotonic())
 
     async def status(self) -> dict[str, Any]:
         """Return the process id, the topology and each shard's last status."""
@@ -125,6 +135,9 @@ class NamespaceRouter:
         await router.open()
         partition = registry.partitioning().of_entity(DIRECTORY_ID)
         self._committer = Committer(log, partition, secrets.randbits(63), lambda: time.time_ns() // 1000)
+        if plan.auth_enabled:
+            tenants = await JetStreamKeyValue.open(client, TENANCY_BUCKET, plan.log_replicas)
+            self._follower = Follower(tenants, self._tenants, self._forget_directory)
         self._router = router
         self._tasks = [asyncio.create_task(router.watch()), asyncio.create_task(self._keep_directory())]
 
@@ -136,14 +149,20 @@ class NamespaceRouter:
             except (FluxError, ShardGone, TimeoutError) as error:
                 _log.warning("directory.waits", reason=type(error).__name__)
 
+    def _forget_directory(self) -> None:
+        """Have the directory made again though no event came: what it may tell has changed."""
+        self._directory_at = -1
+
     async def _refresh_directory(self, router: Router) -> None:
+        if self._follower is not None:
+            await self._follower.read()
         sequence = sum(row.sequence for rows in router.status.values() for row in rows)
         if sequence == self._directory_at or self._host is None or self._committer is None:
             return
         if self._directory is None:
             self._directory = await self._stored_directory(router, self._host)
         answers = await asyncio.gather(*(self._host.namespaces(name) for name in router.shard_names()))
-        properties = directory_properties(row for rows in answers for row in rows)
+        properties = directory_properties((row for rows in answers for row in rows), self._tenants.hidden)
         if properties != self._directory:
             await _publish(self._committer, properties)
             self._directory = properties

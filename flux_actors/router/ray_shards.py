@@ -19,6 +19,7 @@ from flux_actors.shard.partition import PartitionStatus
 from flux_actors.shard.reads import decode_namespaces, decode_readings
 
 RAY_NAMESPACE: Final = "flux"
+ROUTER_NAME: Final = "flux-router"
 _START_S: Final = 30.0
 _CALL_S: Final = 5.0
 _DRAIN_S: Final = 60.0

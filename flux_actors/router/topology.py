@@ -9,6 +9,7 @@ from flux_actors.domain.partitioning import Partitioning
 REGISTRY_BUCKET = "flux_registry"
 TOPOLOGY_BUCKET = "flux_topology"
 CONFIG_BUCKET = "flux_config"
+TENANCY_BUCKET = "flux_tenancy"
 LOG_KEY = "log"
 STREAMS_KEY = "streams"  # there once all streams of the log were made
 TOPOLOGY_KEY = "topology"

@@ -100,13 +100,18 @@ class EntityShard:
         async with self._listing:
             return reads.encode(await page_of(self._host(partition), order))
 
-    async def count(self, partition: int, prefix: str) -> int:
-        """Return how many living entities have ids beginning with `prefix`."""
+    async def count(self, partition: int, prefix: str, veil: reads.Veil = reads.NO_VEIL) -> int:
+        """Return how many living entities have ids beginning with `prefix`, those behind a veil left out."""
         host = self._host(partition)
-        if not prefix:
+        if not prefix and not veil.namespaces:
             return host.readable().alive
         async with self._listing:
-            return sum([len(ids) async for ids in living_ids(host, prefix)])
+            return sum([len(ids) async for ids in living_ids(host, prefix, veil)])
+
+    async def entity_counts(self, partition: int, namespaces: list[str]) -> list[int]:
+        """Return how many living entities each namespace has in a partition."""
+        totals = self._host(partition).readable().namespaces
+        return [totals[name].entities if name in totals else 0 for name in namespaces]
 
     async def matching(self, partition: int, prefix: str, limit: int) -> list[str]:
         """Return up to `limit` ids of living entities beginning with `prefix`."""

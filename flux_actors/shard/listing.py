@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from flux_actors import limits
 from flux_actors.domain.entity import Readable, render
 from flux_actors.shard.partition import HostedPartition
-from flux_actors.shard.reads import Page, PageOrder
+from flux_actors.shard.reads import NO_VEIL, Page, PageOrder, Veil
 
 
 async def page_of(host: HostedPartition, order: PageOrder) -> Page:
@@ -23,7 +23,8 @@ async def page_of(host: HostedPartition, order: PageOrder) -> Page:
     page = Page([], [], order.after)
     size = 0
     while size < order.bytes_max:
-        actors, after = host.index.living(order.prefix, page.after, limits.run_ids_max)
+        found, after = host.index.living(order.prefix, page.after, limits.run_ids_max)
+        actors = _unveiled(found, order.veil)
         rows = _rendered(actors, min(limits.run_bytes, order.bytes_max - size))
         ids = [actor.entity_id for actor in actors[: len(rows)]]
         page.after = after if len(rows) == len(actors) else ids[-1]
@@ -37,17 +38,24 @@ async def page_of(host: HostedPartition, order: PageOrder) -> Page:
     return page
 
 
-async def living_ids(host: HostedPartition, prefix: str) -> AsyncIterator[list[str]]:
+async def living_ids(host: HostedPartition, prefix: str, veil: Veil = NO_VEIL) -> AsyncIterator[list[str]]:
     """Yield the ids of living entities beginning with `prefix`, sorted, in runs."""
     host.readable()
     host.index.refresh()
     after: str | None = None
     while True:
         actors, after = host.index.living(prefix, after, limits.run_ids_max)
-        yield [actor.entity_id for actor in actors]
+        yield [actor.entity_id for actor in _unveiled(actors, veil)]
         if after is None:
             return
         await asyncio.sleep(0)
+
+
+def _unveiled(actors: Sequence[Readable], veil: Veil) -> Sequence[Readable]:
+    """Return those that a reader may see."""
+    if not veil.namespaces:
+        return actors
+    return [actor for actor in actors if not veil.hides(actor.entity_id)]
 
 
 def _rendered(actors: Sequence[Readable], bytes_max: int) -> list[bytes]:

@@ -5,11 +5,12 @@ Answers are msgpack bytes: Ray passes bytes on without pickling each part.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from flux_actors.domain.entity import EntityRow
+from flux_actors.domain.entity_id import namespace_of
 
 
 class Readings(msgspec.Struct, array_like=True, frozen=True):
@@ -19,6 +20,22 @@ class Readings(msgspec.Struct, array_like=True, frozen=True):
     rows: list[EntityRow]
 
 
+class Veil(NamedTuple):
+    """What a reader must not be shown: these namespaces, except ids that begin with `shown`."""
+
+    namespaces: frozenset[str]
+    shown: str | None = None
+
+    def hides(self, entity_id: str) -> bool:
+        """Whether an entity is behind it."""
+        if namespace_of(entity_id) not in self.namespaces:
+            return False
+        return self.shown is None or not entity_id.startswith(self.shown)
+
+
+NO_VEIL: Final = Veil(frozenset())
+
+
 class PageOrder(NamedTuple):
     """Which page of a list a door wants; it holds one entity at least, however large."""
 
@@ -26,6 +43,7 @@ class PageOrder(NamedTuple):
     after: str | None  # the id behind which the page begins
     bytes_max: int
     joined: bool  # runs of many entities: nobody merges them with those of other partitions
+    veil: Veil = NO_VEIL
 
 
 class Page(msgspec.Struct, array_like=True):

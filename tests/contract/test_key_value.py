@@ -12,7 +12,7 @@ from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.connection import connect
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.memory import MemoryKeyValue
-from flux_actors.log.ports import KeyValue, Versioned
+from flux_actors.log.ports import Entry, KeyValue, Versioned
 from tests.contract.conftest import RunningNats
 
 
@@ -132,7 +132,30 @@ async def test_store_that_is_away_is_unavailable(nats_server: RunningNats) -> No
         lambda: store.put("key", b"x", 0),
         lambda: store.delete("key"),
         store.keys,
+        lambda: store.changes(0),
         lambda: JetStreamKeyValue.open(client, bucket),
     ):
         with pytest.raises(Unavailable):
             await attempt()
+
+
+async def test_changes_are_told_oldest_first_and_of_a_key_the_newest_alone(store: KeyValue) -> None:
+    assert await store.changes(0) == []
+    first = await store.put("a", b"1")
+    second = await store.put("b", b"1")
+    assert await store.changes(0) == [Entry("a", b"1", first), Entry("b", b"1", second)]
+    third = await store.put("a", b"2")
+    assert await store.changes(0) == [Entry("b", b"1", second), Entry("a", b"2", third)]
+    assert await store.changes(first) == [Entry("b", b"1", second), Entry("a", b"2", third)]
+    assert await store.changes(third) == []
+    await store.delete("b")
+    ((key, value, revision),) = await store.changes(third)
+    assert (key, value) == ("b", None)
+    assert revision > third
+
+
+async def test_changes_are_all_told_however_many(store: KeyValue) -> None:
+    revisions = [await store.put(f"key-{number}", b"x" * 100) for number in range(2_500)]
+    found = await store.changes(revisions[9])
+    assert [entry.revision for entry in found] == revisions[10:]
+    assert {entry.key for entry in found} == {f"key-{number}" for number in range(10, 2_500)}

@@ -25,7 +25,7 @@ def twins(make_module_flux) -> Any:
 
 
 @contextmanager
-def each_door(url: str) -> Iterator[list[httpx.Client]]:
+def each_door(url: str, headers: dict[str, str] | None = None) -> Iterator[list[httpx.Client]]:
     """Yield a client of each door: its one connection stays with the door that took it."""
     clients: dict[int, httpx.Client] = {}
     deadline = time.monotonic() + START_S
@@ -33,7 +33,7 @@ def each_door(url: str) -> Iterator[list[httpx.Client]]:
         while len(clients) < DOORS:
             assert time.monotonic() < deadline, f"{len(clients)} of {DOORS} doors answered"
             client = stack.enter_context(httpx.Client(base_url=url, timeout=10))
-            clients.setdefault(client.get("/api/status").json()["door"]["pid"], client)
+            clients.setdefault(client.get("/api/status", headers=headers).json()["door"]["pid"], client)
         yield list(clients.values())
 
 

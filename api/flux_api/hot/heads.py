@@ -3,18 +3,20 @@
 Once httptools has parsed a head and it turned out plain, its exact bytes are remembered with what they
 mean, and the next request with the same bytes needs no parse. Plain means: HTTP/1.1 that keeps the
 connection, no query, and no header beside those that change nothing about these answers. Of a GET all behind
-the request line is remembered, for the ids differ. What a head means never changes (limits are looked up
-when it is used), so the memo is shared by all connections of a door; it is bounded and forgets all when full.
+the request line is remembered, for the ids differ. What a head means is the same on every connection
+(limits are looked up when it is used), so a door has one memo. It is bounded, forgets all when full, and
+forgets all when namespaces or tokens change: the same bytes may then stand for somebody else, or for nobody.
 Beside the heads it keeps the whole requests that were answered last, each with its id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Final, NamedTuple
 
 from flux_actors import limits
+from flux_actors.tenancy.principal import Kind, Principal
 
 GET_PREFIX: Final = b"GET /api/state/entities/"
 LINE_END: Final = b" HTTP/1.1"
@@ -27,7 +29,6 @@ _IGNORED: Final = frozenset(
     {
         b"accept",  # only a list comes in other forms
         b"accept-language",
-        b"authorization",
         b"cache-control",
         b"content-type",
         b"host",
@@ -59,6 +60,7 @@ class Head(NamedTuple):
     route: Route
     body_bytes: int
     compresses: bool  # whether the client takes compressed answers: large ones are FastAPI's then
+    principal: Principal  # whom its `Authorization` stands for
 
 
 def plain_target(line: bytes) -> bytes | None:
@@ -72,7 +74,8 @@ def plain_target(line: bytes) -> bytes | None:
 class HeadMemo:
     """The plain heads that a door has seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Callable[[str | None], Principal]) -> None:
+        self._known = known
         self._gets: dict[bytes, Head] = {}
         self._posts: dict[bytes, Head] = {}
         self.whole_gets: dict[bytes, str] = {}  # whole requests that were answered here, and the id in each
@@ -92,6 +95,12 @@ class HeadMemo:
                 self.whole_gets.clear()
             self.whole_gets[request] = entity_id
 
+    def forget(self) -> None:
+        """Forget all, for a token may stand for another principal now, and an entity may be hidden."""
+        self._gets.clear()
+        self._posts.clear()
+        self.whole_gets.clear()
+
     def learn(self, chunk: bytes, method: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         """Remember the head at the beginning of `chunk`, which httptools read as the other arguments say."""
         end = chunk.find(_END) + len(_END)
@@ -102,7 +111,7 @@ class HeadMemo:
             or not _is_as_parsed(head, method, url, headers)
         ):
             return
-        found = _head_of(method, url, headers)
+        found = _head_of(method, url, headers, self._known)
         if found is None:
             return
         table, key = (self._posts, head)
@@ -125,9 +134,40 @@ def _is_as_parsed(head: bytes, method: bytes, url: bytes, headers: list[tuple[by
     )
 
 
-def _head_of(method: bytes, url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Head | None:
+class _Said(NamedTuple):
+    """What the headers of a plain head say."""
+
+    length: int | None
+    compresses: bool
+    credentials: str | None
+
+
+def _head_of(
+    method: bytes,
+    url: bytes,
+    headers: Iterable[tuple[bytes, bytes]],
+    known: Callable[[str | None], Principal],
+) -> Head | None:
     """Return what a parsed head says, `None` when it is not plain."""
+    said = _said(headers)
+    if said is None:
+        return None
+    principal = known(said.credentials)
+    if principal.kind is Kind.UNKNOWN:
+        return None  # its token may have been made a moment ago: FastAPI looks into the store
+    if method == b"GET":
+        plain = said.length is None and plain_target(b"GET " + url + LINE_END) is not None
+        return Head(Route.ENTITY, 0, said.compresses, principal) if plain else None
+    route = _POSTS.get(url) if method == b"POST" else None
+    if route is None or said.length is None:
+        return None
+    return Head(route, said.length, said.compresses, principal)
+
+
+def _said(headers: Iterable[tuple[bytes, bytes]]) -> _Said | None:
+    """Return what headers say, `None` when one of them is not plain."""
     length: int | None = None
+    credentials: str | None = None
     compresses = False
     for name, value in headers:
         if name == b"content-length":
@@ -136,13 +176,10 @@ def _head_of(method: bytes, url: bytes, headers: Iterable[tuple[bytes, bytes]]) 
             length = int(value)
         elif name == b"accept-encoding":
             compresses = compresses or any(coding in value.lower() for coding in _COMPRESSED)
-        elif name == b"connection":
-            if value.lower() != b"keep-alive":
+        elif name == b"authorization":
+            if credentials is not None:
                 return None
-        elif name not in _IGNORED:
+            credentials = value.decode("latin-1")
+        elif name not in _IGNORED and not (name == b"connection" and value.lower() == b"keep-alive"):
             return None
-    if method == b"GET":
-        plain = length is None and plain_target(b"GET " + url + LINE_END) is not None
-        return Head(Route.ENTITY, 0, compresses) if plain else None
-    route = _POSTS.get(url) if method == b"POST" else None
-    return Head(route, length, compresses) if route is not None and length is not None else None
+    return _Said(length, compresses, credentials)

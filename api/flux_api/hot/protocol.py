@@ -168,7 +168,7 @@ class HotProtocol(DoorProtocol):
     def _post(self, request: bytes, body_at: int) -> None:
         head = self._head
         self._parts = []
-        if head is not None and not self._hot.post(head.route, request[body_at:], self._on_answer):
+        if head is not None and not self._hot.post(head, request[body_at:], self._on_answer):
             self._head = None
             self._parse(request)
             self._release()

@@ -8,9 +8,11 @@ from typing import Final, TypeVar
 import structlog
 
 from flux_actors import limits
+from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.json_text import parse_json
 from flux_actors.domain.position import text_of, text_of_all
 from flux_actors.errors import FluxError, Refused, Unavailable
+from flux_actors.tenancy.principal import Kind, Principal
 from flux_api.answers import batch_answer, event_answer
 from flux_api.door import Door
 from flux_api.hot.heads import Head, HeadMemo, Route
@@ -32,7 +34,9 @@ class HotRoutes:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self.heads = HeadMemo()
+        self._tenancy = door.tenancy
+        self.heads = HeadMemo(door.tenancy.known)
+        door.tenancy.listen(self.heads.forget)
         self.replies = Replies()
 
     def entity(self, entity_id: str) -> bytes | None:
@@ -43,9 +47,13 @@ class HotRoutes:
     def first_entity(self, request: bytes, target: bytes, head: Head) -> bytes | None:
         """Return the answer to a GET that is not known as a whole, and have it known from now on."""
         entity_id = target.decode("ascii")
-        part = self.entity(entity_id)
-        if part is None:
+        hidden = self._tenancy.registry.hidden
+        veiled = bool(hidden) and namespace_of(entity_id) in hidden
+        if veiled and not (self._tenancy.fresh and self._tenancy.may_read(head.principal, entity_id)):
             return None
+        part = self.entity(entity_id)
+        if part is None or veiled:  # not known as a whole: its principal is asked for each time
+            return part
         if head.compresses:  # a large answer is FastAPI's to compress, and it may grow: not known as a whole
             kept = self._door.view.kept(entity_id)
             return part if kept is not None and len(kept.body()) < LARGE_BYTES else None
@@ -54,6 +62,8 @@ class HotRoutes:
 
     def takes(self, head: Head) -> bool:
         """Whether a request with this head and a body is answered here."""
+        if head.principal.kind is Kind.HOLDER and not self._tenancy.fresh:
+            return False
         config = self._door.config.config
         bytes_max = {
             Route.EVENT: config.body_size_limit_single_bytes,
@@ -64,14 +74,16 @@ class HotRoutes:
             bytes_max = min(bytes_max, LARGE_BYTES - _FRAME_BYTES) if head.route is Route.EVENT else -1
         return head.body_bytes <= bytes_max
 
-    def post(self, route: Route, body: bytes, answered: Answered) -> bool:
+    def post(self, head: Head, body: bytes, answered: Answered) -> bool:
         """Do what a body asks; `answered` hears the answer, now or later. False: FastAPI must do it."""
+        if not self._tenancy.holds_still(head.principal):
+            return False  # revoked while the body came in
         try:
-            match route:
+            match head.route:
                 case Route.EVENT:
-                    self._publish(body, answered)
+                    self._publish(body, head.principal, answered)
                 case Route.BATCH:
-                    self._publish_batch(body, answered)
+                    self._publish_batch(body, head.principal, answered)
                 case _:
                     return self._read_many(body, answered)
         except FluxError as error:
@@ -82,6 +94,8 @@ class HotRoutes:
 
     def _read_many(self, body: bytes, answered: Answered) -> bool:
         """Answer when the view has all that is asked for; a body that is none is FastAPI's to refuse."""
+        if self._tenancy.registry.hidden:
+            return False
         try:
             asked = parse_json(body)
         except Refused:
@@ -93,7 +107,7 @@ class HotRoutes:
         answered(json_part(answer))
         return True
 
-    def _publish(self, body: bytes, answered: Answered) -> None:
+    def _publish(self, body: bytes, principal: Principal, answered: Answered) -> None:
         def render(outcome: Published) -> bytes:
             position = b"flux-position: %s\r\n" % text_of(outcome.partition, outcome.position).encode()
             return json_part(event_answer(outcome), position)
@@ -101,9 +115,9 @@ class HotRoutes:
         def done(outcome: Outcome) -> None:
             answered(outcome if isinstance(outcome, FluxError) else _rendered(render, outcome))
 
-        self._door.publisher.submit(read_event(body), done)
+        self._door.publisher.submit(read_event(body), principal, done)
 
-    def _publish_batch(self, body: bytes, answered: Answered) -> None:
+    def _publish_batch(self, body: bytes, principal: Principal, answered: Answered) -> None:
         events = read_batch(body)
 
         def render(submission: Submission) -> bytes:
@@ -111,7 +125,9 @@ class HotRoutes:
             first = b"flux-position: %s\r\n" % text_of_all(positions).encode() if positions else b""
             return json_part(batch_answer(events, submission), first)
 
-        self._door.publisher.submit_all(events, lambda done: answered(_rendered(render, done)), body)
+        self._door.publisher.submit_all(
+            events, principal, lambda done: answered(_rendered(render, done)), body
+        )
 
 
 def _rendered(render: Callable[[_T], bytes], value: _T) -> bytes | Unavailable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -11,8 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from flux_actors import limits
-from flux_actors.domain.entity_id import CORE_NAMESPACE, check_entity_id, check_not_core
+from flux_actors.domain.entity_id import CORE_NAMESPACE, check_entity_id, check_not_core, namespace_of
 from flux_actors.errors import FluxError, Refused
+from flux_actors.tenancy.authorising import Action
+from flux_actors.tenancy.principal import Kind, Principal
 from flux_api.cached import CachedEntity
 from flux_api.door import Door
 from flux_api.listing import Listing, stream_json
@@ -21,6 +24,7 @@ from flux_api.openapi import DELETE_BODY, GET_BODY, describe
 from flux_api.requests import (
     door_of,
     is_true,
+    principal_of,
     query_of,
     read_json,
     refuse_unavailable,
@@ -56,7 +60,8 @@ async def list_entities(request: Request) -> Response:
     door = door_of(request)
     refuse_unavailable(request, "limit", "cursor", "fields", "where", "at")
     query = query_of(request)
-    listing = Listing(door, query.get("namespace") or None, query.get("prefix") or "")
+    principal = await principal_of(request)
+    listing = Listing(door, query.get("namespace") or None, query.get("prefix") or "", principal)
     await door.reached(wanted_positions(request), listing.partitions)
     if request.method == "HEAD":
         return Response(headers={"Flux-Count": str(await listing.count())}, media_type="application/json")
@@ -75,9 +80,10 @@ async def get_many(request: Request) -> Response:
     if positions:
         partitions = {door.partitioning.of_entity(check_entity_id(entity_id)) for entity_id in given}
         await door.reached(positions, tuple(partitions))
-    answer = entities_body(door.view, given)
+    principal = await principal_of(request)
+    answer = None if door.tenancy.registry.hidden else entities_body(door.view, given)
     if answer is None:
-        answer = body_of(await door.view.get_many([check_entity_id(entity_id) for entity_id in given]))
+        answer = body_of(*await _seen(door, principal, [check_entity_id(entity_id) for entity_id in given]))
     return raw_json(answer)
 
 
@@ -89,8 +95,10 @@ async def delete_many(request: Request) -> Response:
     """Publish a tombstone for every match."""
     door = door_of(request)
     wait = wants_applied(request)
-    ids = await _matches(door, await read_json(request, limits.body_other_bytes))
-    submission = await door.publisher.delete_all(ids)
+    body = await read_json(request, limits.body_other_bytes)
+    principal = await principal_of(request)
+    ids = await _matches(door, body, principal)
+    submission = await door.publisher.delete_all(ids, principal)
     positions = submission.positions()
     if wait:
         await door.reached(positions, tuple(positions))
@@ -116,6 +124,7 @@ async def get_entity(request: Request) -> Response:
     positions = wanted_positions(request)
     if positions:
         await door.reached(positions, (door.partitioning.of_entity(entity_id),))
+    door.tenancy.authorise(await principal_of(request), Action.READ, namespace_of(entity_id), entity_id)
     return _entity_response(request, await door.view.get(entity_id))
 
 
@@ -128,7 +137,7 @@ async def delete_entity(request: Request) -> Response:
     door = door_of(request)
     wait = wants_applied(request)
     entity_id = check_not_core(_id_of(request))
-    submission = await door.publisher.delete_all([entity_id])
+    submission = await door.publisher.delete_all([entity_id], await principal_of(request))
     (event,) = submission.events
     if isinstance(event, FluxError):
         raise event
@@ -177,16 +186,31 @@ def _list_of(body: Any, name: str) -> list[Any]:
     return ids
 
 
-async def _matches(door: Door, body: Any) -> list[str]:
+async def _seen(
+    door: Door, principal: Principal, ids: list[str]
+) -> tuple[list[CachedEntity], Callable[[CachedEntity], bool]]:
+    """Return entities, and which of them `principal` is shown; the others are as if they were not there."""
+    entities = await door.view.get_many(ids)
+    hidden = (
+        {i for i in ids if not door.tenancy.may_read(principal, i)} if door.tenancy.registry.hidden else ()
+    )
+    return entities, lambda entity: entity.entity_id not in hidden
+
+
+async def _matches(door: Door, body: Any, principal: Principal) -> list[str]:
     given = [name for name in ("namespace", "prefix", "entity_ids") if _given(body, name)]
     if len(given) != 1:
         raise Refused('the body must name exactly one of "namespace", "prefix" and "entity_ids"')
     if given == ["entity_ids"]:
+        if principal.kind in {Kind.NOBODY, Kind.UNKNOWN}:  # each id would fail alone, all for the same reason
+            door.tenancy.authorise(principal, Action.WRITE, "", None)
         return [check_not_core(entity_id) for entity_id in dict.fromkeys(_ids_of(body, "entity_ids"))]
     text = body[given[0]]
     if not isinstance(text, str) or not text:
         raise Refused(f"{given[0]} must be a string that is not empty")
     check_not_core(text)
+    beginning = f"{text}/" if given == ["namespace"] else text
+    door.tenancy.authorise(principal, Action.WRITE, namespace_of(beginning), beginning)
     listing = Listing(door, text, "") if given == ["namespace"] else Listing(door, None, text)
     await door.caught_up(listing.partitions)
     ids = [i for i in await listing.ids(limits.delete_matches_max + 2) if not i.startswith(CORE_NAMESPACE)]

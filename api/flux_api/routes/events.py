@@ -18,6 +18,7 @@ from flux_api.publishing import Published
 from flux_api.requests import (
     POSITION_HEADER,
     door_of,
+    principal_of,
     query_of,
     read_body,
     wants_applied,
@@ -34,7 +35,7 @@ async def publish(request: Request) -> Response:
     _refuse_conditions(request)
     wait = wants_applied(request)
     body = await read_body(request, door.config.config.body_size_limit_single_bytes)
-    done = await door.publisher.publish(read_event(body))
+    done = await door.publisher.publish(read_event(body), await principal_of(request))
     headers = {POSITION_HEADER: text_of(done.partition, done.position)}
     if not wait:
         return raw_json(event_answer(done), headers=headers)
@@ -50,7 +51,7 @@ async def publish_batch(request: Request) -> Response:
     wait = wants_applied(request)
     body = await read_body(request, door.config.config.body_size_limit_batch_bytes)
     events = read_batch(body)
-    submission = await door.publisher.publish_all(events, body)
+    submission = await door.publisher.publish_all(events, await principal_of(request), body)
     positions = submission.positions()
     if wait:
         await door.reached(positions, tuple(positions))

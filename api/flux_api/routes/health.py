@@ -12,10 +12,11 @@ from starlette.responses import Response
 
 from flux_actors.errors import FluxError
 from flux_actors.shard.partition import PartitionStatus
+from flux_actors.tenancy.authorising import Action
 from flux_api.door import Door
 from flux_api.feed import PartitionFeed
 from flux_api.openapi import describe
-from flux_api.requests import door_of
+from flux_api.requests import door_of, principal_of
 from flux_api.responses import json_response
 
 router = APIRouter(tags=["health"])
@@ -50,6 +51,7 @@ async def live() -> Response:
 async def status(request: Request) -> Response:
     """Tell operators about partitions, their shards, and this door."""
     door = door_of(request)
+    door.tenancy.authorise(await principal_of(request), Action.GOVERN, "")
     rows = await _shards_words(door)
     partitions = [_partition_facts(door, part, rows.get(part.partition)) for part in door.feeds.parts]
     door_facts = {"pid": os.getpid(), "sockets": len(door.hub.watchers), "view": len(door.view)}

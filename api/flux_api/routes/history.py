@@ -11,16 +11,27 @@ from starlette.responses import Response
 
 from flux_actors import limits
 from flux_actors.domain.clock import us_of
-from flux_actors.domain.entity_id import check_entity_id
+from flux_actors.domain.entity_id import check_entity_id, namespace_of
 from flux_actors.domain.position import Packed
 from flux_actors.errors import Refused
+from flux_actors.tenancy.authorising import Action
+from flux_actors.tenancy.principal import Principal
+from flux_api.door import Door
 from flux_api.history import raw_events
 from flux_api.openapi import describe
-from flux_api.requests import door_of, query_of, refuse_unavailable, wanted_positions, whole_number
+from flux_api.requests import (
+    door_of,
+    principal_of,
+    query_of,
+    refuse_unavailable,
+    wanted_positions,
+    whole_number,
+)
 from flux_api.responses import raw_json
 
 router = APIRouter(tags=["events"])
 _FOREVER_US: Final = 1 << 62
+_FORBIDDEN: Final = 403
 
 
 @router.get(
@@ -37,14 +48,34 @@ async def history(request: Request) -> Response:
     if not query.get("entity"):
         raise Refused("entity is required: /api/events?entity=namespace/name")
     entity_id = check_entity_id(query["entity"])
+    floor_us = _floor_us(door, await principal_of(request), entity_id)
+    if floor_us is None:
+        return raw_json(b"[]")
     since_us = us_of(query["since"], "since") if query.get("since") else _default_since_us()
     until_us = us_of(query["until"], "until") if query.get("until") else _FOREVER_US
     limit = whole_number(query.get("limit") or str(limits.history_default), "limit")
     count = min(max(limit, 1), limits.history_positions_max)
     partition = door.partitioning.of_entity(entity_id)
     await door.reached(wanted_positions(request), (partition,))
-    found = await door.shards.call(partition, "history", partition, entity_id, since_us, until_us, count)
+    found = await door.shards.call(
+        partition, "history", partition, entity_id, max(since_us, floor_us), until_us, count
+    )
     return raw_json(await raw_events(door.log, partition, [Packed(position) for position, _ in found]))
+
+
+def _floor_us(door: Door, principal: Principal, entity_id: str) -> int | None:
+    """Return since when `principal` may know what happened; `None` for one who is not shown the entity.
+
+    A name may have had another owner before: what was theirs ended when the namespace was made anew.
+    """
+    namespace = namespace_of(entity_id)
+    refused = door.tenancy.refusal(principal, Action.READ, namespace, entity_id)
+    if refused is not None:
+        if refused.status == _FORBIDDEN:
+            raise refused
+        return None
+    record = door.tenancy.registry.namespace(namespace)
+    return record.created_us if record is not None and record.reused else 0
 
 
 def _default_since_us() -> int:

@@ -12,6 +12,7 @@ from uvicorn.server import ServerState
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from flux_actors import limits
@@ -194,7 +195,13 @@ class LoopbackTransport(asyncio.Transport):
 class RawClient(Client):
     """A client's end of one connection to the door's own protocol; the client's side is `websockets`."""
 
-    def __init__(self, standing: Standing, path: str = "/api/ws", **config: Any) -> None:
+    def __init__(
+        self,
+        standing: Standing,
+        path: str = "/api/ws",
+        headers: dict[str, str] | None = None,
+        **config: Any,
+    ) -> None:
         super().__init__()
         self.reads = True
         self.frames: list[Frame] = []
@@ -216,7 +223,12 @@ class RawClient(Client):
         self.protocol = DoorSocket(settings, self.state, {}, asyncio.get_running_loop())
         self.protocol.connection_made(self.transport)
         self.far = ClientProtocol(parse_uri(f"ws://flux{path}"), max_size=None)
-        self.far.send_request(self.far.connect())
+        request = self.far.connect()
+        for name, value in (headers or {}).items():
+            request.headers[name.lower()] = value  # as the HTTP protocol hands them on
+        if headers and "Sec-WebSocket-Protocol" in headers:
+            self.far.available_subprotocols = [Subprotocol("flux")]
+        self.far.send_request(request)
         self.push()
 
     def send(self, data: str | bytes) -> None:

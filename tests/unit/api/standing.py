@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -21,6 +22,8 @@ from flux_actors.settings import Settings
 from flux_actors.shard import reads
 from flux_actors.shard.entity_shard import EntityShard
 from flux_actors.snapshot.memory import MemorySnapshotStore
+from flux_actors.tenancy.lending import MemoryLender
+from flux_actors.tenancy.principal import ANYONE
 from flux_api.config import ConfigKeeper
 from flux_api.connectors import DoorConnectors
 from flux_api.door import Door, _Listener
@@ -28,7 +31,9 @@ from flux_api.feed import Feeds, PartitionFeed
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
 from flux_api.publishing import Published, Publisher
+from flux_api.rates import Rates
 from flux_api.submission import Submission
+from flux_api.tenancy import TenancyKeeper
 from flux_api.view import LiveView
 
 DEADLINE_S = 5.0
@@ -100,13 +105,16 @@ class FakeConnectorActors:
 
     def __init__(self) -> None:
         self.statuses: dict[str, dict[Key, Status]] = {}
-        self.told: list[str] = []
+        self.heard: list[str] = []
 
     async def status(self, namespace: str) -> dict[Key, Status] | None:
         return self.statuses.get(namespace)
 
     def changed(self, namespace: str) -> None:
-        self.told.append(namespace)
+        self.heard.append(namespace)
+
+    async def told(self, namespace: str) -> None:
+        self.heard.append(namespace)
 
     async def close(self) -> None:
         """Nothing to end."""
@@ -120,14 +128,20 @@ class Standing:
     log: MemoryLog
     bus: MemoryBus
     shard: EntityShard
+    tenants: MemoryKeyValue | None = None
 
     @classmethod
-    async def up(cls, **settings: Any) -> Standing:
-        """Return one whose partitions are all ready."""
+    async def up(cls, **options: Any) -> Standing:
+        """Return one whose partitions are all ready; with `auth_enabled` it has tenants in memory."""
+        settings = Settings(_env_file=None, **options)
+        tenants = MemoryKeyValue() if settings.auth_enabled else None
+        tenancy = TenancyKeeper(tenants, settings.admin_token)
+        await tenancy.open()
         log, bus = MemoryLog(PARTITIONS), MemoryBus()
         shard = EntityShard(log, MemorySnapshotStore(), bus, PARTITIONS)
         calls: Any = ShardInPlace(shard)
-        rule, hub = Partitioning(PARTITIONS, frozenset({"wide"})), Hub()
+        rule, hub = Partitioning(PARTITIONS, frozenset({"wide"})), Hub(tenancy.registry)
+        tenancy.listen(hub.look_at_tokens)
         parts = [PartitionFeed(partition) for partition in rule.all()]
         metrics = Metrics("door", bus, hub, parts)
         view = LiveView(rule, calls, lambda partition: parts[partition].sequence)
@@ -136,12 +150,13 @@ class Standing:
         await config.open()
         await feeds.open()
         client: Any = SimpleNamespace(close=_nothing)
-        settings_read = Settings(_env_file=None, **settings)
         connectors = DoorConnectors(
-            ConnectorStore(MemoryKeyValue()), Catalogue(lambda: ()), FakeConnectorActors(), settings_read
+            ConnectorStore(MemoryKeyValue()), Catalogue(lambda: ()), FakeConnectorActors(), settings
         )
+        rates = Rates(MemoryLender(time.monotonic), "door", in_force=settings.auth_enabled)
+        config.tell(rates.configure)
         door = Door(
-            settings_read,
+            settings,
             client,
             log,
             rule,
@@ -149,16 +164,18 @@ class Standing:
             feeds,
             view,
             hub,
-            Publisher(log, rule),
+            Publisher(log, rule, tenancy.registry, rates),
             config,
             metrics,
             "door",
+            tenancy,
+            rates,
             connectors,
         )
         for partition in rule.all():
             await shard.adopt(partition, 1)
         await until(lambda: all(part.ready for part in parts))
-        return cls(door, log, bus, shard)
+        return cls(door, log, bus, shard, tenants)
 
     async def down(self) -> None:
         await self.door.close()
@@ -166,7 +183,7 @@ class Standing:
 
     async def publish(self, *events: dict[str, Any]) -> None:
         """Publish and wait until the door has heard of it."""
-        positions = (await self.door.publisher.publish_all(events)).positions()
+        positions = (await self.door.publisher.publish_all(events, ANYONE)).positions()
         await self.door.reached(positions, tuple(positions))
 
 

@@ -107,3 +107,14 @@ async def test_a_store_that_is_away_leaves_the_config_in_force(keeper, store, mo
     assert keeper.config.rate_limit_enabled is False
     await ConfigKeeper(store).change({"rate_limit_enabled": True})
     await until(lambda: keeper.config.rate_limit_enabled)
+
+
+async def test_who_wants_to_hear_of_it_hears_it_now_and_at_each_change_alone(keeper, store):
+    heard = []
+    keeper.tell(lambda config, revision: heard.append((config.rate_limit_per_namespace_per_minute, revision)))
+    await keeper.change({"rate_limit_per_namespace_per_minute": 5})
+    await ConfigKeeper(store).change({"rate_limit_per_namespace_per_minute": 6})
+    await until(lambda: len(heard) == 3)
+    await keeper._read()  # noqa: SLF001
+    assert [limit for limit, _ in heard] == [limits.rate_per_minute, 5, 6]
+    assert heard[1][1] < heard[2][1]

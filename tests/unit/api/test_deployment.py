@@ -11,6 +11,7 @@ from flux_actors.log.connection import NatsAccess
 from flux_actors.settings import Settings
 from flux_api import deployment
 from flux_api.deployment import Ingress, _with_farewell, application
+from flux_api.tenancy import TenancyKeeper
 
 ACCESS = NatsAccess("nats://nowhere")
 
@@ -21,6 +22,7 @@ class FakePart:
     def __init__(self, name, done):
         self._name, self._done, self.listens = name, done, False
         self.client = SimpleNamespace(is_closed=False)
+        self.tenancy = TenancyKeeper(None, None)
 
     async def open(self):
         self._done.append(f"{self._name} opens")

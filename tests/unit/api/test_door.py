@@ -11,6 +11,7 @@ from flux_actors import __version__, limits
 from flux_actors.domain.change import HeardFeed
 from flux_actors.domain.position import pack
 from flux_actors.errors import Refused, Unavailable
+from flux_actors.tenancy.principal import ANYONE
 from flux_api.watcher import Watcher
 from tests.unit.api.sockets import FakeLink
 from tests.unit.api.standing import DEADLINE_S, event, outcomes_of, readings, row
@@ -32,7 +33,7 @@ async def test_a_partition_that_fell_silent_is_recovering(standing):
 
 
 async def test_a_write_is_visible_once_its_position_is_reached(standing):
-    done = await standing.door.publisher.publish(event("n/e", {"v": 1}))
+    done = await standing.door.publisher.publish(event("n/e", {"v": 1}), ANYONE)
     entity = await standing.door.applied("n/e", done.partition, done.position)
     assert entity.properties == {"v": 1}
     assert await standing.door.applied(None, done.partition, done.position) is None
@@ -45,7 +46,9 @@ async def test_a_position_that_does_not_come_is_unavailable(standing):
 
 
 async def test_it_catches_up_with_all_that_the_log_holds(standing):
-    outcomes = outcomes_of(await standing.door.publisher.publish_all([event(n, {"v": 1}) for n in WIDE]))
+    outcomes = outcomes_of(
+        await standing.door.publisher.publish_all([event(n, {"v": 1}) for n in WIDE], ANYONE)
+    )
     await standing.door.caught_up((0, 1, 2))
     for outcome in outcomes:
         part = standing.door.feeds.parts[outcome.partition]
@@ -81,7 +84,7 @@ async def test_what_a_lost_feed_held_is_shown_and_read_as_it_is_now(standing, mo
     monkeypatch.setattr(limits, "feed_ring_bytes_max", 1)
     standing.bus.drop = 1_000_000
     for body in (event("n/e", {"v": 2}), event("n/gone", {"__deleted__": True}), event("n/e", {"w": 3})):
-        done = await standing.door.publisher.publish(body)
+        done = await standing.door.publisher.publish(body, ANYONE)
         await _applied(standing, done)
     standing.bus.drop = 0
     await standing.door.caught_up((done.partition,))
@@ -114,7 +117,7 @@ async def test_an_answer_older_than_the_feed_is_not_kept(standing):
 async def test_closing_takes_nothing_new(standing):
     await standing.door.publisher.close()
     with pytest.raises(Unavailable, match="closing"):
-        await standing.door.publisher.publish(event("n/e", {"v": 1}))
+        await standing.door.publisher.publish(event("n/e", {"v": 1}), ANYONE)
 
 
 async def _applied(standing, done):

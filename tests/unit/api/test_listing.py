@@ -19,6 +19,7 @@ from flux_actors.domain.partitioning import Partitioning
 from flux_actors.errors import Unavailable
 from flux_actors.shard import reads
 from flux_api.listing import Listing, stream_json
+from flux_api.tenancy import TenancyKeeper
 from tests.unit.api.standing import FakeCalls, row, settle
 
 IDS = st.lists(st.text("abw/", min_size=1, max_size=5), unique=True, max_size=20)
@@ -48,7 +49,7 @@ class Shards(FakeCalls):
             return reads.encode(reads.Page([i for i, _ in runs], [run for _, run in runs], after))
         return reads.encode(reads.Page(page, rows, after))
 
-    def _count(self, partition: int, prefix: str) -> int:
+    def _count(self, partition: int, prefix: str, veil: reads.Veil) -> int:
         return len(self._of(partition, prefix))
 
     def _matching(self, partition: int, prefix: str, limit: int) -> list[str]:
@@ -58,7 +59,7 @@ class Shards(FakeCalls):
 def listing_of(ids, namespace=None, prefix="", page=2, partitions=3) -> tuple[Listing, Shards]:
     rule = Partitioning(partitions, frozenset({"w"}))
     shards = Shards(rule, ids, page)
-    door: Any = SimpleNamespace(shards=shards, partitioning=rule)
+    door: Any = SimpleNamespace(shards=shards, partitioning=rule, tenancy=TenancyKeeper(None, None))
     return Listing(door, namespace, prefix), shards
 
 

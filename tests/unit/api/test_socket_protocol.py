@@ -139,7 +139,7 @@ async def test_a_farewell_is_answered_and_nothing_follows_it(standing, client):
 
 async def test_an_answer_that_comes_after_the_farewell_is_not_written(standing, monkeypatch):
     waiting = []
-    monkeypatch.setattr(standing.door.publisher, "submit", lambda _, done: waiting.append(done))
+    monkeypatch.setattr(standing.door.publisher, "submit", lambda _, __, done: waiting.append(done))
     client = RawClient(standing)
     await until(lambda: standing.door.hub.watchers)
     client.say(type="publish", id=1, **event("n/e", {"v": 1}))
@@ -152,7 +152,7 @@ async def test_an_answer_that_comes_after_the_farewell_is_not_written(standing, 
 
 async def test_an_ack_on_its_way_is_not_written_behind_the_end(standing, monkeypatch):
     waiting = []
-    monkeypatch.setattr(standing.door.publisher, "submit", lambda _, done: waiting.append(done))
+    monkeypatch.setattr(standing.door.publisher, "submit", lambda _, __, done: waiting.append(done))
     client = RawClient(standing)
     await until(lambda: standing.door.hub.watchers)
     client.say(type="publish", id=1, **event("n/e", {"v": 1}))

@@ -175,7 +175,7 @@ async def test_an_event_as_large_as_over_http_fits(standing, client):
 
 
 async def test_a_publish_that_did_not_become_durable_is_told(standing, client, monkeypatch):
-    def away(_envelope, done):
+    def away(_envelope, _principal, done):
         asyncio.get_running_loop().call_soon(done, Unavailable("the log cannot be reached"))
 
     monkeypatch.setattr(standing.door.publisher, "submit", away)
@@ -187,7 +187,7 @@ async def test_a_publish_that_did_not_become_durable_is_told(standing, client, m
 async def test_a_client_with_too_many_publishes_unanswered_is_not_read(standing, client, monkeypatch):
     monkeypatch.setattr(limits, "socket_publishes_max", 5)
     waiting = []
-    monkeypatch.setattr(standing.door.publisher, "submit", lambda _, done: waiting.append(done))
+    monkeypatch.setattr(standing.door.publisher, "submit", lambda _, __, done: waiting.append(done))
     for number in range(20):
         client.say(type="publish", id=number, **event("n/e", {"v": number}))
     await settle()
@@ -204,7 +204,7 @@ async def test_a_client_with_too_many_publishes_unanswered_is_not_read(standing,
 async def test_a_client_with_too_many_bytes_unanswered_is_not_read(standing, client, monkeypatch):
     monkeypatch.setattr(limits, "socket_publish_bytes_max", 1_000)
     waiting = []
-    monkeypatch.setattr(standing.door.publisher, "submit", lambda _, done: waiting.append(done))
+    monkeypatch.setattr(standing.door.publisher, "submit", lambda _, __, done: waiting.append(done))
     for number in range(10):
         client.say(type="publish", id=number, **event("n/e", {"v": "x" * 400}))
     await settle()
@@ -255,7 +255,7 @@ async def test_a_client_that_goes_while_it_waits_leaves_nothing(standing, connec
         raise Unavailable("too late")
 
     monkeypatch.setattr(standing.door.shards, "call", never)
-    monkeypatch.setattr(standing.door.publisher, "submit", lambda _, done: waiting.append(done))
+    monkeypatch.setattr(standing.door.publisher, "submit", lambda _, __, done: waiting.append(done))
     client = connect(standing)
     await until(lambda: standing.door.hub.watchers)
     client.say(type="get", id=1, entity_id="n/e")

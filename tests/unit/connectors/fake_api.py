@@ -22,7 +22,7 @@ class Asked:
 
 @dataclass
 class Reply:
-    """One answer; `raw` replaces all of it, `pieces` are sent one by one, `pause_s` comes before each piece."""
+    """One answer; `raw` replaces all of it, it goes in `pieces`, and `pause_s` comes before each."""
 
     status: int = 200
     body: bytes = b"{}"

@@ -37,15 +37,15 @@ def catalogue(*pairs: tuple[str, str]) -> Catalogue:
 
 
 def test_the_four_that_clients_know_come_first_and_others_behind_them():
-    assert Catalogue(lambda: []).names == ["github", "gmail", "linkedin", "calendar"]
+    assert Catalogue(list).names == ["github", "gmail", "linkedin", "calendar"]
     others = catalogue(("weather", "weather_package:Weather"), ("air", "missing:Air"))
     assert others.names == ["github", "gmail", "linkedin", "calendar", "air", "weather"]
 
 
 @pytest.mark.parametrize("name", ["github", "gmail", "linkedin", "calendar", "generic"])
 def test_our_own_can_be_loaded(name):
-    assert isinstance(Catalogue(lambda: []).connector(name), Connector)
-    assert Catalogue(lambda: []).is_built_in(name)
+    assert isinstance(Catalogue(list).connector(name), Connector)
+    assert Catalogue(list).is_built_in(name)
 
 
 def test_one_of_another_package_is_loaded_when_it_is_asked_for():

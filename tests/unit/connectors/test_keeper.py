@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -126,9 +127,7 @@ async def test_one_that_dies_again_and_again_is_started_at_a_growing_distance(wa
     for _ in range(600):
         watch.host.living["a"] = False
         await watch.advance(1)
-    waits = [
-        after - before for before, after in zip(watch.host.starts_s, watch.host.starts_s[1:], strict=False)
-    ]
+    waits = [after - before for before, after in pairwise(watch.host.starts_s)]
     assert waits == sorted(waits)
     assert waits[0] <= 2
     assert limits.keeper_restart_s_range[1] <= waits[-1] <= limits.keeper_restart_s_range[1] + 2

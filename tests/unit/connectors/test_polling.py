@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -102,7 +103,7 @@ async def test_failures_double_the_distance_up_to_the_most_and_a_good_poll_ends_
         desk.connector.faults = [Corrupt("nonsense")] * 12
         await desk.clock.advance(3000)
         polls = desk.polls_at()[1:14]
-        waits = [after - before for before, after in zip(polls, polls[1:], strict=False)]
+        waits = [after - before for before, after in pairwise(polls)]
         assert waits == [60, 60, 60, 60, 60, 60, 64, 128, 256, 300, 300, 300]
         await desk.clock.advance(600)
         assert desk.told() == (False, None)

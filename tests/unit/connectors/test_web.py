@@ -1,4 +1,4 @@
-"""The connectors' HTTP against a real server: addresses, redirects, sizes, times, and answers that make no sense."""
+"""The connectors' HTTP against a real server: addresses, redirects, sizes, times, nonsense."""
 
 from __future__ import annotations
 

@@ -24,7 +24,9 @@ async def test_store_that_is_away_is_unavailable(fault: Exception) -> None:
         raise fault
 
     names = ("get", "put", "create", "update", "delete", "keys")
-    store = JetStreamKeyValue(SimpleNamespace(**dict.fromkeys(names, fail)))  # type: ignore[arg-type]
+    client: Any = SimpleNamespace(new_inbox=lambda: "inbox", subscribe=fail)
+    bucket: Any = SimpleNamespace(**dict.fromkeys(names, fail))
+    store = JetStreamKeyValue(client, "bucket", bucket)
     for attempt in (
         lambda: store.get("k"),
         lambda: store.put("k", b""),
@@ -32,6 +34,7 @@ async def test_store_that_is_away_is_unavailable(fault: Exception) -> None:
         lambda: store.put("k", b"", 3),
         lambda: store.delete("k"),
         store.keys,
+        lambda: store.changes(0),
     ):
         with pytest.raises(Unavailable):
             await attempt()

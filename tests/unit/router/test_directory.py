@@ -54,3 +54,9 @@ def test_equal_rows_make_equal_directories_in_any_order():
     rows = [("b", 1, 5), ("a", 2, 5), ("c", 1, 7)]
     assert list(directory_properties(rows)["namespaces"]) == ["a", "b", "c"]
     assert directory_properties(rows) == directory_properties(reversed(rows))
+
+
+def test_hidden_namespaces_are_left_out_of_the_totals_too():
+    found = directory_properties([("vault", 5, 1), ("home", 1, 1)], hidden={"vault"})
+    assert list(found["namespaces"]) == ["home"]
+    assert (found["totalNamespaces"], found["totalEntities"]) == (1, 1)

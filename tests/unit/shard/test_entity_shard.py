@@ -69,6 +69,8 @@ async def test_it_lists_counts_and_matches(hosting, shard):
     assert (len(first.ids), rest.after) == (2, None)
     assert first.ids + rest.ids == [f"n/{number}" for number in range(5)]
     assert (await shard.count(0, "n/"), await shard.count(0, "")) == (5, 6)
+    assert await shard.count(0, "", reads.Veil(frozenset({"n"}))) == 1
+    assert await shard.entity_counts(0, ["n", "never"]) == [5, 0]
     assert await shard.matching(0, "n/", 3) == ["n/0", "n/1", "n/2"]
 
 

@@ -14,7 +14,7 @@ from flux_actors.domain.entity import EntityActor, render
 from flux_actors.errors import Unavailable
 from flux_actors.shard.listing import living_ids, page_of
 from flux_actors.shard.partition import Phase
-from flux_actors.shard.reads import PageOrder
+from flux_actors.shard.reads import PageOrder, Veil
 from tests.unit.shard.hosting import Hosting
 
 IDS = st.lists(st.text("ab/é🙂", min_size=1, max_size=4), unique=True, max_size=12)
@@ -135,3 +135,29 @@ async def test_nothing_is_listed_while_it_recovers():
         await pages(host)
     with pytest.raises(Unavailable):
         await anext(living_ids(host, ""))
+
+
+VEILS = st.builds(
+    Veil,
+    st.frozensets(st.sampled_from(["a", "b", "ab", "é", ""])),
+    st.none() | st.sampled_from(["a/", "b/", "b/a", "ab/"]),
+)
+
+
+@given(IDS, VEILS, st.integers(1, 200), st.booleans())
+async def test_what_is_behind_a_veil_is_as_if_it_were_not_there(ids, veil, bytes_max, joined):
+    host = host_of(*ids)
+    expected = sorted(i for i in ids if not veil.hides(i))
+    found, after = [], None
+    while True:
+        found.append(await page_of(host, PageOrder("", after, bytes_max, joined, veil)))
+        after = found[-1].after
+        if after is None:
+            break
+    assert ids_in(found) == expected
+    assert [i async for run in living_ids(host, "", veil) for i in run] == expected
+
+
+def test_a_veil_hides_namespaces_except_what_is_shown():
+    veil = Veil(frozenset({"a"}), "a/k/")
+    assert [i for i in ("a/x", "a/k/x", "b/x", "a", "aa/x") if veil.hides(i)] == ["a/x"]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flux_actors import limits
+from flux_actors.tenancy.principal import ANYONE
 from flux_api.hot.heads import Head, HeadMemo, Route, plain_target
 from tests.unit.domain.strategies import many
 
@@ -36,7 +37,7 @@ class Parsed:
 
 
 def learnt(head: bytes) -> HeadMemo:
-    memo = HeadMemo()
+    memo = HeadMemo(lambda _: ANYONE)
     parsed = Parsed(head)
     if parsed.complete:
         memo.learn(head, parsed.parser.get_method(), parsed.url, parsed.headers)
@@ -62,15 +63,21 @@ def get(target: bytes = b"n/e", headers: bytes = b"Host: x\r\n") -> bytes:
 @pytest.mark.parametrize(
     ("head", "expected"),
     [
-        (post(), Head(Route.EVENT, 3, False)),
-        (post(b"/api/events/batch"), Head(Route.BATCH, 3, False)),
-        (post(b"/api/state/entities/get"), Head(Route.MANY, 3, False)),
-        (get(), Head(Route.ENTITY, 0, False)),
-        (get(b"a//b.c-d_e~f"), Head(Route.ENTITY, 0, False)),
-        (get(headers=b"Host: x\r\nAccept-Encoding: gzip, deflate\r\n"), Head(Route.ENTITY, 0, True)),
-        (get(headers=b"Host: x\r\nAccept-Encoding: identity\r\n"), Head(Route.ENTITY, 0, False)),
-        (post(headers=b"Content-Length: 3\r\nConnection: Keep-Alive\r\n"), Head(Route.EVENT, 3, False)),
-        (post(headers=b"Content-Type: text/plain\r\nContent-Length: 0\r\n"), Head(Route.EVENT, 0, False)),
+        (post(), Head(Route.EVENT, 3, False, ANYONE)),
+        (post(b"/api/events/batch"), Head(Route.BATCH, 3, False, ANYONE)),
+        (post(b"/api/state/entities/get"), Head(Route.MANY, 3, False, ANYONE)),
+        (get(), Head(Route.ENTITY, 0, False, ANYONE)),
+        (get(b"a//b.c-d_e~f"), Head(Route.ENTITY, 0, False, ANYONE)),
+        (get(headers=b"Host: x\r\nAccept-Encoding: gzip, deflate\r\n"), Head(Route.ENTITY, 0, True, ANYONE)),
+        (get(headers=b"Host: x\r\nAccept-Encoding: identity\r\n"), Head(Route.ENTITY, 0, False, ANYONE)),
+        (
+            post(headers=b"Content-Length: 3\r\nConnection: Keep-Alive\r\n"),
+            Head(Route.EVENT, 3, False, ANYONE),
+        ),
+        (
+            post(headers=b"Content-Type: text/plain\r\nContent-Length: 0\r\n"),
+            Head(Route.EVENT, 0, False, ANYONE),
+        ),
     ],
 )
 def test_plain_heads_are_known_the_second_time(head: bytes, expected: Head) -> None:
@@ -123,26 +130,26 @@ def test_a_head_that_ends_where_only_the_parser_knows_is_not_remembered() -> Non
     """Its bytes up to CR LF CR LF hold a part of the body: the same bytes could mean another request."""
     chunk = b"POST /api/events HTTP/1.1\nContent-Length: 20\n\nabc\r\n\r\n"
     parsed = Parsed(chunk)
-    memo = HeadMemo()
+    memo = HeadMemo(lambda _: ANYONE)
     memo.learn(chunk, b"POST", b"/api/events", parsed.headers or [(b"content-length", b"20")])
     assert memo.of_post(chunk) is None
 
 
 def test_a_head_that_has_not_come_whole_is_not_remembered() -> None:
-    memo = HeadMemo()
+    memo = HeadMemo(lambda _: ANYONE)
     memo.learn(post()[:-1], b"POST", b"/api/events", [(b"host", b"x"), (b"content-length", b"3")])
     assert memo.of_post(post()[:-1]) is None
 
 
 def test_what_follows_a_head_is_no_part_of_it() -> None:
-    memo = HeadMemo()
+    memo = HeadMemo(lambda _: ANYONE)
     memo.learn(post() + b"{}\r\n\r\n", b"POST", b"/api/events", [(b"host", b"x"), (b"content-length", b"3")])
-    assert memo.of_post(post()) == Head(Route.EVENT, 3, compresses=False)
+    assert memo.of_post(post()) == Head(Route.EVENT, 3, compresses=False, principal=ANYONE)
 
 
 def test_the_memo_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "hot_heads_max", 10)
-    memo = HeadMemo()
+    memo = HeadMemo(lambda _: ANYONE)
     for number in range(95):
         agent = b"%d" % number
         memo.learn(
@@ -172,7 +179,7 @@ def test_no_bytes_are_remembered_but_those_of_a_whole_head(parts: list[bytes]) -
 
 def test_whole_requests_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "hot_requests_max", 10)
-    memo = HeadMemo()
+    memo = HeadMemo(lambda _: ANYONE)
     for number in range(95):
         memo.remember_whole(get(b"n/%d" % number), f"n/{number}")
     assert memo.whole_gets[get(b"n/94")] == "n/94"

@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 
 from flux_actors.errors import FluxError
 from flux_api.app import RequestIds, build_app
-from flux_api.hot.heads import Head, Route
+from flux_api.hot.heads import Head
 from flux_api.hot.protocol import HotProtocol
 from flux_api.hot.routes import Answered, HotRoutes
 from flux_api.protocol import DoorProtocol
@@ -43,12 +43,12 @@ class WatchedRoutes(HotRoutes):
         self.answered_hot = before + (found is not None)
         return found
 
-    def post(self, route: Route, body: bytes, answered: Answered) -> bool:
+    def post(self, head: Head, body: bytes, answered: Answered) -> bool:
         def counted(answer: bytes | FluxError) -> None:
             self.answered_hot += 1
             answered(answer)
 
-        return super().post(route, body, counted)
+        return super().post(head, body, counted)
 
 
 class _Answers:

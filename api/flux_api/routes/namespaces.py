@@ -1,0 +1,243 @@
+"""Namespaces and their tokens."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flux_actors import limits
+from flux_actors.domain.clock import iso_of, us_of
+from flux_actors.errors import Refused
+from flux_actors.tenancy.authorising import Action
+from flux_actors.tenancy.namespace import (
+    Namespace,
+    Phase,
+    Scope,
+    TokenRecord,
+    check_name,
+    check_visibility,
+    register,
+)
+from flux_actors.tenancy.principal import Kind, Principal
+from flux_actors.tenancy.token import Token, digest_of, new_token
+from flux_api.door import Door
+from flux_api.emptying import empty
+from flux_api.openapi import NAMESPACE_BODY, TOKEN_BODY, describe
+from flux_api.requests import door_of, principal_of, read_json
+from flux_api.responses import json_response
+from flux_api.tenancy import now_us
+
+router = APIRouter(tags=["namespaces"])
+_SCOPES: Final = "read, write and admin"
+
+
+@router.post("/api/namespaces", **describe("Register a namespace (admin)", body=NAMESPACE_BODY))
+async def register_namespace(request: Request) -> Response:
+    """Make a namespace and tell its main token, this once."""
+    door = _door_with_tenants(request)
+    door.tenancy.authorise(await principal_of(request), Action.GOVERN, "")
+    body = await _object_of(request)
+    name, visibility = check_name(body.get("name")), check_visibility(body.get("visibility"))
+    made: list[Token] = []
+
+    def take(before: Namespace | None) -> Namespace:
+        if before is not None and before.phase is not Phase.DELETED:
+            raise Refused(_taken(before), 409)
+        namespace, token = register(name, visibility, now_us(), reused=before is not None)
+        made[:] = [token]
+        return namespace
+
+    namespace = await door.tenancy.change(name, take)
+    if namespace.hidden:
+        await asyncio.sleep(limits.tenancy_seen_s)  # nobody writes there before every door hides it
+    return json_response({"namespaceId": namespace.id, "name": name, "token": made[0].text})
+
+
+@router.get("/api/namespaces", **describe("All namespaces (admin)"))
+async def list_namespaces(request: Request) -> Response:
+    """Return every namespace with its entity count."""
+    door = _door_with_tenants(request)
+    door.tenancy.authorise(await principal_of(request), Action.GOVERN, "")
+    active = [n for n in door.tenancy.registry.all() if n.phase is Phase.ACTIVE]
+    counts = await door.entity_counts([namespace.name for namespace in active])
+    return json_response({"namespaces": [_facts(n, counts[n.name]) for n in active]})
+
+
+@router.get("/api/namespaces/{name}", **describe("One namespace", path=["namespace_name"]))
+async def get_namespace(request: Request, name: str) -> Response:
+    """Return a namespace with its entity count; a private one to those alone who hold a token of it."""
+    door = _door_with_tenants(request)
+    door.tenancy.authorise(await principal_of(request), Action.LOOK, name)
+    namespace = _namespace(door, name)
+    counts = await door.entity_counts([name])
+    return json_response(_facts(namespace, counts[name]))
+
+
+@router.delete("/api/namespaces/{name}", **describe("Delete a namespace (admin)", path=["namespace_name"]))
+async def delete_namespace(request: Request, name: str) -> Response:
+    """Revoke its tokens, end its connectors, delete its entities, and only then let its name go."""
+    door = _door_with_tenants(request)
+    door.tenancy.authorise(await principal_of(request), Action.GOVERN, "")
+
+    def ending(before: Namespace | None) -> Namespace:
+        if before is None or before.phase is Phase.DELETED:
+            raise Refused(f"there is no namespace {name[:64]!r}", 404)
+        return before.in_phase(Phase.DELETING)
+
+    await door.tenancy.change(name, ending)
+    await asyncio.sleep(limits.tenancy_seen_s)  # no door takes its tokens any more
+    await door.connectors.end(name)
+    await empty(door, name)
+    await door.tenancy.change(name, lambda before: _ended(before, name))
+    return Response(status_code=204)
+
+
+@router.post(
+    "/api/namespaces/{name}/tokens", **describe("Make a token", body=TOKEN_BODY, path=["namespace_name"])
+)
+async def make_token(request: Request, name: str) -> Response:
+    """Make a token with scopes, prefix and end, or a new main token in the place of the old one."""
+    door = _door_with_tenants(request)
+    principal = await principal_of(request)
+    door.tenancy.authorise(principal, Action.MANAGE, name)
+    body = await _object_of(request)
+    made: list[Token] = []
+    rotates = _rotates(body, principal)
+    wish = None if rotates else _wish(body, name, principal)
+
+    def with_token(before: Namespace | None) -> Namespace:
+        namespace = _active(before, name)
+        if wish is None:
+            namespace, token = namespace.rotated(now_us())
+        else:
+            token = new_token()
+            record = msgspec.structs.replace(wish, id=token.id, digest=digest_of(token, namespace.id))
+            namespace = namespace.with_token(token, record)
+        made[:] = [token]
+        return namespace
+
+    await door.tenancy.change(name, with_token)
+    return json_response({"id": made[0].id, "token": made[0].text})
+
+
+@router.delete(
+    "/api/namespaces/{name}/tokens/{token_id}",
+    **describe("Revoke a token", path=["namespace_name", "token_id"]),
+)
+async def revoke_token(request: Request, name: str, token_id: str) -> Response:
+    """Revoke a token; no door takes it a second from now."""
+    door = _door_with_tenants(request)
+    principal = await principal_of(request)
+    door.tenancy.authorise(principal, Action.MANAGE, name)
+    if principal.prefix and token_id != principal.token_id:
+        raise Refused("a token with a prefix can revoke itself alone", 403)
+    await door.tenancy.change(name, lambda before: _active(before, name).without_token(token_id))
+    return Response(status_code=204)
+
+
+def _door_with_tenants(request: Request) -> Door:
+    door = door_of(request)
+    if not door.tenancy.enabled:
+        raise Refused("this server has no namespaces to manage; start it with FLUX_AUTH_ENABLED=true", 404)
+    return door
+
+
+async def _object_of(request: Request) -> dict[str, Any]:
+    body = await read_json(request, limits.body_tenancy_bytes)
+    if not isinstance(body, dict):
+        raise Refused("the body must be a JSON object")
+    return body
+
+
+def _namespace(door: Door, name: str) -> Namespace:
+    return _active(door.tenancy.registry.namespace(name), name)
+
+
+def _active(namespace: Namespace | None, name: str) -> Namespace:
+    if namespace is None or namespace.phase is not Phase.ACTIVE:
+        raise Refused(f"there is no namespace {name[:64]!r}", 404)
+    return namespace
+
+
+def _ended(before: Namespace | None, name: str) -> Namespace:
+    if before is None or before.phase is Phase.ACTIVE:
+        raise Refused(f"the namespace {name} was taken anew while it was being deleted", 409)
+    return before.in_phase(Phase.DELETED)
+
+
+def _taken(namespace: Namespace) -> str:
+    if namespace.phase is Phase.DELETING:
+        return f"{namespace.name} is being deleted; DELETE it again to have that finished, then take the name"
+    return f"the name {namespace.name} is taken; choose another"
+
+
+def _facts(namespace: Namespace, count: int) -> dict[str, Any]:
+    return {
+        "namespaceId": namespace.id,
+        "name": namespace.name,
+        "createdAt": iso_of(namespace.created_us),
+        "entityCount": count,
+    }
+
+
+def _rotates(body: dict[str, Any], principal: Principal) -> bool:
+    rotate = body.get("rotate")
+    if rotate is None:
+        return False
+    if rotate is not True or len(body) > 1:
+        raise Refused('to rotate the main token, the body must be {"rotate":true} and nothing else')
+    if principal.kind is Kind.HOLDER and (principal.prefix or principal.expires_us is not None):
+        raise Refused("a token with a prefix or an end cannot rotate the main token, which has none", 403)
+    return True
+
+
+def _wish(body: dict[str, Any], name: str, principal: Principal) -> TokenRecord:
+    """Return the token that a body asks for, without its id and digest."""
+    unknown = sorted(set(body) - {"scopes", "prefix", "expiresAt"})
+    if unknown:
+        raise Refused(f"unknown key {unknown[0][:64]!r}; a token has scopes, prefix and expiresAt")
+    now = now_us()
+    record = TokenRecord(
+        "", "", _scopes(body.get("scopes")), now, _prefix(body, name), _expires_us(body, now)
+    )
+    if not record.prefix.startswith(principal.prefix):
+        raise Refused(f"this token can make tokens for ids beginning with {principal.prefix!r} alone", 403)
+    if principal.expires_us is not None and not (
+        record.expires_us is not None and record.expires_us <= principal.expires_us
+    ):
+        raise Refused("a token that expires can make only tokens that expire no later; set expiresAt", 403)
+    return record
+
+
+def _scopes(given: Any) -> frozenset[Scope]:
+    if not isinstance(given, list) or not given or not all(scope in list(Scope) for scope in given):
+        raise Refused(f'scopes must be a list of one or more of {_SCOPES}, such as ["read"]')
+    return frozenset(Scope(scope) for scope in given)
+
+
+def _prefix(body: dict[str, Any], name: str) -> str:
+    prefix = body.get("prefix")
+    if prefix is None:
+        return ""
+    if not isinstance(prefix, str) or not prefix.startswith(f"{name}/"):
+        raise Refused(f'prefix must be the beginning of ids, such as "{name}/kitchen/"')
+    if len(prefix) > limits.entity_id_bytes_max:
+        raise Refused(f"prefix may have at most {limits.entity_id_bytes_max} characters")
+    return prefix
+
+
+def _expires_us(body: dict[str, Any], now: int) -> int | None:
+    text = body.get("expiresAt")
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise Refused("expiresAt must be an RFC 3339 time such as 2031-01-31T12:00:00Z")
+    expires_us = us_of(text, "expiresAt")
+    if expires_us <= now:
+        raise Refused("expiresAt must be in the future")
+    return expires_us

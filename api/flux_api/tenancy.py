@@ -1,0 +1,172 @@
+"""The tenants of a door: who a client is, and the namespaces as the store has them.
+
+Namespaces are read when the door opens and followed a few times a second, so that what one door does is in
+force on all within one. A token that is not known is looked for in the store before it is refused: it may
+have been made a moment ago. A door that has not heard from the store for a second trusts no token before it
+has asked: one may have been revoked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from pydantic import SecretStr
+
+from flux_actors import limits
+from flux_actors.domain.entity_id import namespace_of
+from flux_actors.errors import FluxError, Refused, Unavailable
+from flux_actors.log.ports import KeyValue
+from flux_actors.shard.reads import NO_VEIL, Veil
+from flux_actors.tenancy.authorising import Action, authorise, may_read, refusal
+from flux_actors.tenancy.following import Follower, decode, encode
+from flux_actors.tenancy.namespace import Namespace
+from flux_actors.tenancy.principal import ADMIN, ANYONE, NOBODY, UNKNOWN, Kind, Principal
+from flux_actors.tenancy.registry import Registry
+from flux_actors.tenancy.token import is_same
+
+_log = structlog.get_logger(__name__)
+_BEARER: Final = "bearer "
+_TRIES: Final = 5
+_RETRY_S: Final = 0.02
+
+
+class TenancyKeeper:
+    """Holds the registry; without a store (auth is off) every client is anyone."""
+
+    def __init__(self, store: KeyValue | None, admin_token: SecretStr | None) -> None:
+        self._store = store
+        self._admin_token = admin_token.get_secret_value() if admin_token is not None else None
+        self.registry = Registry()
+        self._listeners: list[Callable[[], None]] = []
+        self._follower = None if store is None else Follower(store, self.registry, self._has_changed)
+        self._read_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether namespaces need tokens."""
+        return self._store is not None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether what is known of tokens is young enough to go by."""
+        return time.monotonic() - self._read_at < limits.tenancy_fresh_s
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called whenever namespaces or tokens did."""
+        self._listeners.append(changed)
+
+    async def open(self) -> None:
+        """Read all namespaces and begin to follow them."""
+        if self._follower is not None:
+            await self.read()
+            self._task = asyncio.create_task(self._follow())
+
+    async def close(self) -> None:
+        """Follow no longer."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def read(self) -> None:
+        """Bring the registry up to date; raises `Unavailable` when the store is away."""
+        if self._follower is not None:
+            begun_at = time.monotonic()
+            await self._follower.read()
+            self._read_at = begun_at
+
+    def known(self, header: str | None) -> Principal:
+        """Return whom an `Authorization` header stands for, as far as it is known here."""
+        if self._store is None:
+            return ANYONE
+        if header is None:
+            return NOBODY
+        if header[: len(_BEARER)].lower() != _BEARER:
+            return UNKNOWN
+        text = header[len(_BEARER) :].strip(" ")
+        if self._admin_token is not None and is_same(text, self._admin_token):
+            return ADMIN
+        return self.registry.holder(text)
+
+    async def principal_of(self, header: str | None) -> Principal:
+        """Return whom a header stands for, after a look into the store where that may matter."""
+        principal = self.known(header)
+        if principal.kind is Kind.UNKNOWN or (principal.kind is Kind.HOLDER and not self.fresh):
+            await self.read()
+            principal = self.known(header)
+        return principal
+
+    def holds_still(self, principal: Principal) -> bool:
+        """Whether the token of a principal has not been revoked, as far as it is known here."""
+        return principal.kind is not Kind.HOLDER or self.registry.has_token(principal.token_id)
+
+    def authorise(
+        self, principal: Principal, action: Action, namespace: str, entity_id: str | None = None
+    ) -> None:
+        """Raise `Refused` when `principal` may not do this."""
+        authorise(principal, action, namespace, entity_id, self.registry, now_us())
+
+    def refusal(
+        self, principal: Principal, action: Action, namespace: str, entity_id: str | None = None
+    ) -> Refused | None:
+        """Return why `principal` may not do this, `None` when it may."""
+        return refusal(principal, action, namespace, entity_id, self.registry, now_us())
+
+    def may_read(self, principal: Principal, entity_id: str) -> bool:
+        """Whether an entity is there for `principal`."""
+        return may_read(principal, entity_id, self.registry, now_us())
+
+    def veil(self, principal: Principal, prefix: str) -> Veil:
+        """Return what `principal` must not be shown of a list of ids beginning with `prefix`."""
+        hidden = self.registry.hidden
+        if not hidden or principal.kind is Kind.ANYONE:
+            return NO_VEIL
+        if "/" in prefix:
+            names = frozenset({namespace_of(prefix)} & hidden)
+        else:
+            names = frozenset(name for name in hidden if name.startswith(prefix))
+        own = principal.namespace
+        sample = principal.prefix or f"{own}/"
+        if own not in names or not self.may_read(principal, sample):
+            return Veil(names) if names else NO_VEIL
+        return Veil(names, principal.prefix) if principal.prefix else Veil(names - {own})
+
+    async def change(self, name: str, change: Callable[[Namespace | None], Namespace]) -> Namespace:
+        """Store what `change` makes of the namespace `name`, and return that.
+
+        Raises:
+            Refused: `change` refuses. Unavailable: the store is away, or others change the namespace as well.
+        """
+        if self._store is None:
+            raise Refused("namespaces need FLUX_AUTH_ENABLED=true on the server", 404)
+        for number in range(_TRIES):
+            await asyncio.sleep(number * _RETRY_S)  # a copy of the store may not have the newest yet
+            stored = await self._store.get(name)
+            namespace = change(decode(stored.value) if stored is not None else None)
+            try:
+                await self._store.put(name, encode(namespace), stored.revision if stored is not None else 0)
+            except Refused:
+                continue  # somebody else was faster: look again
+            await self.read()
+            return namespace
+        raise Unavailable(f"the namespace {name} is being changed by others; try again in a second")
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(limits.tenancy_poll_s)
+            try:
+                await self.read()
+            except FluxError as error:
+                _log.warning("tenancy.unread", reason=error.message)
+
+    def _has_changed(self) -> None:
+        for changed in self._listeners:
+            changed()
+
+
+def now_us() -> int:
+    """Return the time by which tokens expire."""
+    return time.time_ns() // 1_000

@@ -1,0 +1,51 @@
+"""Running the sessions that documents show: each `console` block, in one shell, its output compared."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_TIMEOUT_S = 90.0
+
+
+def sessions_of(document: Path) -> list[tuple[str, str]]:
+    """Return the commands of a document with the output that it shows."""
+    found: list[tuple[str, str]] = []
+    for block in _BLOCK.findall(document.read_text()):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            lines = part.splitlines(keepends=True)
+            more = next((n for n, line in enumerate(lines[1:], 1) if not line.startswith("> ")), len(lines))
+            command = lines[0] + "".join(line[2:] for line in lines[1:more])
+            found.append((command, "".join(lines[more:])))
+    return found
+
+
+def assert_true(document: Path, flux: Any, **environment: str) -> int:
+    """Run a document's sessions against `flux`, compare what they print, and return how many they are."""
+    told = sessions_of(document)
+    mark = uuid.uuid4().hex
+    script = "".join(f"{command}\nprintf '\\n%s %s\\n' {mark} $?\n" for command, _ in told)
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("FLUX_", "RAY_"))}
+    path = f"{Path(sys.executable).parent}:{plain['PATH']}"
+    done = subprocess.run(
+        ["/bin/bash", "-c", script.replace("localhost:3000", f"127.0.0.1:{flux.port}")],
+        cwd=ROOT,
+        env=plain | {"FLUX_URL": flux.url, "PATH": path, "COLUMNS": "120"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+        check=False,
+    )
+    outputs = re.split(rf"\n{mark} 0\n", done.stdout)
+    for (command, expected), output in zip(told, outputs, strict=False):
+        pattern = re.escape(expected.strip()).replace("…", '[^"\n]+')
+        assert re.fullmatch(pattern, output.strip()), (command, output, done.stderr)
+    assert (len(outputs), done.stderr) == (len(told) + 1, ""), done.stdout
+    return len(told)

@@ -1,0 +1,152 @@
+"""The rate limit on a real cluster with two doors: held by both together, true to what it says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.integration.test_replicas import each_door
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+ADMIN = {"Authorization": "Bearer the-admin-token"}
+CONFIG = "/api/admin/config"
+
+
+@pytest.fixture(scope="module")
+def limited(make_module_flux: Any) -> Any:
+    environment = {"FLUX_AUTH_ENABLED": "true", "FLUX_ADMIN_TOKEN": "the-admin-token"}
+    flux = make_module_flux(["--doors", "2"], environment)
+    flux.start()
+    return flux
+
+
+@pytest.fixture
+def doors(limited: Any) -> Iterator[list[httpx.Client]]:
+    with each_door(limited.url, ADMIN) as doors:
+        yield doors
+
+
+@pytest.fixture
+def tenant(doors: list[httpx.Client], namespace: str) -> Tenant:
+    answer = doors[0].post("/api/namespaces", json={"name": namespace}, headers=ADMIN)
+    return Tenant(namespace, answer.json()["token"])
+
+
+class Tenant:
+    """A namespace and what it sends."""
+
+    def __init__(self, name: str, token: str) -> None:
+        self.headers = {"Authorization": f"Bearer {token}"}
+        self.event = {
+            "stream": "a",
+            "source": "s",
+            "payload": {"entity_id": f"{name}/e", "properties": {"n": 1}},
+        }
+
+    def one(self, door: httpx.Client) -> httpx.Response:
+        return door.post("/api/events", json=self.event, headers=self.headers)
+
+    def batch(self, door: httpx.Client, events: int) -> int:
+        """Return how many of them landed."""
+        body = {"events": [self.event] * events}
+        answer = door.post("/api/events/batch", json=body, headers=self.headers).raise_for_status().json()
+        refused = [result["error"] for result in answer["results"] if result["error"] is not None]
+        assert all("events per minute" in text for text in refused), refused[0]
+        assert answer["successful"] == events - len(refused)
+        return int(answer["successful"])
+
+
+def configure(doors: list[httpx.Client], eventually: Any, **change: Any) -> float:
+    """Set the config; return how many seconds it took to be in force on both doors."""
+    whole = doors[0].put(CONFIG, json=change, headers=ADMIN).raise_for_status().json()
+    set_at = time.monotonic()
+    eventually(lambda: [door.get(CONFIG).json() for door in doors] == [whole, whole], 2)
+    return time.monotonic() - set_at
+
+
+def test_a_small_limit_is_exact_and_a_retry_after_it_works(doors, tenant, eventually):
+    configure(doors, eventually, rate_limit_per_namespace_per_minute=30)
+    door, other = doors
+    while tenant.one(door).status_code == 200:
+        pass
+    refused = tenant.one(door)
+    assert refused.status_code == 429
+    assert "30 events per minute" in refused.json()["error"]
+    wait_s = int(refused.headers["Retry-After"])
+    assert 1 <= wait_s <= 2
+    time.sleep(wait_s)  # what is tested: that after it, it works
+    assert tenant.one(other).status_code == 200
+
+
+def test_five_are_taken_and_the_sixth_is_not(doors, tenant, eventually):
+    configure(doors, eventually, rate_limit_per_namespace_per_minute=5)
+    assert [tenant.one(doors[0]).status_code for _ in range(6)] == [200] * 5 + [429]
+    assert tenant.one(doors[1]).status_code == 429
+
+
+@pytest.mark.parametrize("per_minute", [600, 10_000])
+def test_two_doors_together_hold_the_limit_within_ten_percent(doors, tenant, eventually, per_minute):
+    configure(doors, eventually, rate_limit_per_namespace_per_minute=per_minute)
+    began, landed, number = time.monotonic(), 0, 0
+    while time.monotonic() < began + 12:
+        landed += tenant.batch(doors[number % 2], max(1, per_minute // 100))
+        number += 1
+    allowed = per_minute * (1 + (time.monotonic() - began) / 60)
+    assert landed == pytest.approx(allowed, rel=0.1)
+    assert landed <= allowed * 1.05
+
+
+def test_a_change_is_in_force_within_a_second_and_so_is_the_switch(doors, tenant, eventually):
+    configure(doors, eventually, rate_limit_per_namespace_per_minute=5)
+    while any(tenant.one(door).status_code == 200 for door in doors):
+        pass
+    doors[0].put(CONFIG, json={"rate_limit_enabled": False}, headers=ADMIN).raise_for_status()
+    set_at = time.monotonic()
+    eventually(lambda: [tenant.one(door).status_code for door in doors] == [200, 200], 2)
+    assert time.monotonic() - set_at <= 1
+    assert tenant.batch(doors[1], 2_000) == 2_000
+    configure(doors, eventually, rate_limit_enabled=True, rate_limit_per_namespace_per_minute=100)
+    assert tenant.batch(doors[0], 500) + tenant.batch(doors[1], 500) <= 101
+
+
+def test_deletes_count_and_say_so(doors, tenant, eventually):
+    configure(doors, eventually, rate_limit_per_namespace_per_minute=5)
+    path = f"/api/state/entities/{tenant.event['payload']['entity_id']}"
+    answers = [doors[0].delete(path, headers=tenant.headers) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+    assert int(answers[-1].headers["Retry-After"]) <= 12
+
+
+def test_what_is_refused_by_its_head_does_not_count(doors, tenant, eventually):
+    configure(doors, eventually, rate_limit_per_namespace_per_minute=5)
+    for _ in range(10):
+        assert doors[0].post("/api/events", json=tenant.event).status_code == 401
+        assert doors[0].post("/api/events", content=b"{", headers=tenant.headers).status_code == 400
+    assert [tenant.one(doors[0]).status_code for _ in range(6)] == [200] * 5 + [429]
+
+
+def test_a_killed_router_neither_refuses_anybody_nor_forgets_what_was_used(
+    limited, doors, tenant, eventually
+):
+    configure(doors, eventually, rate_limit_per_namespace_per_minute=6_000)
+    began = time.monotonic()
+    landed = tenant.batch(doors[0], 1_500) + tenant.batch(doors[1], 1_500)
+    victim = limited.pid_of("ray::NamespaceRouter")
+    os.kill(victim, signal.SIGKILL)
+    slowest = 0.0
+    while time.monotonic() < began + 4 or limited.pid_of("ray::NamespaceRouter") == victim:
+        for door in doors:
+            sent = time.monotonic()
+            assert tenant.one(door).status_code == 200
+            landed += 1
+            slowest = max(slowest, time.monotonic() - sent)
+    assert slowest < 2
+    while time.monotonic() < began + 20:
+        landed += tenant.batch(doors[0], 100) + tenant.batch(doors[1], 100)
+    assert landed == pytest.approx(6_000 * (1 + (time.monotonic() - began) / 60), rel=0.1)
