@@ -219,6 +219,7 @@ def test_github_from_its_token_to_its_end(polled, hub, key, eventually):
     # Nothing of it is in a log, on a command line, or in an environment.
     secrets = [TOKEN, key, fresh]
     assert _holding(polled.flux, secrets) == []
+    assert _holding(polled.flux, [REPO])  # what is no secret is found
 
     assert polled.http.delete("/api/connectors/github/token").json() == {"success": True}
     eventually(lambda: polled.roles() == [KEEPER], 15, "the actor to end")
