@@ -20,6 +20,9 @@ body_single_bytes: Final = 1 * MIB  # default, changeable at run time
 body_single_bytes_range: Final = (1 * KIB, 8 * MIB)
 body_batch_bytes: Final = 10 * MIB  # default, changeable at run time
 body_batch_bytes_range: Final = (1 * KIB, 64 * MIB)
+# The smallest event has 41 bytes: a batch of the default size holds no more of them. What is smaller is none,
+# and five million of such would be told so in 70 bytes each.
+batch_events_max: Final = 262_144
 rate_per_minute: Final = 10_000  # default, changeable at run time
 rate_per_minute_range: Final = (1, 10_000_000)
 # What doors hold of a namespace's limit, all together; they may be ahead of it by as much. Both, and what is
@@ -100,6 +103,17 @@ cold_mapped_share: Final = 8  # this part of the shard's budget
 # -- doors -----------------------------------------------------------------------------------------
 view_entities_max: Final = 200_000
 fetch_ids_max: Final = 1_000  # cold reads grouped into one Ray call
+connections_max: Final = 40_000  # default of a door: 10 KB each while they idle
+sockets_max: Final = 30_000  # default: publishers and probes find a place when all sockets are taken
+address_connections_max: Final = 20_000  # default: no address keeps all others out
+files_spare: Final = 512  # of the process's open files: for the log, Ray, and those who are turned away
+turned_away_max: Final = 256  # connections that are still told why; beyond it they are cut off
+turned_away_retry_s: Final = 5
+look_every_s: Final = 1.0  # at what each connection does
+request_grace_s: Final = 20.0  # for a request to come in; every byte that comes prolongs it:
+request_bytes_per_s_min: Final = 8 * KIB
+stalled_s: Final = 60.0  # for a client to take any of its answer
+tls_handshake_s: Final = 10.0
 hot_head_bytes_max: Final = 2 * KIB  # longer heads are parsed each time
 hot_heads_max: Final = 4_096  # remembered at most, of each kind: 8 MiB of the longest
 hot_request_bytes_max: Final = 512  # longer GETs are taken apart each time
@@ -164,6 +178,10 @@ assert append_timeout_s < append_deadline_s
 assert 1024 * cold_store_bytes_max < 1 << 47  # a shard may host all 1,024 partitions that a log may have
 assert config_poll_s < 1.0
 assert 2 * lease_share < lease_plenty <= 0.1
+assert batch_events_max * 41 > body_batch_bytes
+assert address_connections_max < connections_max
+assert sockets_max < connections_max
+assert turned_away_max < files_spare
 assert tenancy_poll_s < tenancy_fresh_s < tenancy_seen_s
 assert socket_pressed_bytes < fan_out_slice_bytes <= socket_waiting_bytes_max <= sockets_waiting_bytes_max
 assert generic_answer_bytes_max < connector_answer_bytes_max < nats_payload_bytes_max

@@ -13,6 +13,7 @@ def set_up_logs() -> None:
     """Have this process log lines of text: time, level, event name, fields; tracebacks name code alone."""
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,  # the id of the request, where there is one
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.dev.ConsoleRenderer(

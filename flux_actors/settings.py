@@ -14,9 +14,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from flux_actors import limits
 from flux_actors.errors import Refused
+from flux_actors.tls import Certificate
 
 _PREFIX: Final = "FLUX_"
-_CLIENT_ONLY: Final = frozenset({"FLUX_URL", "FLUX_TOKEN"})  # read by the command line's clients
+_CLIENT_ONLY: Final = frozenset({"FLUX_URL", "FLUX_TOKEN", "FLUX_CA"})  # read by the command line's clients
 _KEY_BYTES: Final = 32
 _INTERNAL: Final = frozenset({"FLUX_RUN_ID"})  # marks the processes of one run
 
@@ -79,6 +80,20 @@ class Settings(BaseSettings):
     github_url: str = Field(
         "https://api.github.com", description="GitHub's API; of an Enterprise https://<host>/api/v3"
     )
+    tls_cert: Path | None = Field(None, description="certificate chain in PEM; the doors then speak HTTPS")
+    tls_key: Path | None = Field(None, description="its private key in PEM, without a passphrase")
+    connections_max: int = Field(
+        limits.connections_max, ge=1, le=1_000_000, description="connections of a door, HTTP and WebSocket"
+    )
+    sockets_max: int = Field(
+        limits.sockets_max, ge=1, le=1_000_000, description="WebSocket connections among them"
+    )
+    address_connections_max: int = Field(
+        limits.address_connections_max,
+        ge=1,
+        le=1_000_000,
+        description="connections of a door that one client address may hold",
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -97,6 +112,21 @@ class Settings(BaseSettings):
     def snapshot_folder(self) -> Path:
         """Where snapshots go."""
         return (self.snapshots or self.data / "snapshots").absolute()
+
+    @property
+    def tls(self) -> bool:
+        """Whether the doors speak HTTPS."""
+        return self.tls_cert is not None
+
+    def certificate(self) -> Certificate | None:
+        """Return the certificate of the doors, `None` without TLS.
+
+        Raises:
+            Refused: its files do not fit.
+        """
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        return Certificate(self.tls_cert, self.tls_key)
 
     @property
     def spread_namespaces(self) -> frozenset[str]:
@@ -127,6 +157,8 @@ def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> S
     fields = {_PREFIX + name.upper(): name for name in Settings.model_fields}
     values: dict[str, Any] = {fields[name]: value for name, value in environment.items() if name in fields}
     values |= {name: value for name, value in given.items() if value is not None}
+    # Processes of Ray have working folders of their own.
+    values |= {name: Path(values[name]).absolute() for name in ("tls_cert", "tls_key") if values.get(name)}
     try:
         settings = Settings(**values)
     except ValidationError as error:
@@ -141,6 +173,8 @@ def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> S
             "put the login of NATS into FLUX_NATS_USER and FLUX_NATS_PASSWORD, or FLUX_NATS_CREDENTIALS, "
             "and not into its URL: others on the machine can read a command line"
         )
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise Refused("TLS needs both --tls-cert and --tls-key (FLUX_TLS_CERT and FLUX_TLS_KEY)")
     return settings
 
 

@@ -29,6 +29,7 @@ Environment:
   FLUX_URL           where Flux listens (http://localhost:3000)
   FLUX_TOKEN         the token of your namespace, where Flux asks for one
   FLUX_ADMIN_TOKEN   the token for admin-config
+  FLUX_CA            a PEM file of the authorities to trust under https (those of this machine)
 
 Examples:
   scripts/flux.sh publish home/lamp '{"on": true, "color": "warm"}'
@@ -116,13 +117,14 @@ request() {
   shift 2
   status="$(
     curl --disable --silent --globoff --path-as-is --connect-timeout 5 --max-time 120 \
-      --noproxy "${NO_PROXY:-${no_proxy:-}},localhost,127.0.0.1,::1" \
+      ${FLUX_CA:+--cacert "$FLUX_CA"} --noproxy "${NO_PROXY:-${no_proxy:-}},localhost,127.0.0.1,::1" \
       --request "$method" --header @<(headers) "$@" \
       --output "$answer" --write-out '%{http_code}' -- "$url$path"
   )" || code="$?"
   case "$code" in
     0) ;;
     6 | 7) die "cannot reach Flux at $url; start it with \`flux up\` or set FLUX_URL" ;;
+    60 | 77) die "the certificate of $url is not trusted; set FLUX_CA to the file of the authority that issued it" ;;
     28) die "Flux at $url took too long to answer; try again" ;;
     *) die "the exchange with Flux at $url failed (curl's exit code $code); try again" ;;
   esac

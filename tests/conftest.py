@@ -33,6 +33,7 @@ class RunningFlux:
     data: Path
     options: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
+    umask: int = -1  # that of the tests
     port: int = 0
     serve_port: int = 0
     host: str = "127.0.0.1"
@@ -43,11 +44,15 @@ class RunningFlux:
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"http{self._s}://{self.host}:{self.port}"
 
     @property
     def ws_url(self) -> str:
-        return f"ws://{self.host}:{self.port}/api/ws"
+        return f"ws{self._s}://{self.host}:{self.port}/api/ws"
+
+    @property
+    def _s(self) -> str:
+        return "s" if "--tls-cert" in self.options else ""
 
     @property
     def output(self) -> Path:
@@ -67,6 +72,7 @@ class RunningFlux:
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
+                umask=self.umask,
             )
         wait_for(lambda: self._ready() or self._ended(), START_S, f"Flux to start; see {self.output}")
         assert not self._ended(), self.output.read_text()

@@ -1,8 +1,7 @@
-"""The one FastAPI app: routes, errors in one shape, CORS, compression; and request ids."""
+"""The one FastAPI app: routes, errors in one shape, CORS, compression."""
 
 from __future__ import annotations
 
-import re
 from typing import Final, cast
 
 import structlog
@@ -13,21 +12,21 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette_compress import CompressMiddleware
 
-from flux_actors import __version__, limits
+from flux_actors import __version__
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.settings import Settings
 from flux_api.door import Door
+from flux_api.request_ids import NamedRequests
 from flux_api.requests import POSITION_HEADER
 from flux_api.responses import FAULT, error_response, json_response
 from flux_api.routes import admin, connectors, entities, events, health, history, live, namespaces
+from flux_api.security_headers import PagePolicy, SecurityHeaders
 
 _log = structlog.get_logger(__name__)
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE", "HEAD"]
 _EXPOSED: Final = [POSITION_HEADER, "ETag", "Link", "Flux-Count", "Retry-After", "X-Request-Id"]
-_REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,%d}" % limits.request_id_chars_max)
 _COMPRESS_BYTES_MIN: Final = 500
 _ROUTERS: Final = (
     events.router,
@@ -51,6 +50,7 @@ def build_app(settings: Settings, door: Door) -> FastAPI:
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(Exception, _on_fault)
+    app.add_middleware(PagePolicy)
     app.add_middleware(CompressMiddleware, minimum_size=_COMPRESS_BYTES_MIN, brotli=False)
     origins = [origin.strip() for origin in settings.cors_origins.split(",")]
     app.add_middleware(
@@ -60,31 +60,9 @@ def build_app(settings: Settings, door: Door) -> FastAPI:
         allow_headers=["*"],
         expose_headers=_EXPOSED,
     )
+    app.add_middleware(SecurityHeaders, settings=settings)
+    app.add_middleware(NamedRequests)
     return app
-
-
-class RequestIds:
-    """Echoes `X-Request-Id`, so that a client finds its request in its own logs and ours.
-
-    It stands before the app at the door; Serve's proxy does the same by itself.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Add the header to the answer when the request had one."""
-        found = [value for name, value in scope.get("headers", []) if name == b"x-request-id"]
-        if scope["type"] != "http" or not found or not _REQUEST_ID.fullmatch(found[0]):
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), (b"x-request-id", found[0])]
-            await send(message)
-
-        await self._app(scope, receive, send_with_id)
 
 
 async def _on_flux_error(_: Request, error: Exception) -> Response:
@@ -106,8 +84,14 @@ async def _on_disconnect(_: Request, __: Exception) -> Response:
 
 
 async def _on_fault(request: Request, error: Exception) -> Response:
-    _log.error("request.fault", path=request.url.path, error=repr(error), exc_info=error)
+    _log.error("request.fault", path=_path_of(request), error=repr(error), exc_info=error)
     return error_response(Unavailable(FAULT))
+
+
+def _path_of(request: Request) -> str:
+    """Return the path as it was sent: decoded it may hold anything, line ends too."""
+    path: bytes = request.scope.get("raw_path") or request.url.path.encode()
+    return path.decode("ascii", errors="backslashreplace")
 
 
 def _allowed(request: Request) -> set[str]:

@@ -1,23 +1,37 @@
-"""The runtime config of this door: read from the store, followed, changed by admins."""
+"""The runtime config of this door: read from the store, followed, changed by admins.
+
+A change is recorded first and stored then, so that none is in force which nobody can account for. One that
+could not be stored after all gets a second record which says so.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from contextlib import suppress
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
 
 from flux_actors import limits
-from flux_actors.domain.runtime_config import RuntimeConfig, changed
+from flux_actors.domain.runtime_config import RuntimeConfig, changed, difference
 from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_actors.log.ports import KeyValue
 from flux_actors.router.topology import CONFIG_KEY
 
 _log = structlog.get_logger(__name__)
+CHANGE: Final = "config.change"
+NO_CHANGE: Final = "config.change.failed"
 _TRIES: Final = 5
 _decode = msgspec.json.Decoder(RuntimeConfig).decode
+
+
+class Recorder(Protocol):
+    """Whoever keeps account of changes."""
+
+    async def record(self, who: str, what: str, details: dict[str, Any]) -> None:
+        """Keep a record; raises `Unavailable` when that is not possible."""
 
 
 class ConfigKeeper:
@@ -45,19 +59,37 @@ class ConfigKeeper:
         self._listeners.append(listener)
         listener(self.config, self._revision)
 
-    async def change(self, update: Any) -> RuntimeConfig:
-        """Store the changed config for all doors and return it."""
+    async def change(self, update: Any, who: str, audit: Recorder) -> RuntimeConfig:
+        """Store the changed config for all doors and return it; `who` asked for it, `audit` is told before.
+
+        Raises:
+            Refused: a field does not fit. Unavailable: nothing was changed; it may succeed later.
+        """
         changed(self.config, update)  # refuse before the store is asked
         for _ in range(_TRIES):
             revision = await self._read()
             config = changed(self.config, update)
-            try:
-                revision = await self._store.put(CONFIG_KEY, msgspec.json.encode(config), revision)
-            except Refused:
-                continue  # another admin was faster: merge into what is there now
-            self._hold(config, revision)
-            return config
+            changes = difference(self.config, config)
+            if not changes:
+                return config
+            await audit.record(who, CHANGE, changes)
+            stored = await self._stored(config, revision, audit, who)
+            if stored is not None:
+                self._hold(config, stored)
+                return config
         raise Unavailable("the config is being changed by others; try again in a second")
+
+    async def _stored(self, config: RuntimeConfig, revision: int, audit: Recorder, who: str) -> int | None:
+        """Store a change that was recorded, return its revision; `None` when another admin was faster."""
+        try:
+            return await self._store.put(CONFIG_KEY, msgspec.json.encode(config), revision)
+        except Refused:
+            await audit.record(who, NO_CHANGE, {"reason": "another change came first"})
+            return None
+        except Unavailable as error:
+            with suppress(Unavailable):  # the log may be away as well; the change may even have been made
+                await audit.record(who, NO_CHANGE, {"reason": "the store did not confirm the change"})
+            raise error from None
 
     async def _read(self) -> int:
         stored = await self._store.get(CONFIG_KEY)

@@ -13,10 +13,11 @@ from flux_actors.errors import Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.logs import set_up_logs
 from flux_actors.settings import Settings
-from flux_api.app import RequestIds, build_app
+from flux_api.app import build_app
 from flux_api.door import Door, open_door
 from flux_api.hot.routes import HotRoutes
 from flux_api.listener import Listener
+from flux_api.request_ids import RequestIds
 
 APPLICATION: Final = "flux"
 _DRAIN_S: Final = 15.0
@@ -32,7 +33,7 @@ class Ingress:
         self._door: Door = await open_door(settings, access)
         self._flux_app = build_app(settings, self._door)
         hot = HotRoutes(self._door)
-        self._listener = Listener(RequestIds(self._flux_app), settings.host, settings.port, hot)
+        self._listener = Listener(RequestIds(self._flux_app), settings, hot)
         await self._listener.open()
         self._closing = False
         # What a door is made of stays: no collection needs to walk it again (28 ms of every full one).

@@ -37,9 +37,11 @@ from flux_actors.router.topology import (
     decode_topology,
 )
 from flux_actors.settings import Settings
+from flux_api.audit import Audit
 from flux_api.cached import CachedEntity
 from flux_api.config import ConfigKeeper
 from flux_api.connectors import DoorConnectors, RayConnectorActors
+from flux_api.counts import entity_counts
 from flux_api.feed import Feeds, PartitionFeed
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
@@ -81,6 +83,11 @@ class Door:
     tenancy: TenancyKeeper
     rates: Rates
     connectors: DoorConnectors
+
+    @property
+    def audit(self) -> Audit:
+        """Where changes are recorded before they are made."""
+        return Audit(self.publisher)
 
     async def close(self) -> None:
         """Finish what is under way and let go of everything."""
@@ -124,16 +131,7 @@ class Door:
 
     async def entity_counts(self, names: Sequence[str]) -> dict[str, int]:
         """Return how many living entities each namespace has; raises `Unavailable` while a shard is away."""
-        by_partition: dict[int, list[str]] = {}
-        for name in names:
-            for partition in self.partitioning.of_namespace(name):
-                by_partition.setdefault(partition, []).append(name)
-        calls = [self.shards.call(p, "entity_counts", p, wanted) for p, wanted in by_partition.items()]
-        counts = dict.fromkeys(names, 0)
-        for wanted, found in zip(by_partition.values(), await asyncio.gather(*calls), strict=True):
-            for name, count in zip(wanted, found, strict=True):
-                counts[name] += count
-        return counts
+        return await entity_counts(self.partitioning, self.shards, names)
 
     async def applied(self, entity_id: str | None, partition: int, position: Packed) -> CachedEntity | None:
         """Return the entity once its event at `position` is visible; `None` for an event without one."""
@@ -193,7 +191,12 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     tenancy.listen(hub.look_at_tokens)
     name = f"{os.getpid()}-{time.time_ns()}"
     parts = [PartitionFeed(partition) for partition in partitioning.all()]
-    metrics = Metrics(name, bus, hub, parts)
+
+    async def hidden_entities() -> int:
+        counts = await entity_counts(partitioning, shards, list(tenancy.registry.hidden))
+        return sum(counts.values())
+
+    metrics = Metrics(name, bus, hub, parts, hidden_entities)
     view = LiveView(partitioning, shards, lambda partition: parts[partition].sequence)
     feeds = Feeds(parts, bus, shards, _Listener(view, hub), metrics.on_sources)
     config = ConfigKeeper(await JetStreamKeyValue.open(client, CONFIG_BUCKET, settings.log_replicas))

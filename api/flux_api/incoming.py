@@ -117,4 +117,6 @@ def _events_of(body: Any) -> list[Any]:
 def _some(events: list[Any]) -> list[Any]:
     if not events:
         raise Refused("a batch must hold at least one event")
+    if len(events) > limits.batch_events_max:
+        raise Refused(f"a batch may hold at most {limits.batch_events_max} events; split it", 413)
     return events

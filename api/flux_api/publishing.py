@@ -21,7 +21,7 @@ from flux_actors.log.block import encode_event, encode_events
 from flux_actors.log.committer import Committer
 from flux_actors.log.ports import EventLog
 from flux_actors.tenancy.authorising import Action, authorise, sift
-from flux_actors.tenancy.principal import Kind, Principal
+from flux_actors.tenancy.principal import ANYONE, Kind, Principal
 from flux_actors.tenancy.registry import Registry
 from flux_api.event_ids import EventIds
 from flux_api.incoming import envelope_of, too_deep
@@ -196,6 +196,20 @@ class Publisher:
         found = sift(principal, tombs, self._registry, now_ms * 1_000)
         self._submit_events(found, principal, _into(answer))
         return await answer
+
+    async def publish_own(self, event: Event) -> Published:
+        """Publish an event that the server made itself.
+
+        Raises:
+            Unavailable: it is not known to be durable.
+        """
+        answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()
+        self._submit_events([event], ANYONE, _into(answer))
+        submission = await answer
+        for _, partition, position in submission.places():
+            return Published(event, partition, position)
+        failure = submission.events[0]
+        raise failure if isinstance(failure, Unavailable) else Unavailable("an event could not be committed")
 
     async def close(self) -> None:
         """Let what is queued finish, take nothing new."""

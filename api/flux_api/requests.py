@@ -47,8 +47,10 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
     """Return the whole body, never holding more than the limit.
 
     Raises:
-        Refused: 413 as soon as it is known to be larger, 400 for a length that is no number.
+        Refused: 413 as soon as it is known to be larger, 400 for a length that is no number, 415 for a body
+            that would have to be decompressed: a small one may become any size.
     """
+    _check_coding(request)
     announced = request.headers.get("content-length")
     if announced is not None:
         if not (announced.isascii() and announced.isdigit()):
@@ -63,6 +65,16 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
             raise too_large(bytes_max)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _check_coding(request: Request) -> None:
+    codings = ",".join(request.headers.getlist("content-encoding")).split(",")
+    if any(coding.strip().lower() not in {"", "identity"} for coding in codings):
+        raise Refused(
+            "a body is not decompressed here; send it without Content-Encoding",
+            415,
+            {"Accept-Encoding": "identity"},
+        )
 
 
 async def read_json(request: Request, bytes_max: int, depth_max: int = limits.json_depth_max) -> Any:

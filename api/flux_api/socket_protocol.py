@@ -18,6 +18,7 @@ from websockets.http11 import Request
 
 from flux_actors import limits
 from flux_actors.tenancy.principal import Principal
+from flux_api.connections import Connections
 from flux_api.door import Door
 from flux_api.socket_session import Session
 from flux_api.socket_stream import Kind, SocketStream
@@ -34,8 +35,9 @@ class DoorSocket(WebSocketsSansIOProtocol):
     _gone: asyncio.Future[None] | None = None
     _reads = True
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
+    def __init__(self, *arguments: Any, crowd: Connections | None = None, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self._crowd = crowd  # has a place for this connection, which it had before it became a socket
         self._stream = SocketStream(limits.socket_message_bytes_max)
 
     async def serve(self, door: Door, principal: Principal) -> None:
@@ -92,6 +94,10 @@ class DoorSocket(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Hear that the connection is gone."""
         self._end()
+        if self._crowd is not None:
+            self._crowd.leave(self.client[0] if self.client is not None else "")
+            self._crowd.close_socket()
+            self._crowd = None
         super().connection_lost(exc)
 
     # What uvicorn does at the handshake, for fragments and at the end.
@@ -122,7 +128,8 @@ class DoorSocket(WebSocketsSansIOProtocol):
         """
         self._end()
         self.transport.write(b"".join(self.conn.data_to_send()))
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # TLS knows no half of a connection
+            self.transport.write_eof()
         self.close_sent = True
         self.close_timer = self.loop.call_later(_LINGER_S, self.transport.abort)
         self._read_more()

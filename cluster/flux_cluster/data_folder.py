@@ -6,12 +6,14 @@ import fcntl
 import os
 import shutil
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import msgspec
 
 from flux_actors.errors import Refused
 from flux_actors.shard.cold import FOLDER_PREFIX
+
+_OWN: Final = 0o700
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -25,6 +27,7 @@ class Run(msgspec.Struct, frozen=True):
     nats_url: str
     ray_address: str
     ray_folder: str
+    tls_cert: str = ""  # the certificate of the doors, where they have one
     ready: bool = False
 
 
@@ -53,9 +56,10 @@ class DataFolder:
         """
         try:
             for folder in (self.root, self.logs, self.nats):
-                folder.mkdir(parents=True, exist_ok=True)
-            self.nats.chmod(0o700)
-            self._lock = (self.root / "lock").open("a")
+                folder.mkdir(_OWN, parents=True, exist_ok=True)
+            for folder in (self.logs, self.nats):  # the root may be a folder of others, such as /srv
+                folder.chmod(_OWN)
+            self._lock = os.fdopen(os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600), "a")
         except OSError as error:
             raise Refused(
                 f"the data folder {self.root} cannot be written ({error.strerror}); choose one with --data"
@@ -84,7 +88,7 @@ class DataFolder:
     def write_run(self, run: Run) -> None:
         """Write the run file, whole or not at all."""
         aside = self.root / "run.json.tmp"
-        aside.write_bytes(msgspec.json.encode(run))
+        write_secret(aside, msgspec.json.encode(run).decode())
         aside.replace(self.root / "run.json")
 
     def forget_run(self) -> None:
@@ -98,7 +102,7 @@ class DataFolder:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, from its first byte on."""
+    """Write a file that only its owner may read, from its first byte on, in place of one that is there."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)

@@ -27,6 +27,7 @@ from flux_actors.connectors.ray_connectors import ConnectorsPlan, any_configured
 from flux_actors.errors import Corrupt, FluxError, Refused, Unavailable
 from flux_actors.router.namespace_router import RemoteRouter, RouterPlan, router_handle
 from flux_actors.router.ray_shards import RAY_NAMESPACE, ROUTER_NAME
+from flux_actors.settings import Settings
 from flux_actors.shard.memory import MemoryPlan
 from flux_api.deployment import APPLICATION, application
 from flux_cluster.orders import Orders, Site, Start, Stop, Sweep
@@ -65,7 +66,7 @@ def start(orders: Start) -> None:
     ).remote(orders.access, plan)
     # Router, shards, Serve's proxy and doors take seconds each to come up: all of them do it at once.
     with ThreadPoolExecutor(1) as pool:
-        proxy = pool.submit(serve.start, http_options={"host": settings.host, "port": orders.serve_port})
+        proxy = pool.submit(serve.start, http_options=_proxy_options(settings, orders.serve_port))
         opened = router.open.remote()
         _wait_for_controller(proxy)
         target = serve.RunTarget(application(settings, orders.access), name=APPLICATION, route_prefix="/")
@@ -83,6 +84,14 @@ def _start_connectors(orders: Start) -> None:
     settings = orders.settings
     if asyncio.run(any_configured(orders.access, settings.log_replicas)):
         keeper(orders.access, ConnectorsPlan.of_settings(settings))
+
+
+def _proxy_options(settings: Settings, port: int) -> dict[str, Any]:
+    """Return how Serve's own proxy listens: as the doors do, encrypted if they are."""
+    options: dict[str, Any] = {"host": settings.host, "port": port}
+    if settings.tls:
+        options |= {"ssl_certfile": str(settings.tls_cert), "ssl_keyfile": str(settings.tls_key)}
+    return options
 
 
 def _await_recovery(router: Any) -> None:

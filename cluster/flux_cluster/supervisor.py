@@ -19,6 +19,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -27,6 +28,7 @@ import psutil
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess, check_jetstream
 from flux_actors.settings import Settings, without_secrets
+from flux_actors.tls import trust_in
 from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.launcher import Launcher
 from flux_cluster.nats_server import NatsServer
@@ -75,6 +77,7 @@ class Supervisor:
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
         become_reaper()
+        self._settings.certificate()  # refuses files that do not fit before anything is started
         self._folder.open()
         try:
             self._sweep()
@@ -212,7 +215,7 @@ class Supervisor:
         deadline = time.monotonic() + _READY_S
         while time.monotonic() < deadline:
             self._check_stop()
-            if _answers(f"{self._url()}/api/ready"):
+            if _answers(f"{self._url()}/api/ready", self._settings.tls_cert):
                 return
             time.sleep(_LOOK_S / 4)
         raise Unavailable(f"the doors did not become ready; see {self._folder.logs} and Ray's logs")
@@ -221,7 +224,8 @@ class Supervisor:
         host = {"0.0.0.0": "localhost", "127.0.0.1": "localhost", "::": "localhost"}.get(  # noqa: S104
             self._settings.host, self._settings.host
         )
-        return f"http://{f'[{host}]' if ':' in host else host}:{port or self._settings.port}"
+        scheme = "https" if self._settings.tls else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or self._settings.port}"
 
     def _write_run(self, *, ready: bool) -> None:
         run = Run(
@@ -233,6 +237,7 @@ class Supervisor:
             nats_url=self._settings.nats_url or (self._nats.access.url if self._nats is not None else ""),
             ray_address=self._ray.address if self._ray is not None else self._ray_address,
             ray_folder=str(self._ray.folder) if self._ray is not None else "",
+            tls_cert=str(self._settings.tls_cert or ""),
             ready=ready,
         )
         self._folder.write_run(run)
@@ -300,9 +305,12 @@ def owner(folder: DataFolder) -> str:
     return f"{folder.root} on {socket.gethostname()}"
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, certificate: Path | None) -> bool:
+    context = trust_in(certificate) if certificate is not None else None
+    direct = urllib.request.ProxyHandler({})  # a proxy of the environment could not reach this machine itself
+    opener = urllib.request.build_opener(direct, urllib.request.HTTPSHandler(context=context))
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
+        with opener.open(url, timeout=2) as answer:
             return bool(answer.status == 200)
     except (OSError, urllib.error.URLError):
         return False

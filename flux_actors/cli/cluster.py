@@ -52,6 +52,12 @@ def up(
     nats_url: Annotated[
         str | None, typer.Option(help="Use this NATS server instead of the embedded one.")
     ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Certificate chain in PEM: the doors speak HTTPS and WSS alone.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Private key of the certificate in PEM, without a passphrase.")
+    ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when Flux is ready and leave it running.")
     ] = False,
@@ -59,9 +65,9 @@ def up(
     """Start Flux here and keep it running; Ctrl-C stops it.
 
     Everything is also settable as FLUX_* (for example FLUX_PORT). With RAY_ADDRESS set, Flux joins
-    that Ray cluster instead of starting its own.
+    that Ray cluster instead of starting its own. What Flux writes is for the user it runs as alone.
 
-    Example: flux up --port 3000 --data ./flux-data
+    Example: flux up --port 3000 --data ./flux-data --tls-cert chain.pem --tls-key key.pem
     """
     from flux_actors.settings import load_settings
     from flux_cluster.supervisor import Supervisor
@@ -75,8 +81,11 @@ def up(
         "memory_bytes": memory_bytes,
         "doors": doors,
         "nats_url": nats_url,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
     }
     settings = load_settings(given, os.environ)
+    os.umask(0o077)  # also of all that is started from here
     if detach:
         _up_detached(settings)
     else:
@@ -112,7 +121,7 @@ def status(data: DataOption = None, output: OutputOption = "table") -> None:
         "nats": run.nats_url,
         "ray": run.ray_address,
         "ray_logs": f"{run.ray_folder}/session_latest/logs" if run.ray_folder else None,
-        **_fetch(run.url),
+        **_fetch(run.url, Path(run.tls_cert) if run.tls_cert else None),
     }
     if output == "json":
         typer.echo(json.dumps(facts))
@@ -127,13 +136,16 @@ def _folder(data: Path | None) -> Any:
     return DataFolder(load_settings({"data": data}, os.environ).data)
 
 
-def _fetch(url: str) -> dict[str, Any]:
+def _fetch(url: str, certificate: Path | None) -> dict[str, Any]:
     import httpx
 
+    from flux_actors.tls import trust_in
+
+    trusted = trust_in(certificate) if certificate is not None else True
     token = os.environ.get("FLUX_ADMIN_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        answer = httpx.get(f"{url}/api/status", headers=headers, timeout=5)
+        answer = httpx.get(f"{url}/api/status", headers=headers, timeout=5, verify=trusted)
     except httpx.HTTPError as error:
         raise Unavailable(
             f"Flux at {url} does not answer ({type(error).__name__}); is it still starting?"
@@ -173,6 +185,7 @@ def _up_detached(settings: Settings) -> None:
     """Start `flux up` in the background and wait until it is ready or has failed."""
     from flux_cluster.data_folder import DataFolder
 
+    settings.certificate()
     folder = DataFolder(settings.data)
     folder.open()  # the same clear refusals as in the foreground, told at once
     folder.close()

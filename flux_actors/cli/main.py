@@ -51,7 +51,8 @@ def flux(
     """Flux: a persistent, shared world state for agents.
 
     Agents publish events; Flux folds them into entities that everyone can read and watch. FLUX_URL says
-    where Flux is (http://localhost:3000 if unset), FLUX_TOKEN and FLUX_ADMIN_TOKEN who you are.
+    where Flux is (http://localhost:3000 if unset), FLUX_TOKEN and FLUX_ADMIN_TOKEN who you are, and
+    FLUX_CA the file of the authorities to trust under https (those of this machine if unset).
     """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,11 +30,18 @@ def token() -> str | None:
     return os.environ.get("FLUX_TOKEN")
 
 
+def authorities() -> Path | None:
+    """Return the file of the authorities to trust under https; `None` for those of this machine."""
+    file = os.environ.get("FLUX_CA")
+    return Path(file) if file else None
+
+
 def open_client(url: str) -> FluxClient:
-    """Return a client with the tokens of the environment."""
+    """Return a client with the tokens and the trust of the environment."""
     from flux_actors.client.http import FluxClient
 
-    return FluxClient(url, token=token(), admin_token=os.environ.get("FLUX_ADMIN_TOKEN"))
+    admin_token = os.environ.get("FLUX_ADMIN_TOKEN")
+    return FluxClient(url, token=token(), admin_token=admin_token, authorities=authorities())
 
 
 def examples(*lines: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from flux_actors.cli.options import OutputFormat, Url, examples, open_client, token
+from flux_actors.cli.options import OutputFormat, Url, authorities, examples, open_client, token
 from flux_actors.cli.output import as_texts, new_table, properties_text, value_text, warn
 from flux_actors.client import DEFAULT_URL
 
@@ -47,7 +47,7 @@ def watch(
 
     table = output is OutputFormat.TABLE or (output is None and sys.stdout.isatty())
     with suppress(KeyboardInterrupt), open_client(url) as client:
-        watcher = Watcher(url, patterns or ["*"], token(), present=client.matching)
+        watcher = Watcher(url, patterns or ["*"], token(), authorities=authorities(), present=client.matching)
         messages = _until(watcher, limit)
         if table:
             _show_live(messages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -38,8 +39,15 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def unreachable(url: str) -> Unavailable:
-    """Return the error for a server that does not answer the door."""
+def unreachable(url: str, error: BaseException | None = None) -> Unavailable:
+    """Return the error for a server that does not answer the door, or that nobody vouches for."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return Unavailable(
+                f"the certificate of {url} is not trusted ({error.verify_message}); "
+                "set FLUX_CA to the file of the authority that issued it"
+            )
+        error = error.__cause__ or error.__context__
     return Unavailable(f"cannot reach Flux at {url}; start it with `flux up` or set FLUX_URL")
 
 

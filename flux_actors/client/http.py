@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from flux_actors import __version__
 from flux_actors.client import DEFAULT_URL
 from flux_actors.client.address import bearer, checked_url, error_text, is_loopback, unreachable
 from flux_actors.client.answers import BatchAnswer, DeletedEntity, Deletion, Found, Published
+from flux_actors.client.trust import trust
 from flux_actors.domain.entity import EntityBody
 from flux_actors.errors import Refused, Unavailable
 
@@ -60,6 +62,7 @@ class FluxClient:
         token: the namespace's token, sent as `Authorization: Bearer`.
         admin_token: the token for the admin config, sent in its place there.
         timeout_s: seconds until a silent server counts as unavailable.
+        authorities: a PEM file of the authorities to trust under https; those of this machine if `None`.
 
     Every method raises `Refused` (4xx) or `Unavailable` (5xx, no connection).
     """
@@ -70,11 +73,12 @@ class FluxClient:
         token: str | None = None,
         admin_token: str | None = None,
         timeout_s: float = _TIMEOUT_S,
+        authorities: Path | None = None,
     ) -> None:
         self.url = checked_url(url)
         self._authorization = bearer(token)
         self.admin_authorization = bearer(admin_token) or self._authorization
-        self._http = _connections(self.url, timeout_s)
+        self._http = _connections(self.url, timeout_s, authorities)
 
     def __enter__(self) -> Self:
         return self
@@ -270,8 +274,8 @@ class FluxClient:
         """Turn what httpx raises into one sentence that says what to do."""
         try:
             yield
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL):
-            raise unreachable(self.url) from None
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL) as error:
+            raise unreachable(self.url, error) from None
         except httpx.TimeoutException:
             raise Unavailable(f"Flux at {self.url} took too long to answer; try again") from None
         except (httpx.TransportError, httpx.DecodingError):
@@ -280,7 +284,7 @@ class FluxClient:
             raise Refused("what is sent to Flux must be valid Unicode text") from None
 
 
-def _connections(url: str, timeout_s: float) -> httpx.Client:
+def _connections(url: str, timeout_s: float, authorities: Path | None) -> httpx.Client:
     """Return the connections to a server.
 
     To this machine itself they go without a proxy, which could not reach it, and over plain HTTP without
@@ -291,7 +295,7 @@ def _connections(url: str, timeout_s: float) -> httpx.Client:
     return httpx.Client(
         timeout=timeout_s,
         trust_env=not local,
-        verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else True,
+        verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else trust(authorities),
         headers={"User-Agent": f"flux-actors/{__version__}"},
     )
 

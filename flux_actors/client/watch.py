@@ -16,6 +16,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +25,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from flux_actors import limits
 from flux_actors.client.address import bearer, checked_url, error_text, is_loopback, unreachable
+from flux_actors.client.trust import trust
 from flux_actors.domain.entity import EntityBody
 from flux_actors.errors import Refused, Unavailable
 
@@ -51,6 +53,7 @@ class Watcher:
         url: where Flux listens, such as `http://localhost:3000`.
         patterns: entity ids, `namespace/*` or `*`.
         token: sent as `Authorization: Bearer` in the handshake.
+        authorities: a PEM file of the authorities to trust under https; those of this machine if `None`.
         present: returns the entities that a pattern names now, such as `FluxClient.matching`.
         sleep: waits for so many seconds between two tries.
 
@@ -64,12 +67,14 @@ class Watcher:
         patterns: Sequence[str],
         token: str | None = None,
         *,
+        authorities: Path | None = None,
         present: Callable[[str], Iterable[EntityBody]] = _nothing,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.url = checked_url(url)
         self._patterns = tuple(patterns)
         self._authorization = bearer(token)
+        self._trust = trust(authorities) if self.url.startswith("https:") else None
         self._present = present
         self._sleep = sleep
 
@@ -121,6 +126,7 @@ class Watcher:
         return connect(
             f"ws{self.url.removeprefix('http')}/api/ws",
             additional_headers={"Authorization": self._authorization} if self._authorization else None,
+            ssl=self._trust,
             compression=None,  # the server declines it
             proxy=None if is_loopback(self.url) else True,
             open_timeout=_OPEN_TIMEOUT_S,
@@ -161,5 +167,5 @@ def _errors_in_our_words(url: str) -> Iterator[None]:
         raise (Refused(message, status) if 400 <= status < 500 else Unavailable(message)) from None
     except ConnectionClosed:
         raise Unavailable(f"the connection to Flux at {url} broke") from None
-    except (OSError, WebSocketException):
-        raise unreachable(url) from None
+    except (OSError, WebSocketException) as error:
+        raise unreachable(url, error) from None

@@ -10,6 +10,7 @@ from flux_actors.errors import Refused
 
 CORE_NAMESPACE: Final = "flux-core"
 DIRECTORY_ID: Final = "flux-core/directory"
+AUDIT_ID: Final = "flux-core/audit"
 
 
 def namespace_of(entity_id: str) -> str:

@@ -35,6 +35,12 @@ def changed(config: RuntimeConfig, update: object) -> RuntimeConfig:
     return msgspec.structs.replace(config, **update)
 
 
+def difference(old: RuntimeConfig, new: RuntimeConfig) -> dict[str, dict[str, Any]]:
+    """Return the fields in which two configs differ, with both values of each."""
+    pairs = {name: (getattr(old, name), getattr(new, name)) for name in old.__struct_fields__}
+    return {name: {"from": a, "to": b} for name, (a, b) in pairs.items() if a != b}
+
+
 def _check(name: str, value: Any) -> None:
     if name == "rate_limit_enabled":
         if not isinstance(value, bool):

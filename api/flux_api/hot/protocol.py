@@ -12,8 +12,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
 from flux_actors import limits
 from flux_actors.errors import FluxError
 from flux_api.hot.heads import GET_PREFIX, Head, plain_target
@@ -38,13 +36,11 @@ class HotProtocol(DoorProtocol):
         self._paused = False  # whether that was so much that the client has to wait
         self._begun = False  # whether a request began in the chunk that is parsed
         self._first: bytes | None = None  # the chunk that a request began, while its head is parsed
-        self._active_at = 0.0
         self._last = False  # the server is closing: the answer under way is the last one
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; who sends nothing at all is sent away as well."""
         super().connection_made(transport)
-        self._active_at = self.loop.time()
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
@@ -121,11 +117,21 @@ class HotProtocol(DoorProtocol):
         self._begun = False
         super().data_received(data)
 
-    def _is_idle(self) -> bool:
-        """Whether the parser stands between two requests and all answers were given."""
-        cycle: RequestResponseCycle | None = self.cycle
-        answered = cycle is None or cycle.response_complete
-        return self._between and answered and not self.pipeline and not self._refused
+    def _comes_in(self) -> bool:
+        """Count the body of a hot POST, too."""
+        return super()._comes_in() if self._head is None else bool(self._missing)
+
+    def _rests(self) -> bool:
+        """Whether no hot POST is under way either."""
+        return self._head is None and self._is_idle()
+
+    def _on_slow(self) -> None:
+        """Give up a hot POST, too."""
+        if self._head is None:
+            super()._on_slow()
+        else:
+            self._head, self._parts = None, []
+            self._refuse_slow()
 
     def _answered(self, data: bytes) -> bool:
         """Answer or begin the request in a chunk; False when that is for the parser."""
@@ -146,7 +152,9 @@ class HotProtocol(DoorProtocol):
             return False
         self._head, self._parts, self._active_at = head, [data], self.loop.time()
         self._missing = head.body_bytes - (len(data) - end)
-        if not self._missing:
+        if self._missing:
+            self._began_at, self._request_bytes = self._active_at, len(data)
+        else:
             self._post(data, end)
         return True
 
@@ -156,6 +164,7 @@ class HotProtocol(DoorProtocol):
             self._hold(data)
             return
         self._active_at = self.loop.time()
+        self._request_bytes += len(data)
         self._parts.append(data[: self._missing])
         behind = data[self._missing :]
         self._missing -= len(data) - len(behind)

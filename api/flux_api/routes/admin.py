@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+from typing import Final
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -17,6 +19,8 @@ from flux_api.requests import door_of, principal_of, read_json
 from flux_api.responses import json_response
 
 router = APIRouter(tags=["admin"])
+ADMIN_WORDS: Final = "admin token"  # how a record calls its holder
+_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
 @router.get("/api/admin/config", **describe("The config in force"))
@@ -28,21 +32,21 @@ async def read_config(request: Request) -> Response:
 @router.put("/api/admin/config", **describe("Change some of the config", body=CONFIG_BODY))
 async def change_config(request: Request) -> Response:
     """Change the named fields on every replica and return the whole config."""
-    await _authorise(request)
+    who = await _authorise(request)
     update = await read_json(request, limits.body_other_bytes)
-    return json_response(await door_of(request).config.change(update))
+    door = door_of(request)
+    return json_response(await door.config.change(update, who, door.audit))
 
 
-async def _authorise(request: Request) -> None:
+async def _authorise(request: Request) -> str:
+    """Return who asks, in words that an audit record may hold: never a token."""
     door = door_of(request)
     token = door.settings.admin_token
     if token is None:
-        if not _from_loopback(request):
-            raise Refused("set FLUX_ADMIN_TOKEN on the server to change the config from another machine", 403)
-        return
+        return _this_machine(request)
     if door.tenancy.enabled:
         door.tenancy.authorise(await principal_of(request), Action.GOVERN, "")
-        return
+        return ADMIN_WORDS
     given = request.headers.get("authorization", "")
     expected = f"Bearer {token.get_secret_value()}"
     if not hmac.compare_digest(given.encode(), expected.encode()):
@@ -51,10 +55,40 @@ async def _authorise(request: Request) -> None:
             401,
             {"WWW-Authenticate": "Bearer"},
         )
+    return ADMIN_WORDS
 
 
-def _from_loopback(request: Request) -> bool:
+def _this_machine(request: Request) -> str:
+    """Return the loopback address that a request of this machine's own comes from.
+
+    What was passed on by somebody else on this machine is not its own: neither what a proxy forwards, nor
+    what a page of another site has a browser send.
+
+    Raises:
+        Refused: it comes from elsewhere.
+    """
+    address = request.client.host if request.client is not None else ""
+    origin = request.headers.get("origin")
+    if not _is_loopback(address) or any(name in request.headers for name in _FORWARDED):
+        raise _elsewhere("another machine")
+    if origin is not None and not _is_loopback(_host_of(origin)):
+        raise _elsewhere("a page of another site")
+    return address
+
+
+def _elsewhere(place: str) -> Refused:
+    return Refused(f"set FLUX_ADMIN_TOKEN on the server to change the config from {place}", 403)
+
+
+def _host_of(origin: str) -> str:
     try:
-        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+        return urlsplit(origin).hostname or ""
     except ValueError:
-        return False
+        return ""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

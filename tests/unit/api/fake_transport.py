@@ -12,6 +12,8 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.ended = False
+        self.halves = True  # whether one direction can be closed, as TLS cannot
+        self.waiting_bytes = 0  # that the client has not taken
         self.aborted = False
         self.protocol = None
         self._closing = False
@@ -20,8 +22,15 @@ class FakeTransport(asyncio.Transport):
         assert not self.ended
         self.written += data
 
+    def can_write_eof(self):
+        return self.halves
+
     def write_eof(self):
+        assert self.halves
         self.ended = True
+
+    def get_write_buffer_size(self):
+        return self.waiting_bytes
 
     def close(self):
         self._closing = True

@@ -127,6 +127,7 @@ class LoopbackTransport(asyncio.Transport):
         self.closing = False
         self.closed = False
         self.ended = False
+        self.secured = False  # like TLS, which knows no half of a connection
         self.late: list[bytes] = []  # written after the end
         self._client = client
         self._paused = False
@@ -152,6 +153,9 @@ class LoopbackTransport(asyncio.Transport):
             self._client.protocol.resume_writing()
         if self.closing:
             self._lose()
+
+    def can_write_eof(self) -> bool:
+        return not self.secured
 
     def write_eof(self) -> None:
         self.ended = True

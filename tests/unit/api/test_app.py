@@ -5,7 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from flux_api.app import RequestIds, build_app
+from flux_api.app import build_app
+from flux_api.request_ids import RequestIds
 from tests.unit.api.standing import Standing, event
 
 

@@ -154,3 +154,13 @@ def test_a_plain_batch_is_not_looked_through_for_depth(monkeypatch: pytest.Monke
     assert body.count(b"{") > limits.json_depth_max
     monkeypatch.setattr("flux_api.incoming._decode_raws", None)
     assert all(isinstance(found, Event) for found in typed(body))
+
+
+@pytest.mark.parametrize("element", [b"1", b"{}", b"[]", b"null"])
+def test_a_batch_of_millions_of_nothings_is_refused(element: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "batch_events_max", 1_000)
+    for wrap in (b"[%s]", b'{"events":[%s]}'):
+        assert len(read_batch(wrap % b",".join([element] * 1_000))) == 1_000
+        with pytest.raises(Refused, match="at most 1000 events") as caught:
+            read_batch(wrap % b",".join([element] * 1_001))
+        assert caught.value.status == 413

@@ -23,7 +23,9 @@ DELETE = "/api/state/entities/delete"
 async def standing(monkeypatch):
     monkeypatch.setattr(limits, "heartbeat_s", 0.002)
     standing = await Standing.up(read_wait_ms=20, auth_enabled=True, admin_token="admin")
-    await standing.door.config.change({"rate_limit_per_namespace_per_minute": LIMIT})
+    await standing.door.config.change(
+        {"rate_limit_per_namespace_per_minute": LIMIT}, "test", standing.door.audit
+    )
     yield standing
     await standing.down()
 
@@ -61,7 +63,8 @@ async def publish(standing, tenants):
 
 
 async def events_in_log(standing):
-    total = 0
+    """Return how many events tenants have in the log; the change of the config was recorded there, too."""
+    total = -1
     for committer in standing.door.publisher.committers:
         total += committer.events_total
     return total
@@ -142,7 +145,9 @@ async def test_what_the_log_does_not_take_does_not_count(standing, tenants, publ
 
 
 async def test_events_keep_their_order_while_some_wait_for_a_lease(standing, tenants):
-    await standing.door.config.change({"rate_limit_per_namespace_per_minute": 600})
+    await standing.door.config.change(
+        {"rate_limit_per_namespace_per_minute": 600}, "test", standing.door.audit
+    )
     holder, publisher = principal(standing, tenants["home"]), standing.door.publisher
     bodies = [event("home/e", {"v": number}) for number in range(100)]
     first = asyncio.ensure_future(publisher.publish_all(bodies, holder))
@@ -207,8 +212,10 @@ async def test_switched_off_nobody_is_refused_and_a_change_is_in_force_at_once(s
     for _ in range(6):
         last = await publish()
     assert last == 429
-    await standing.door.config.change({"rate_limit_enabled": False})
+    await standing.door.config.change({"rate_limit_enabled": False}, "test", standing.door.audit)
     assert [await publish() for _ in range(20)] == [200] * 20
-    await standing.door.config.change({"rate_limit_enabled": True, "rate_limit_per_namespace_per_minute": 8})
+    await standing.door.config.change(
+        {"rate_limit_enabled": True, "rate_limit_per_namespace_per_minute": 8}, "test", standing.door.audit
+    )
     await settle()
     assert [await publish("shop") for _ in range(9)] == [200] * 8 + [429]

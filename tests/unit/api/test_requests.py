@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +21,7 @@ from flux_api.requests import (
     wants_applied,
     whole_number,
 )
+from tests.unit.api.standing import event
 
 
 def request(query=b"", headers=(), chunks=(b"",)):
@@ -154,3 +156,21 @@ def test_what_is_no_whole_number_is_refused_by_name(text):
 )
 def test_yes_and_no(text, expected):
     assert is_true(text) is expected
+
+
+@pytest.mark.parametrize(
+    "coding", ["gzip", "GZIP", "zstd", "br", "deflate", "identity, gzip", "x", "gzip,gzip"]
+)
+async def test_a_body_that_would_have_to_be_decompressed_is_415(client, coding):
+    bomb = gzip.compress(b'{"a":"' + b" " * 10_000_000 + b'"}')
+    for path in ("/api/events", "/api/events/batch", "/api/state/entities/get", "/api/state/entities/delete"):
+        answer = await client.post(path, content=bomb, headers={"Content-Encoding": coding})
+        assert answer.status_code == 415
+        assert "Content-Encoding" in answer.json()["error"]
+        assert answer.headers["accept-encoding"] == "identity"
+
+
+async def test_a_body_that_says_it_is_not_compressed_is_taken(client):
+    for coding in ("identity", "", "Identity"):
+        answer = await client.post("/api/events", json=event("n/e", {}), headers={"Content-Encoding": coding})
+        assert answer.status_code == 200

@@ -13,6 +13,7 @@ from flux_actors.errors import Refused, Unavailable
 from flux_actors.shard.reads import NO_VEIL, Veil
 from flux_actors.tenancy.namespace import Visibility, register
 from flux_actors.tenancy.principal import ADMIN, ANYONE, NOBODY, UNKNOWN
+from flux_actors.tenancy.token import new_token
 from flux_api.app import build_app
 from flux_api.tenancy import TenancyKeeper
 from tests.unit.api.hot.two_ways import TwoWays, alike
@@ -96,16 +97,10 @@ async def test_two_authorization_headers_are_none(tenants):
 
 
 async def test_a_token_that_was_made_at_another_door_is_good_at_once(tenants, keeper):
-    token = []
-
-    def rotate(namespace):
-        rotated, new = namespace.rotated(1)
-        token.append(new.text)
-        return rotated
-
-    await tenants.change("vault", rotate)
-    assert keeper.known(f"Bearer {token[0]}") is UNKNOWN
-    assert (await keeper.principal_of(f"Bearer {token[0]}")).namespace == "vault"
+    token = new_token()
+    await tenants.change("vault", lambda namespace: namespace.rotated(token, 1))
+    assert keeper.known(f"Bearer {token.text}") is UNKNOWN
+    assert (await keeper.principal_of(f"Bearer {token.text}")).namespace == "vault"
     assert await keeper.principal_of(f"Bearer {tenants.tokens['main']}") is UNKNOWN
 
 

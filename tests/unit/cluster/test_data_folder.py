@@ -52,6 +52,25 @@ def test_opening_makes_what_is_missing_and_keeps_the_log_to_its_owner(folder):
     assert mode(folder.nats) == 0o700
 
 
+def test_what_it_makes_is_for_its_owner_alone_whatever_the_umask(folder):
+    before = os.umask(0)
+    try:
+        folder.open()
+        folder.write_run(RUN)
+    finally:
+        os.umask(before)
+    made = [folder.root, *folder.root.rglob("*")]
+    assert {path.name: mode(path) & 0o077 for path in made} == {path.name: 0 for path in made}
+    assert {"lock", "run.json", "logs", "nats"} <= {path.name for path in made}
+
+
+def test_a_folder_of_others_keeps_its_mode(folder):
+    folder.root.mkdir(0o755, parents=True)
+    folder.root.chmod(0o755)
+    folder.open()
+    assert mode(folder.root) == 0o755
+
+
 def test_a_second_one_on_the_same_folder_is_refused_and_told_where_the_first_is(folder):
     folder.open()
     folder.write_run(RUN)

@@ -124,7 +124,7 @@ def stage(monkeypatch, tmp_path):
     monkeypatch.setattr(supervisor, "reap", lambda _: None)
     monkeypatch.setattr(supervisor, "of_run", lambda _: [])
     monkeypatch.setattr(supervisor, "end_all", lambda *_: stage.does("the rest is ended"))
-    monkeypatch.setattr(supervisor, "_answers", lambda _: stage.ready)
+    monkeypatch.setattr(supervisor, "_answers", lambda *_: stage.ready)
     monkeypatch.setattr(supervisor, "_LOOK_S", 0.001)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     stage.on_report["Flux is at"] = stage.ask_to_stop

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flux_actors.domain.runtime_config import RuntimeConfig, changed
+from flux_actors.domain.runtime_config import RuntimeConfig, changed, difference
 from flux_actors.errors import Refused
 from tests.unit.domain.strategies import json_values, many, value_or_400
 
@@ -78,3 +78,10 @@ def test_any_update_is_taken_whole_or_refused(update: dict[str, Any]) -> None:
     if after is not None:
         assert msgspec.to_builtins(after) == msgspec.to_builtins(RuntimeConfig()) | update
         assert msgspec.json.decode(msgspec.json.encode(after), type=RuntimeConfig) == after
+
+
+def test_the_difference_of_two_configs_names_what_changed_with_both_values() -> None:
+    old = RuntimeConfig()
+    new = changed(old, {"rate_limit_enabled": False, "body_size_limit_single_bytes": 1_048_576})
+    assert difference(old, new) == {"rate_limit_enabled": {"from": True, "to": False}}
+    assert difference(old, old) == {}

@@ -26,6 +26,17 @@ def test_snapshot_is_a_file_named_by_partition_and_sequence(tmp_path: Path) -> N
     assert files_in(tmp_path) == ["0/00000000000000000042.flux"]
 
 
+def test_snapshot_is_for_its_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        kept(FileSnapshotStore(tmp_path / "new" / "snapshots"), 42)
+    finally:
+        os.umask(before)
+    made = [*(tmp_path / "new" / "snapshots").rglob("*")]
+    assert len(made) == 2
+    assert all(path.stat().st_mode & 0o077 == 0 for path in made)
+
+
 def test_aborted_snapshot_leaves_no_file(tmp_path: Path) -> None:
     sink = FileSnapshotStore(tmp_path).begin(0, 1)
     sink.write(b"x" * 100_000)

@@ -96,9 +96,9 @@ async def test_a_limit_that_was_lowered_counts_for_heads_that_are_known(
     for _ in range(2):
         assert (await known.send(request)).startswith(b"HTTP/1.1 200")
     name = "body_size_limit_single_bytes" if path == "/api/events" else "body_size_limit_batch_bytes"
-    await ways.standing.door.config.change({name: 1_024})
+    await ways.standing.door.config.change({name: 1_024}, "test", ways.standing.door.audit)
     assert (await known.send(request)).startswith(b"HTTP/1.1 413")
-    await ways.standing.door.config.change({name: 4_096})
+    await ways.standing.door.config.change({name: 4_096}, "test", ways.standing.door.audit)
     assert (await ways.hot_way().send(request)).startswith(b"HTTP/1.1 200")
 
 
@@ -242,6 +242,30 @@ async def test_a_body_that_does_not_go_on_is_idle(known: Way) -> None:
     known.protocol.timeout_keep_alive = -1.0
     known.protocol.timeout_keep_alive_handler()
     assert known.transport.is_closing()
+
+
+async def test_a_body_that_trickles_in_on_the_hot_way_is_408(ways: TwoWays, known: Way) -> None:
+    before, log = len(known.transport.written), ways.standing.log
+    bounds = [(await log.bounds(partition)).last for partition in range(3)]
+    known.protocol.data_received(PUBLISH[:-5])
+    now = known.protocol.loop.time()
+    known.protocol.look(now + limits.request_grace_s - 1)
+    known.protocol.data_received(PUBLISH[-5:-4])
+    assert len(known.transport.written) == before
+    known.protocol.look(now + limits.request_grace_s + 1)
+    assert known.transport.written[before:].startswith(b"HTTP/1.1 408 ")
+    known.protocol.data_received(PUBLISH[-4:])
+    await settle()
+    assert known.transport.written[before:].count(b"HTTP/1.1") == 1
+    assert [(await log.bounds(partition)).last for partition in range(3)] == bounds
+
+
+async def test_a_publish_that_waits_for_the_log_may_wait(known: Way, held: HeldLog) -> None:
+    known.protocol.data_received(PUBLISH)
+    known.protocol.look(known.protocol.loop.time() + 1_000)
+    assert not known.transport.is_closing()
+    held.open.set()
+    await until(lambda: b'"mine"' in known.transport.written[-200:])
 
 
 async def test_a_connection_that_was_reset_leaves_no_timer(ways: TwoWays) -> None:

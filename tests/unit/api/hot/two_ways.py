@@ -12,11 +12,12 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from flux_actors.errors import FluxError
-from flux_api.app import RequestIds, build_app
+from flux_api.app import build_app
 from flux_api.hot.heads import Head
 from flux_api.hot.protocol import HotProtocol
 from flux_api.hot.routes import Answered, HotRoutes
 from flux_api.protocol import DoorProtocol
+from flux_api.request_ids import RequestIds
 from tests.unit.api.fake_transport import FakeTransport
 from tests.unit.api.standing import Standing, until
 

@@ -66,7 +66,7 @@ async def test_limits_can_be_changed_while_it_runs(client, standing, path, limit
     body = event("n/e", {"text": "x" * 1_024})
     body = [body] if path else body
     assert (await client.post(f"/api/events{path}", json=body)).status_code == 200
-    await standing.door.config.change({name: 1_024})
+    await standing.door.config.change({name: 1_024}, "test", standing.door.audit)
     assert (await client.post(f"/api/events{path}", json=body)).status_code == 413
 
 

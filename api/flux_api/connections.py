@@ -1,0 +1,79 @@
+"""Who is connected to a door, and whether one more may be.
+
+All connections count, and the sockets among them; each address for itself as well, so that no client keeps
+all others out. Those who find no place are told so and sent away, a bounded number of them at a time:
+beyond it a connection is cut off, for telling takes a place too. Whoever has a place keeps it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flux_actors import limits
+from flux_actors.errors import Unavailable
+from flux_actors.settings import Settings
+
+
+class Bounds(NamedTuple):
+    """How many a door takes."""
+
+    connections: int = limits.connections_max
+    sockets: int = limits.sockets_max
+    of_address: int = limits.address_connections_max
+
+
+class Connections:
+    """The connections of one door by address."""
+
+    def __init__(self, bounds: Bounds | None = None) -> None:
+        self._bounds = bounds or Bounds()
+        self._of_address: dict[str, int] = {}
+        self.total = 0
+        self.sockets = 0
+        self.turned_away = 0  # who are being told so at this moment
+
+    @classmethod
+    def of(cls, settings: Settings) -> Connections:
+        """Return those of a door with these settings."""
+        bounds = Bounds(settings.connections_max, settings.sockets_max, settings.address_connections_max)
+        return cls(bounds)
+
+    def fit(self, files_max: int) -> None:
+        """Take no more than the process may have open files; the rest of these is needed elsewhere."""
+        most = max(1, files_max - limits.files_spare)
+        self._bounds = self._bounds._replace(connections=min(self._bounds.connections, most))
+
+    def enter(self, address: str) -> Unavailable | None:
+        """Give a connection a place, or return why there is none."""
+        here = self._of_address.get(address, 0)
+        if self.total >= self._bounds.connections:
+            return _full("this door has all the connections it can take")
+        if here >= self._bounds.of_address:
+            return _full(f"your address has {here} connections, which is all that one may have")
+        self.total += 1
+        self._of_address[address] = here + 1
+        return None
+
+    def leave(self, address: str) -> None:
+        """Take back the place of a connection."""
+        here = self._of_address[address] - 1
+        self.total -= 1
+        if here:
+            self._of_address[address] = here
+        else:
+            del self._of_address[address]
+
+    def open_socket(self) -> Unavailable | None:
+        """Let a connection become a socket, or return why it may not."""
+        if self.sockets >= self._bounds.sockets:
+            return _full("this door has all the WebSocket connections it can take")
+        self.sockets += 1
+        return None
+
+    def close_socket(self) -> None:
+        """Hear that a socket is gone."""
+        self.sockets -= 1
+
+
+def _full(text: str) -> Unavailable:
+    return Unavailable(f"{text}; try again, or close some", limits.turned_away_retry_s)
