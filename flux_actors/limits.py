@@ -155,6 +155,7 @@ connector_redirects_max: Final = 5
 connector_poll_s: Final = 300.0  # one poll with all its requests
 connector_poll_entities_max: Final = 10_000
 connector_batch_entities: Final = 500  # written in one go
+connector_known_max: Final = 100_000  # entities that a writer has digests of: 15 MB
 connector_state_bytes_max: Final = 256 * KIB  # what a connector may remember from poll to poll
 connector_retry_s_range: Final = (1.0, 300.0)  # between tries of one that fails, doubling
 connector_refused_retry_s: Final = 3_600.0  # a token that was refused: only a new one helps

@@ -95,6 +95,7 @@ class ConnectorsProcess:
 
     async def pid(self) -> int:
         """Return the process id, unless the log has shut us out for good: then be replaced."""
+        self._opened()
         if self._client.is_closed:
             raise Unavailable("the connection to the log was closed by the server")
         return os.getpid()

@@ -48,6 +48,7 @@ class ConnectorsHost(Protocol):
 
 @dataclass(slots=True)
 class _Kept:
+    starting: bool = False
     failures: int = 0
     silences: int = 0
     not_before_s: float = 0.0
@@ -67,6 +68,7 @@ class Keeper:
         self._kept: dict[str, _Kept] = {}
         self._listed_s = float("-inf")
         self._closing = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def namespaces(self) -> list[str]:
@@ -116,9 +118,14 @@ class Keeper:
 
     async def _look_at(self, namespace: str, kept: _Kept) -> None:
         now_s = self._clock.now_s()
+        if kept.starting:
+            return  # a process takes a second to start, and many where the machine is busy
         if kept.started_s is None:
-            if now_s >= kept.not_before_s:
-                await self._start(namespace, kept)
+            if now_s >= kept.not_before_s and not self._closing:
+                kept.starting = True
+                task = asyncio.create_task(self._start(namespace, kept))  # it holds up nobody else
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
             return
         lives = await self._host.lives(namespace)
         if lives:
@@ -133,16 +140,18 @@ class Keeper:
             self._put_off(kept)
 
     async def _start(self, namespace: str, kept: _Kept) -> None:
-        if self._closing:
-            return
-        kept.started_s = self._clock.now_s()  # so that nobody else starts it meanwhile
         try:
             await self._host.start(namespace)
         except Unavailable as error:
             _log.warning("connectors.start_failed", namespace=namespace, reason=error.message)
             self._put_off(kept)
         else:
+            kept.started_s = self._clock.now_s()
             _log.info("connectors.started", namespace=namespace)
+        finally:
+            kept.starting = False
+        if self._kept.get(namespace) is not kept:
+            await self._host.end(namespace)  # nobody wants it any more
 
     def _put_off(self, kept: _Kept) -> None:
         kept.failures += 1

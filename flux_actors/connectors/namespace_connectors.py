@@ -91,7 +91,7 @@ class NamespaceConnectors:
         """End all, and have what they know kept."""
         async with self._turn:
             pollings = [run.polling for run in self._running.values()]
-            for key in list(self._running):
+            for key in [*self._running, *self._broken]:
                 await self._end(key)
             for polling in pollings:
                 with suppress(FluxError):

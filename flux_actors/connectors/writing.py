@@ -76,6 +76,8 @@ class EntityWriter:
             Unavailable: not known to be written; write the same again.
         """
         wanted = dict(self._read(name, properties) for name, properties in found)
+        if len(self._known) > limits.connector_known_max:
+            self._known.clear()  # the shards know all of it
         await self._learn([entity_id for entity_id in wanted if entity_id not in self._known], wanted)
         changes = [
             self._change(entity_id, text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -67,8 +68,8 @@ class FakeApi:
         return [asked.path for asked in self.asked]
 
     @asynccontextmanager
-    async def serving(self, port: int = 0) -> AsyncIterator[FakeApi]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+    async def serving(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeApi]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self

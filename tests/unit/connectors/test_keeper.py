@@ -24,8 +24,11 @@ class FakeHost:
         self.done: list[tuple[str, str]] = []
         self.starts_s: list[float] = []
         self.refuses = 0
+        self.takes_s = 0.0
 
     async def start(self, namespace: str) -> None:
+        if self.takes_s:
+            await self.clock.sleep(self.takes_s)
         self.starts_s.append(self.clock.now - NOW_S)
         if self.refuses:
             self.refuses -= 1
@@ -65,6 +68,10 @@ class Watch:
     async def advance(self, seconds: float) -> None:
         await self.clock.advance(seconds)
 
+    async def changed(self, namespace: str) -> None:
+        await self.keeper.changed(namespace)
+        await settle()
+
 
 @pytest.fixture
 async def watch():
@@ -86,13 +93,14 @@ async def test_whoever_was_configured_already_is_started_at_once():
     await watch.configure("a", "github")
     await watch.configure("b", "github")
     await watch.keeper.look()
+    await settle()
     assert sorted(watch.host.done) == [("start", "a"), ("start", "b")]
 
 
 async def test_a_namespace_that_somebody_tells_of_is_started_at_once_and_later_only_told(watch):
     await watch.configure("a", "github")
-    await watch.keeper.changed("a")
-    await watch.keeper.changed("a")
+    await watch.changed("a")
+    await watch.changed("a")
     assert watch.host.done == [("start", "a"), ("refresh", "a")]
     assert watch.keeper.namespaces == ["a"]
 
@@ -105,9 +113,9 @@ async def test_one_that_nobody_told_of_is_found(watch):
 
 async def test_a_namespace_without_connectors_loses_its_actor(watch):
     await watch.configure("a", "github")
-    await watch.keeper.changed("a")
+    await watch.changed("a")
     await watch.configure("a")
-    await watch.keeper.changed("a")
+    await watch.changed("a")
     assert watch.host.done == [("start", "a"), ("end", "a")]
     await watch.advance(60)
     assert watch.host.done == [("start", "a"), ("end", "a")]
@@ -115,7 +123,7 @@ async def test_a_namespace_without_connectors_loses_its_actor(watch):
 
 async def test_one_that_was_told_too_late_is_found_to_be_idle(watch):
     await watch.configure("a", "github")
-    await watch.keeper.changed("a")
+    await watch.changed("a")
     await watch.configure("a")
     await watch.advance(limits.keeper_list_s + 1)
     assert watch.host.done == [("start", "a"), ("end", "a")]
@@ -123,7 +131,7 @@ async def test_one_that_was_told_too_late_is_found_to_be_idle(watch):
 
 async def test_one_that_dies_again_and_again_is_started_at_a_growing_distance(watch):
     await watch.configure("a", "github")
-    await watch.keeper.changed("a")
+    await watch.changed("a")
     for _ in range(600):
         watch.host.living["a"] = False
         await watch.advance(1)
@@ -135,7 +143,7 @@ async def test_one_that_dies_again_and_again_is_started_at_a_growing_distance(wa
 
 async def test_one_that_lived_long_is_started_again_soon(watch):
     await watch.configure("a", "github")
-    await watch.keeper.changed("a")
+    await watch.changed("a")
     for _ in range(6):
         watch.host.living["a"] = False
         await watch.advance(20)
@@ -148,7 +156,7 @@ async def test_one_that_lived_long_is_started_again_soon(watch):
 
 async def test_one_that_is_silent_for_a_while_is_left_alone_and_for_long_is_replaced(watch, lines):
     await watch.configure("a", "github")
-    await watch.keeper.changed("a")
+    await watch.changed("a")
     watch.host.living["a"] = None
     await watch.advance(limits.keeper_silences_max - 1)
     watch.host.living["a"] = True
@@ -160,12 +168,45 @@ async def test_one_that_is_silent_for_a_while_is_left_alone_and_for_long_is_repl
     assert [line["silent"] for line in lines if line["event"] == "connectors.gone"][:1] == [True]
 
 
+async def test_one_that_takes_long_to_start_is_given_the_time(watch):
+    watch.host.takes_s = 25.0
+    await watch.configure("a", "github")
+    await watch.changed("a")
+    await watch.configure("b", "github")
+    await watch.advance(24)
+    assert watch.host.done == []
+    await watch.advance(2)
+    assert watch.host.done == [("start", "a")]
+
+
+async def test_one_that_nobody_wants_any_more_when_it_has_started_is_ended(watch):
+    watch.host.takes_s = 5.0
+    await watch.configure("a", "github")
+    await watch.changed("a")
+    await watch.configure("a")
+    await watch.changed("a")
+    await watch.advance(10)
+    assert watch.host.done == [("end", "a"), ("start", "a"), ("end", "a")]
+
+
+async def test_a_slow_start_holds_up_nobody(watch):
+    await watch.configure("a", "github")
+    await watch.changed("a")
+    watch.host.takes_s = 1000.0
+    await watch.configure("b", "github")
+    await watch.changed("b")
+    watch.host.takes_s = 0.0
+    watch.host.living["a"] = False
+    await watch.advance(5)
+    assert watch.host.done == [("start", "a"), ("kill", "a"), ("start", "a")]
+
+
 async def test_one_that_cannot_be_started_is_tried_again_and_holds_up_nobody(watch):
     watch.host.refuses = 3
     await watch.configure("a", "github")
-    await watch.keeper.changed("a")
+    await watch.changed("a")
     await watch.configure("b", "github")
-    await watch.keeper.changed("b")
+    await watch.changed("b")
     await watch.advance(30)
     assert sorted(watch.host.done) == [("start", "a"), ("start", "b")]
 
@@ -173,9 +214,9 @@ async def test_one_that_cannot_be_started_is_tried_again_and_holds_up_nobody(wat
 async def test_draining_ends_all_and_starts_none(watch):
     await watch.configure("a", "github")
     await watch.configure("b", "github")
-    await watch.keeper.changed("a")
+    await watch.changed("a")
     await watch.keeper.drain()
-    await watch.keeper.changed("b")
+    await watch.changed("b")
     await watch.advance(60)
     assert watch.host.done == [("start", "a"), ("end", "a")]
 

@@ -14,6 +14,7 @@ from flux_actors import limits
 from flux_actors.connectors.addresses import AddressRule
 from flux_actors.connectors.web import HttpWeb, parse_url
 from flux_actors.errors import Corrupt, Refused, Unavailable
+from tests.certificates import make_pair
 from tests.unit.connectors.fake_api import FakeApi, Reply
 
 BYTES_MAX = 10_000
@@ -297,5 +298,42 @@ class TestTimes:
                 await web.get(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", {})
 
 
-def test_tls_is_made_once_it_is_needed_and_names_stay_what_they_were():
+class TestTls:
+    @pytest.fixture
+    async def secure(self, tmp_path) -> AsyncIterator[tuple[FakeApi, Any]]:
+        """A server whose certificate is that of `api.example`, and a maker of webs that trust it."""
+        pair = make_pair(tmp_path, "api.example")
+        theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        theirs.load_cert_chain(pair.certificate, pair.key)
+
+        async def look_up(host: str, port: int) -> list[str]:
+            return ["127.0.0.1"]
+
+        rule = AddressRule(allow_private=True, look_up=look_up)
+        trusting = HttpWeb(rule, BYTES_MAX, lambda: ssl.create_default_context(cafile=pair.certificate))
+        async with FakeApi(lambda _: Reply.of(1)).serving(theirs) as api:
+            yield api, trusting
+        await trusting.close()
+
+    async def test_the_name_is_checked_though_the_connection_goes_to_an_address(self, secure):
+        api, web = secure
+        assert (await web.get(f"https://api.example:{api.port}/", {})).json() == 1
+        with pytest.raises(Unavailable):
+            await web.get(f"https://other.example:{api.port}/", {})
+
+    async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(self, secure):
+        api, _ = secure
+        web = HttpWeb(AddressRule(allow_private=True), BYTES_MAX, ssl.create_default_context)
+        with pytest.raises(Unavailable):
+            await web.get(f"https://127.0.0.1:{api.port}/", {})
+        assert api.asked == []
+
+    async def test_what_began_encrypted_does_not_go_on_in_the_clear(self, secure):
+        api, web = secure
+        api.answer = lambda _: redirect("http://api.example/")
+        with pytest.raises(Corrupt, match="from https to http"):
+            await web.get(f"https://api.example:{api.port}/", {"Authorization": "t"})
+
+
+def test_a_name_of_other_letters_is_asked_for_as_dns_knows_it():
     assert parse_url("https://bücher.example/x").raw_host == b"xn--bcher-kva.example"

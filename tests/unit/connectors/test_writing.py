@@ -115,6 +115,15 @@ async def test_what_changes_back_is_written_again(bench):
     assert len({event.event_id for event in await bench.events()}) == 4
 
 
+async def test_a_writer_of_many_entities_forgets_what_flux_knows(bench, monkeypatch):
+    monkeypatch.setattr(limits, "connector_known_max", 10)
+    for number in range(40):
+        await bench.writer.write([(str(number), {"n": number})])
+    assert len(bench.writer._known) <= 11  # noqa: SLF001 - its memory is the point
+    bench.held.entities = {"home/api/3": {"n": 3}}
+    assert await bench.writer.write([("3", {"n": 3})]) == 0
+
+
 class TestAfterARestart:
     async def test_what_flux_holds_is_not_written_again(self, bench):
         bench.held.entities = {"home/api/a": {"x": 1, "other": "of somebody else"}, "home/api/b": {"x": 1}}
