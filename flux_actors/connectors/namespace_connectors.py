@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import structlog
 
@@ -13,12 +13,13 @@ from flux_actors import limits
 from flux_actors.connectors.base import Connector, Web
 from flux_actors.connectors.catalogue import Catalogue
 from flux_actors.connectors.generic import source_of
-from flux_actors.connectors.polling import Account, Clock, Parts, Polling, Writer
+from flux_actors.connectors.polling import Account, Clock, Parts, Polling, Writer, sentence
 from flux_actors.connectors.records import GENERIC, Configured, ConnectorStore, Key, Memory, Status
 from flux_actors.connectors.vault import NamespaceVault
 from flux_actors.errors import Corrupt, FluxError, Refused
 
 _log = structlog.get_logger(__name__)
+_END_S: Final = 5.0
 
 
 class ClosableWeb(Web, Protocol):
@@ -65,7 +66,10 @@ class NamespaceConnectors:
         """Begin what was configured, end what no longer is."""
         async with self._turn:
             wanted = (await self._store.record(self.namespace)).connectors
-            known = {**{key: run.polling.memory.revision for key, run in self._running.items()}}
+            known = {
+                key: None if run.task.done() else run.polling.memory.revision
+                for key, run in self._running.items()
+            }
             known |= {key: status.revision for key, status in self._broken.items()}
             for key in [key for key, revision in known.items() if _revision(wanted, key) != revision]:
                 await self._end(key)
@@ -103,15 +107,14 @@ class NamespaceConnectors:
         try:
             connector = self._catalogue.connector(name)
             token = "" if configured.sealed is None else self._vault.open(key, configured.sealed)
-            prefix = self._prefix(name, configured)
-        except Corrupt as error:
-            await self._tell_broken(key, configured, memory, error.message)
+            writer = self._kit.writer(self._prefix(name, configured), name, f"connector/{key}")
+            account = Account(f"{self.namespace}/{key}", configured.revision, configured.settings, token)
+            web = self._kit.web(connector)
+            parts = Parts(web, writer, memory, self._kit.clock, self._kit.chance, self._kit.operator)
+            polling = Polling(connector, account, parts)
+        except Exception as error:  # noqa: BLE001 - one that cannot begin must not hold up the others
+            await self._tell_broken(key, configured, memory, sentence(error))
             return
-        account = Account(f"{self.namespace}/{key}", configured.revision, configured.settings, token)
-        writer = self._kit.writer(prefix, name, f"connector/{key}")
-        web = self._kit.web(connector)
-        parts = Parts(web, writer, memory, self._kit.clock, self._kit.chance, self._kit.operator)
-        polling = Polling(connector, account, parts)
         task = asyncio.create_task(polling.run(), name=account.name)
         task.add_done_callback(_tell_fault)
         self._running[key] = _Running(polling, web, task)
@@ -130,7 +133,7 @@ class NamespaceConnectors:
         run = self._running.pop(key, None)
         if run is not None:
             run.task.cancel()
-            await asyncio.wait([run.task])
+            await asyncio.wait([run.task], timeout=_END_S)  # code of others may not let itself be cancelled
             await run.web.close()
             _log.info("connector.ends", connector=f"{self.namespace}/{key}")
 

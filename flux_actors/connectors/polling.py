@@ -93,11 +93,7 @@ class Polling:
         self._saved_at_s = 0.0
         self._saved: Memory | None = None
         self.memory = Memory(account.revision)
-
-    @property
-    def interval_s(self) -> float:
-        """Seconds between polls."""
-        return self._connector.every_s(self._account.settings)
+        self.interval_s = max(float(limits.generic_interval_s_range[0]), connector.every_s(account.settings))
 
     async def run(self) -> None:
         """Poll for ever."""
@@ -127,16 +123,15 @@ class Polling:
             async with asyncio.timeout(limits.connector_poll_s):
                 await self._fetch_and_write(context)
             self._check_state(state)
+            self.memory = Memory(
+                self._account.revision,
+                last_poll_ms=int(now_s() * 1000),
+                last_error=self._scrubbed("; ".join(context.notes)) or None,
+                not_before_ms=int(max(started_s + self.interval_s, context.wait_until_s) * 1000),
+                state=state,
+            )
         except Exception as error:  # noqa: BLE001 - whatever a connector of others raises ends this poll alone
             self._failed(error)
-            return
-        self.memory = Memory(
-            self._account.revision,
-            last_poll_ms=int(now_s() * 1000),
-            last_error=self._scrubbed("; ".join(context.notes)) or None,
-            not_before_ms=int(max(started_s + self.interval_s, context.wait_until_s) * 1000),
-            state=state,
-        )
 
     async def save(self) -> None:
         """Have what is known kept, if that is not done yet."""
@@ -172,7 +167,7 @@ class Polling:
     def _failed(self, error: Exception) -> None:
         before, now_s = self.memory, self._parts.clock.now_s()
         failures = before.failures + 1
-        text = self._scrubbed(_sentence(error))
+        text = self._scrubbed(sentence(error))
         self.memory = Memory(
             self._account.revision,
             last_poll_ms=int(now_s * 1000),
@@ -229,7 +224,8 @@ async def _until_there(load: Callable[[], Awaitable[Memory | None]], clock: Cloc
             await clock.sleep(limits.connector_look_s)
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
+    """Return what went wrong, for people."""
     match error:
         case Refused() | Unavailable() | Corrupt():
             return error.message

@@ -76,7 +76,8 @@ class Polled:
 
 def _name(process: psutil.Process) -> str:
     try:
-        return process.name() if not process.cmdline() else process.cmdline()[0]
+        title = (process.cmdline() or [process.name()])[0]
+        return title.partition(".")[0]  # behind the dot stands a method that it was called by
     except psutil.NoSuchProcess:
         return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -37,6 +38,18 @@ class Stuck(Connector):
         yield "never", {}
 
 
+class Stubborn(Connector):
+    """Goes on when it is told to end, until a test lets it."""
+
+    release = asyncio.Event()
+
+    async def poll(self, context: Any) -> Any:
+        while not self.release.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.release.wait()
+        yield "x", {}
+
+
 class Home:
     """The connectors of the namespace `home`, and what they stand on."""
 
@@ -48,7 +61,8 @@ class Home:
         self.writers: dict[tuple[str, str, str], ListWriter] = {}
         self.webs: list[ScriptedWeb] = []
         points = [
-            EntryPoint(kind.__name__.lower(), f"{__name__}:{kind.__name__}", GROUP) for kind in (Echo, Stuck)
+            EntryPoint(kind.__name__.lower(), f"{__name__}:{kind.__name__}", GROUP)
+            for kind in (Echo, Stuck, Stubborn)
         ]
         kit = Kit(self.web, self.writer, self.clock, lambda: 0.5, {"github_url": "https://x"})
         self.connectors = NamespaceConnectors("home", self.vault, self.store, Catalogue(lambda: points), kit)
@@ -79,7 +93,7 @@ async def home(monkeypatch):
     import sys  # noqa: PLC0415 - pytest imports this file under a name that importlib does not know
 
     monkeypatch.setitem(sys.modules, __name__, type(sys)(__name__))
-    vars(sys.modules[__name__]).update(Echo=Echo, Stuck=Stuck)
+    vars(sys.modules[__name__]).update(Echo=Echo, Stuck=Stuck, Stubborn=Stubborn)
     home = Home()
     yield home
     await home.connectors.close()
@@ -168,6 +182,32 @@ async def test_one_that_cannot_begin_says_so_and_the_others_do(home, key, config
     assert reason in str(memory.last_error)
     await home.configure(key, None)
     assert set(home.connectors.status()) == {"generic/src_1"}
+
+
+async def test_one_whose_task_died_begins_again(home):
+    await home.configure("echo", home.sealed("echo", "t1"))
+    home.connectors._running["echo"].task.cancel()  # noqa: SLF001 - as a fault of its own would end it
+    await settle()
+    await home.connectors.refresh()
+    await home.clock.advance(60)
+    assert len(home.writers["home/echo/", "echo", "connector/echo"].written) >= 3
+
+
+async def test_one_that_does_not_let_itself_be_cancelled_holds_up_nobody(home, monkeypatch):
+    monkeypatch.setattr("flux_actors.connectors.namespace_connectors._END_S", 0.01)
+    await home.configure("stubborn", home.sealed("stubborn", "t"))
+    await home.configure("stubborn", None)
+    await home.configure("echo", home.sealed("echo", "t1"))
+    assert set(home.connectors.status()) == {"echo"}
+    Stubborn.release.set()
+
+
+async def test_settings_that_make_a_connector_fail_at_once_break_it_alone(home):
+    await home.configure("generic/src_1", new_configured(None, {"name": "half"}))
+    await home.configure("echo", home.sealed("echo", "t1"))
+    status = home.connectors.status()
+    assert status["generic/src_1"].failing
+    assert not status["echo"].failing
 
 
 async def test_it_follows_by_itself_when_nobody_tells(home):

@@ -43,8 +43,8 @@ class Counting(Connector):
 class Desk:
     """One polling and what it stands on."""
 
-    def __init__(self, memory: Memory | None = None) -> None:
-        self.connector = Counting()
+    def __init__(self, memory: Memory | None = None, connector: Counting | None = None) -> None:
+        self.connector = connector or Counting()
         self.writer = ListWriter()
         self.memory = KeptMemory(memory)
         self.clock = FakeClock()
@@ -221,8 +221,7 @@ async def test_endless_entities_end_at_the_bound(monkeypatch):
                 yield f"e{number}", {}
 
     monkeypatch.setattr(limits, "connector_poll_entities_max", 20)
-    desk = Desk()
-    desk.polling._connector = Endless()  # noqa: SLF001 - another connector on the same desk
+    desk = Desk(connector=Endless())
     async with desk.running():
         assert desk.told() == (True, "more than 20 entities in one poll")
         assert len(desk.writer.written) == 20
@@ -243,11 +242,31 @@ async def test_notes_are_told_without_counting_as_a_failure():
             context.wait_until_s = NOW_S + 500
             yield "x", {}
 
-    desk = Desk()
-    desk.polling._connector = Noting()  # noqa: SLF001 - another connector on the same desk
+    desk = Desk(connector=Noting())
     async with desk.running():
         assert desk.told() == (False, "one part: no ***")
         assert desk.polling.memory.not_before_ms == (NOW_S + 500) * 1000
+
+
+async def test_one_that_asks_to_be_polled_without_a_pause_is_given_one():
+    class Restless(Counting):
+        interval_s = 0.0
+
+    connector = Restless()
+    desk = Desk(connector=connector)
+    async with desk.running():
+        await desk.clock.advance(3)
+        assert desk.polls_at() == [0, 1, 2, 3]
+
+
+async def test_notes_that_are_no_texts_are_a_fault_of_the_connector():
+    class Odd(Counting):
+        async def poll(self, context: Any) -> Any:
+            context.notes.append(7)
+            yield "x", {}
+
+    async with Desk(connector=Odd()).running() as desk:
+        assert desk.told() == (True, "the connector met a fault of its own (TypeError)")
 
 
 async def test_good_polls_are_kept_every_ten_seconds_and_what_changes_at_once():
@@ -260,8 +279,8 @@ async def test_good_polls_are_kept_every_ten_seconds_and_what_changes_at_once():
             if self.faults:
                 raise self.faults.pop(0)
 
-    desk = Desk()
-    desk.polling._connector = quick = Quick()  # noqa: SLF001 - another connector on the same desk
+    quick = Quick()
+    desk = Desk(connector=quick)
     async with desk.running():
         await desk.clock.advance(20)
         assert len(quick.polled) == 21
