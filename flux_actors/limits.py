@@ -42,8 +42,6 @@ batch_slice_events: Final = 500
 batch_turn_idle_s: Final = 0.00005  # a turn of the loop that took longer had something to do
 batch_pause_s: Final = 0.001
 answer_piece_bytes: Final = 128 * KIB  # of a large answer, written in one go
-batch_events_min: Final = 10_000  # a batch of any size may hold so many events, a larger one
-batch_event_bytes_min: Final = 32  # one for so many bytes: the shortest that can be accepted has 41
 batches_at_once: Final = 2  # large ones, of all namespaces; others wait
 body_other_bytes: Final = 8 * MIB  # reads by id list, batch delete, admin: never a stream of events
 
@@ -124,6 +122,7 @@ turned_away_retry_s: Final = 5
 look_every_s: Final = 1.0  # at what each connection does
 request_grace_s: Final = 20.0  # for a request to come in; every byte that comes prolongs it:
 request_bytes_per_s_min: Final = 8 * KIB
+coming_bytes_max: Final = 1 * GIB  # of requests and messages that come in, all together, about
 stalled_s: Final = 60.0  # for a client to take any of its answer
 tls_handshake_s: Final = 10.0
 hot_head_bytes_max: Final = 2 * KIB  # longer heads are parsed each time
@@ -151,6 +150,37 @@ rate_window_s: Final = 5.0
 publisher_active_s: Final = 60.0
 config_poll_s: Final = 0.4  # admin changes are in force everywhere within a second
 
+# -- connectors ------------------------------------------------------------------------------------
+connector_token_chars_max: Final = 4_096  # an OAuth token with many scopes takes 2 KiB
+connector_settings_bytes_max: Final = 8 * KIB
+connector_body_bytes_max: Final = 64 * KIB  # of a request that configures one
+generic_sources_max: Final = 100  # per namespace: all of them are one document of the store
+generic_url_chars_max: Final = 2_048
+generic_name_chars_max: Final = 128
+generic_interval_s_range: Final = (1, 86_400)
+generic_answer_bytes_max: Final = 1 * MIB  # as sent, and once more when decompressed
+connector_answer_bytes_max: Final = 8 * MIB  # of an API that we know: 100 issues with long texts
+connector_request_s: Final = 20.0  # one request with its redirects, whatever the other side does
+connector_connect_s: Final = 5.0  # looking up a name, and connecting, each
+connector_redirects_max: Final = 5
+connector_poll_s: Final = 300.0  # one poll with all its requests
+connector_poll_entities_max: Final = 10_000
+connector_batch_entities: Final = 500  # written in one go
+connector_known_max: Final = 100_000  # entities that a writer has digests of: 15 MB
+connector_state_bytes_max: Final = 256 * KIB  # what a connector may remember from poll to poll
+connector_retry_s_range: Final = (1.0, 300.0)  # between tries of one that fails, doubling
+connector_refused_retry_s: Final = 3_600.0  # a token that was refused: only a new one helps
+connector_wait_s_max: Final = 86_400.0  # however long an API asks us to stay away
+connector_failures_open: Final = 5  # in a row, then the circuit is open: told once, probed rarely
+connector_save_s: Final = 10.0  # a good poll is remembered this often, what went wrong at once
+connector_look_s: Final = 2.0  # an actor looks for new configuration when nobody told it
+connector_error_chars_max: Final = 300
+keeper_look_s: Final = 1.0
+keeper_list_s: Final = 10.0  # the keeper looks for namespaces that nobody told it of
+keeper_silences_max: Final = 3  # unanswered questions before an actor counts as dead
+keeper_restart_s_range: Final = (0.5, 60.0)  # before a dead actor is started again, doubling
+keeper_healthy_s: Final = 60.0  # an actor that lived so long begins again with the shortest wait
+
 assert block_events_max < 1 << offset_bits
 assert dedupe_window_s >= duplicate_window_s >= 2 * append_deadline_s
 assert body_single_bytes_range[1] + block_overhead_bytes_max < nats_payload_bytes_max
@@ -159,10 +189,15 @@ assert gather_s < append_retry_s
 assert append_timeout_s < append_deadline_s
 assert 1024 * cold_store_bytes_max < 1 << 47  # a shard may host all 1,024 partitions that a log may have
 assert config_poll_s < 1.0
-assert 2 * lease_share < lease_plenty <= 0.1
 assert batch_events_max * 41 > body_batch_bytes
 assert address_connections_max < connections_max
 assert sockets_max < connections_max
 assert turned_away_max < files_spare
+assert coming_bytes_max >= 8 * body_batch_bytes_range[1]
+assert 2 * lease_share < lease_plenty <= 0.1
 assert tenancy_look_s < tenancy_poll_s < tenancy_fresh_s < tenancy_seen_s
 assert socket_pressed_bytes < fan_out_slice_bytes <= socket_waiting_bytes_max <= sockets_waiting_bytes_max
+assert generic_answer_bytes_max < connector_answer_bytes_max < nats_payload_bytes_max
+assert connector_request_s < connector_poll_s
+assert connector_retry_s_range[1] < connector_refused_retry_s < connector_wait_s_max
+assert generic_sources_max * (connector_token_chars_max * 2 + generic_url_chars_max * 4) < 2 * MIB

@@ -18,6 +18,7 @@ from flux_actors import __version__
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.settings import Settings
 from flux_api.door import Door
+from flux_api.plain_paths import NOTHING_HERE, PlainPaths
 from flux_api.request_ids import NamedRequests
 from flux_api.requests import POSITION_HEADER
 from flux_api.responses import FAULT, error_response, json_response
@@ -50,6 +51,7 @@ def build_app(settings: Settings, door: Door) -> FastAPI:
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(Exception, _on_fault)
+    app.add_middleware(PlainPaths)
     app.add_middleware(PagePolicy)
     app.add_middleware(CompressMiddleware, minimum_size=_COMPRESS_BYTES_MIN, brotli=False)
     origins = [origin.strip() for origin in settings.cors_origins.split(",")]
@@ -72,7 +74,7 @@ async def _on_flux_error(_: Request, error: Exception) -> Response:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     error = cast("HTTPException", error)
     if error.status_code == 404:
-        return json_response({"error": "there is nothing at this path; see /docs for what there is"}, 404)
+        return json_response({"error": NOTHING_HERE}, 404)
     if error.status_code == 405:
         allowed = ", ".join(sorted(_allowed(request)))
         return json_response({"error": f"this path takes {allowed}"}, 405, {"Allow": allowed})

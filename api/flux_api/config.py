@@ -80,7 +80,7 @@ class ConfigKeeper:
         raise Unavailable("the config is being changed by others; try again in a second")
 
     async def _stored(self, config: RuntimeConfig, revision: int, audit: Recorder, who: str) -> int | None:
-        """Store a change that was recorded, return its revision; `None` when another admin was faster."""
+        """Store a change that was recorded and return its revision; `None` if another admin was faster."""
         try:
             return await self._store.put(CONFIG_KEY, msgspec.json.encode(config), revision)
         except Refused:

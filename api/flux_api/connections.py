@@ -7,11 +7,38 @@ beyond it a connection is cut off, for telling takes a place too. Whoever has a 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from flux_actors import limits
 from flux_actors.errors import Unavailable
 from flux_actors.settings import Settings
+
+
+class Guest(Protocol):
+    """A connection, as the listener sees it."""
+
+    def look(self, now_s: float) -> None:
+        """Judge what it does, at a time of the loop."""
+
+    @property
+    def coming_bytes(self) -> int:
+        """How much it holds of what comes in and is not whole."""
+
+    def give_up(self) -> None:
+        """Let go of that, and tell the client."""
+
+
+def make_room(guests: Sequence[Guest], bytes_max: int) -> None:
+    """Have those who hold most give it up until all together hold no more than `bytes_max`."""
+    held = sum(guest.coming_bytes for guest in guests)
+    if held <= bytes_max:
+        return
+    for guest in sorted(guests, key=lambda guest: guest.coming_bytes, reverse=True):
+        if held <= bytes_max:
+            break
+        held -= guest.coming_bytes
+        guest.give_up()
 
 
 class Bounds(NamedTuple):

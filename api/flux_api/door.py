@@ -13,6 +13,9 @@ import msgspec
 from nats.aio.client import Client
 
 from flux_actors import __version__, limits
+from flux_actors.connectors.catalogue import Catalogue
+from flux_actors.connectors.records import BUCKET as CONNECTORS_BUCKET
+from flux_actors.connectors.records import ConnectorStore
 from flux_actors.domain.change import Change, UnreadChange
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
@@ -38,6 +41,7 @@ from flux_api.audit import Audit
 from flux_api.batches import LargeBatches
 from flux_api.cached import CachedEntity
 from flux_api.config import ConfigKeeper
+from flux_api.connectors import DoorConnectors, RayConnectorActors
 from flux_api.counts import entity_counts
 from flux_api.feed import Feeds, PartitionFeed
 from flux_api.hub import Hub
@@ -79,6 +83,7 @@ class Door:
     name: str
     tenancy: TenancyKeeper
     rates: Rates
+    connectors: DoorConnectors
     batches: LargeBatches = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,6 +99,7 @@ class Door:
         """Finish what is under way and let go of everything."""
         await self.rates.close()
         await self.publisher.close()
+        await self.connectors.close()
         await self.metrics.close()
         await self.config.close()
         await self.tenancy.close()
@@ -205,6 +211,8 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     await metrics.open()
     shards.start()
     await feeds.ask_for_places()
+    kept = ConnectorStore(await JetStreamKeyValue.open(client, CONNECTORS_BUCKET, settings.log_replicas))
+    connectors = DoorConnectors(kept, Catalogue(), RayConnectorActors(access, settings), settings)
     rates = Rates(RouterLender(), name, in_force=tenancy.enabled)
     config.tell(rates.configure)
     publisher = Publisher(log, partitioning, tenancy.registry, rates)
@@ -223,6 +231,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         name,
         tenancy,
         rates,
+        connectors,
     )
 
 

@@ -122,6 +122,12 @@ def decode_raws(body: bytes | bytearray) -> list[msgspec.Raw]:
     return batch.events if isinstance(batch, _RawBatch) else batch
 
 
+def refuse_too_many(events: int) -> None:
+    """Raise `Refused` (413) for a batch of more events than one may hold."""
+    if events > limits.batch_events_max:
+        raise Refused(f"a batch may hold at most {limits.batch_events_max} events; split it", 413)
+
+
 def no_json(error: Refused) -> Refused:
     """Return the refusal of a body of which a part is no JSON: where that is, the part cannot tell."""
     return Refused(_PLACE.sub("", error.message), error.status)
@@ -165,6 +171,5 @@ def _events_of(body: Any) -> list[Any]:
 def _some(events: list[Any]) -> list[Any]:
     if not events:
         raise Refused("a batch must hold at least one event")
-    if len(events) > limits.batch_events_max:
-        raise Refused(f"a batch may hold at most {limits.batch_events_max} events; split it", 413)
+    refuse_too_many(len(events))
     return events

@@ -20,7 +20,7 @@ import uvicorn
 from flux_actors import limits
 from flux_actors.errors import FluxError
 from flux_actors.settings import Settings
-from flux_api.connections import Connections
+from flux_api.connections import Connections, Guest, make_room
 from flux_api.hot.protocol import HotProtocol
 from flux_api.hot.routes import HotRoutes
 from flux_api.protocol import DoorProtocol
@@ -130,12 +130,12 @@ class Listener:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(limits.look_every_s)
-            connections = [*self._server.server_state.connections]
-            for first in range(0, len(connections), _SLICE):
-                for connection in connections[first : first + _SLICE]:
-                    if isinstance(connection, DoorProtocol):
-                        connection.look(loop.time())
+            guests = cast("list[Guest]", [*self._server.server_state.connections])
+            for first in range(0, len(guests), _SLICE):
+                for guest in guests[first : first + _SLICE]:
+                    guest.look(loop.time())
                 await asyncio.sleep(0)
+            make_room(guests, limits.coming_bytes_max)
             self._refresh_certificate()
 
     def _refresh_certificate(self) -> None:

@@ -36,6 +36,8 @@ from flux_api.responses import error_response
 _LINGER_S: Final = 2.0
 _LOOK_S: Final = 0.01
 _ANSWER_S: Final = 30.0  # for the answers to earlier requests of the connection
+_TOO_SLOW: Final = Refused("the request came in too slowly; send it in one go, or over a faster network", 408)
+_TOO_MUCH: Final = Unavailable("the door holds all the requests it can; send it again")
 _SOCKET_VERSION: Final = b"13"
 _KEY_BYTES: Final = 16
 
@@ -223,7 +225,7 @@ class DoorProtocol(HttpToolsProtocol):
             self._began_at = self._active_at = now_s  # the client waits for us
         elif self._comes_in():
             if now_s - self._began_at > _time_for(self._request_bytes):
-                self._on_slow()
+                self._give_up(_TOO_SLOW)
         elif self._rests() and not self._untaken_bytes and now_s - self._active_at > self.timeout_keep_alive:
             self.transport.close()
 
@@ -259,16 +261,21 @@ class DoorProtocol(HttpToolsProtocol):
             self._stalled_at = now_s
         return now_s - self._stalled_at > limits.stalled_s
 
-    def _on_slow(self) -> None:
-        """Give up a request that comes in too slowly."""
+    @property
+    def coming_bytes(self) -> int:
+        """How much has come of a request that is not whole."""
+        return self._request_bytes if self._comes_in() and not self._refused else 0
+
+    def give_up(self) -> None:
+        """Give up a request that comes in, for all together are more than the door can hold."""
+        self._give_up(_TOO_MUCH)
+
+    def _give_up(self, error: FluxError) -> None:
         cycle: RequestResponseCycle | None = self.cycle
         if not self._in_head and cycle is not None and cycle.response_complete and not self.pipeline:
             self.transport.close()  # it was answered before its body came
         else:
-            self._refuse_slow()
-
-    def _refuse_slow(self) -> None:
-        self._refuse(408, "the request came in too slowly; send it in one go, or over a faster network")
+            self._refuse_with(error)
 
     def _address(self) -> str:
         return self.client[0] if self.client is not None else ""

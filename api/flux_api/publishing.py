@@ -21,7 +21,7 @@ from flux_actors.log.block import encode_event, encode_events
 from flux_actors.log.committer import Committer
 from flux_actors.log.ports import EventLog
 from flux_actors.tenancy.authorising import Action, authorise, sift
-from flux_actors.tenancy.principal import ANYONE, Kind, Principal
+from flux_actors.tenancy.principal import Kind, Principal
 from flux_actors.tenancy.registry import Registry
 from flux_api.event_ids import EventIds
 from flux_api.incoming import envelope_of, too_deep
@@ -216,13 +216,12 @@ class Publisher:
         Raises:
             Unavailable: it is not known to be durable.
         """
-        answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()
-        self.submit_events([event], ANYONE, into(answer))
-        submission = await answer
-        for _, partition, position in submission.places():
-            return Published(event, partition, position)
-        failure = submission.events[0]
-        raise failure if isinstance(failure, Unavailable) else Unavailable("an event could not be committed")
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._submit(event, into(answer))
+        outcome = await answer
+        if isinstance(outcome, FluxError):
+            raise outcome
+        return outcome
 
     async def close(self) -> None:
         """Let what is queued finish, take nothing new."""

@@ -20,7 +20,7 @@ import msgspec
 
 from flux_actors import limits
 from flux_actors.errors import Refused
-from flux_api.incoming import decode_raws, no_json, read_some
+from flux_api.incoming import decode_raws, no_json, read_some, refuse_too_many
 
 _SPACE: Final = rb"[ \t\r\n]*"
 _BEGIN: Final = re.compile(_SPACE + rb"(\{" + _SPACE + rb'"events"' + _SPACE + rb":" + _SPACE + rb")?\[")
@@ -45,11 +45,10 @@ def slices_of(body: bytes | bytearray) -> Iterator[Slice]:
     Raises:
         Refused: the body is no batch. What was yielded before must not be published.
     """
-    events, events_max = 0, max(limits.batch_events_min, len(body) // limits.batch_event_bytes_min)
+    events = 0
     for some in _slices_of(body):
         events += len(some.events)
-        if events > events_max:
-            raise Refused(f"a batch of {len(body)} bytes may hold at most {events_max} events")
+        refuse_too_many(events)
         yield some
     if not events:
         raise Refused("a batch must hold at least one event")
@@ -130,6 +129,7 @@ def _decoded(body: bytes | bytearray, at: int, end: int) -> Slice | None:
 def _found_in_one_go(body: bytes | bytearray, taken: int) -> Iterator[Slice]:
     """Yield the events behind the first `taken`."""
     raws = decode_raws(body)
+    refuse_too_many(len(raws))
     first = taken
     while first < len(raws):
         last, size = first, 0

@@ -25,6 +25,7 @@ from flux_api.socket_stream import Kind, SocketStream
 
 _EXTENSION: Final = "flux.socket"
 _INVALID_TEXT: Final = 1007
+_TRY_LATER: Final = 1013
 _LINGER_S: Final = 2.0
 
 
@@ -52,6 +53,23 @@ class DoorSocket(WebSocketsSansIOProtocol):
             await self._gone
         finally:
             self._end()
+
+    # What the listener asks.
+
+    def look(self, now_s: float) -> None:
+        """Judge nothing: pings tell whether the client is there, and a slow one is conflated."""
+
+    @property
+    def coming_bytes(self) -> int:
+        """How much of messages has come that are not whole."""
+        return self._stream.waiting_bytes + sum(map(len, self.frames))
+
+    def give_up(self) -> None:
+        """End, for all sockets together hold more of such messages than the door can."""
+        if self._session is not None:
+            self._stream, self.frames = SocketStream(limits.socket_message_bytes_max), []
+            self.conn.send_close(_TRY_LATER, "the door holds all the messages it can; come again")
+            self.handle_parser_exception()
 
     # What a session asks of its link.
 

@@ -46,6 +46,11 @@ class SocketStream:
         self._place = 0  # what is before it was taken
         self._wanted_bytes = _HEAD_BYTES_MIN  # fewer than these are no part
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How much nobody has taken yet."""
+        return len(self._heard) - self._place
+
     def add(self, data: bytes) -> None:
         """Take what came."""
         if self._place:

@@ -118,7 +118,7 @@ class OwnFlux:
         """Return what the shards have logged under the name `event`, oldest first, field by field."""
         return [
             facts
-            for log in sorted(Path(self.run.ray_folder).glob("session_*/logs/worker*"))
+            for log in sorted(Path(self.run.ray_folder).glob("ray/session_*/logs/worker*"))
             for facts in facts_of(log.read_text(errors="replace"), event)
         ]
 

@@ -28,7 +28,8 @@ class RayHead:
     """One Ray head node and everything below it."""
 
     def __init__(self, folder: DataFolder, environment: dict[str, str]) -> None:
-        # Ray makes Unix sockets below its folder, whose paths must be short: not in the data folder.
+        # Ray makes Unix sockets below its folder, whose paths must be short: not in the data folder. It opens
+        # its folder to everybody (0777), so that stands in one which only its owner may enter.
         self.folder = Path(tempfile.mkdtemp(prefix="flux-ray-"))
         self._log = folder.logs / "ray.log"
         self._token = folder.root / "ray-token"
@@ -51,7 +52,7 @@ class RayHead:
             ),
             *(f"--dashboard-agent-grpc-port={agent_grpc}", f"--metrics-export-port={metrics}"),
             *(f"--dashboard-port={dashboard}", "--include-dashboard=false", "--no-monitor"),
-            *("--include-log-monitor=false", "--disable-usage-stats", f"--temp-dir={self.folder}"),
+            *("--include-log-monitor=false", "--disable-usage-stats", f"--temp-dir={self.folder / 'ray'}"),
             f"--object-store-memory={_OBJECT_STORE_BYTES}",
         ]
         with self._log.open("ab") as log:

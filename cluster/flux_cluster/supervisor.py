@@ -27,7 +27,7 @@ import psutil
 
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess, check_jetstream
-from flux_actors.settings import Settings
+from flux_actors.settings import Settings, without_secrets
 from flux_actors.tls import trust_in
 from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.launcher import Launcher
@@ -59,7 +59,7 @@ class Supervisor:
         self._report = report
         self._folder = DataFolder(settings.data)
         self._run_id = uuid.uuid4().hex
-        self._environment = dict(os.environ) | {RUN_ID: self._run_id}
+        self._environment = without_secrets(os.environ) | {RUN_ID: self._run_id}
         self._ray_address = os.environ.get("RAY_ADDRESS", "")
         self._nats: NatsServer | None = None
         self._ray: RayHead | None = None
@@ -188,9 +188,9 @@ class Supervisor:
         settings = self._settings
         check_free(settings.host, settings.port, "--port")
         if settings.serve_port is not None:
-            check_free(settings.host, settings.serve_port, "FLUX_SERVE_PORT")
+            check_free(settings.serve_host, settings.serve_port, "FLUX_SERVE_PORT")
             self._serve_port = settings.serve_port
-        elif settings.port != _SERVE_PORT and is_free(settings.host, _SERVE_PORT):
+        elif settings.port != _SERVE_PORT and is_free(settings.serve_host, _SERVE_PORT):
             self._serve_port = _SERVE_PORT
         else:
             (self._serve_port,) = free_ports(1)
@@ -220,12 +220,12 @@ class Supervisor:
             time.sleep(_LOOK_S / 4)
         raise Unavailable(f"the doors did not become ready; see {self._folder.logs} and Ray's logs")
 
-    def _url(self, port: int | None = None) -> str:
-        host = {"0.0.0.0": "localhost", "127.0.0.1": "localhost", "::": "localhost"}.get(  # noqa: S104
-            self._settings.host, self._settings.host
-        )
-        scheme = "https" if self._settings.tls else "http"
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or self._settings.port}"
+    def _url(self, host: str | None = None, port: int | None = None) -> str:
+        settings = self._settings
+        host = host or settings.host
+        host = {"0.0.0.0": "localhost", "127.0.0.1": "localhost", "::": "localhost"}.get(host, host)  # noqa: S104
+        scheme = "https" if settings.tls else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or settings.port}"
 
     def _write_run(self, *, ready: bool) -> None:
         run = Run(
@@ -233,7 +233,7 @@ class Supervisor:
             pid=os.getpid(),
             created=psutil.Process().create_time(),
             url=self._url(),
-            serve_url=self._url(self._serve_port),
+            serve_url=self._url(self._settings.serve_host, self._serve_port),
             nats_url=self._settings.nats_url or (self._nats.access.url if self._nats is not None else ""),
             ray_address=self._ray.address if self._ray is not None else self._ray_address,
             ray_folder=str(self._ray.folder) if self._ray is not None else "",
@@ -273,7 +273,7 @@ def down(folder: DataFolder, timeout_s: float) -> bool:
         except psutil.TimeoutExpired:
             raise Unavailable(f"Flux (pid {run.pid}) has not ended within {timeout_s:.0f} s") from None
     if folder.run() is not None:
-        sweep_ray(folder, run, dict(os.environ))
+        sweep_ray(folder, run, without_secrets(os.environ))
         end_run(folder, run)
     return True
 

@@ -120,7 +120,7 @@ def status(data: DataOption = None, output: OutputOption = "table") -> None:
         "pid": run.pid,
         "nats": run.nats_url,
         "ray": run.ray_address,
-        "ray_logs": f"{run.ray_folder}/session_latest/logs" if run.ray_folder else None,
+        "ray_logs": f"{run.ray_folder}/ray/session_latest/logs" if run.ray_folder else None,
         **_fetch(run.url, Path(run.tls_cert) if run.tls_cert else None),
     }
     if output == "json":

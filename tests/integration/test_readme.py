@@ -30,8 +30,17 @@ def test_every_path_and_setting_that_the_readme_names_exists():
         assert (ROOT / target).exists(), target
     from flux_actors.settings import Settings  # noqa: PLC0415 - after the fast checks
 
-    named = set(re.findall(r"`FLUX_([A-Z_]+)`", text)) - {"URL", "TOKEN"}
+    named = set(re.findall(r"`FLUX_([A-Z_]+)`", text)) - {"URL", "TOKEN", "CA"}
     assert named == {name.upper() for name in Settings.model_fields}
+
+
+def test_every_test_that_the_security_review_names_exists():
+    text = (ROOT / "docs" / "security.md").read_text()
+    named = re.findall(r"`((?:unit/|api/|chaos/)?[a-z_/]*test_[a-z_]+)`", text)
+    assert len(named) > 50
+    for name in named:
+        place = ROOT / "tests" / (name if name.startswith(("unit/", "chaos/")) else f"integration/{name}")
+        assert place.with_suffix(".py").exists(), name
 
 
 def test_scripts_up_says_where_flux_is_and_stops_with_ctrl_c(tmp_path, eventually):

@@ -139,7 +139,7 @@ def test_no_secret_is_in_a_command_line_or_a_log(flux):
         line = " ".join(process.cmdline())
         assert password not in line
         assert token not in line
-    ray_logs = Path(flux.run.ray_folder).glob("session_*/logs/**/*")
+    ray_logs = Path(flux.run.ray_folder).glob("ray/session_*/logs/**/*")
     logs = [*(flux.data / "logs").iterdir(), *ray_logs, flux.output]
     texts = [path.read_text(errors="replace") for path in logs if path.is_file()]
     assert texts

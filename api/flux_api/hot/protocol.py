@@ -133,13 +133,13 @@ class HotProtocol(DoorProtocol):
         """Whether no hot POST is under way either."""
         return self._head is None and self._is_idle()
 
-    def _on_slow(self) -> None:
+    def _give_up(self, error: FluxError) -> None:
         """Give up a hot POST, too."""
         if self._head is None:
-            super()._on_slow()
+            super()._give_up(error)
         else:
             self._head, self._parts, self._large = None, [], None
-            self._refuse_slow()
+            self._refuse_with(error)
 
     def _answered(self, data: bytes) -> bool:
         """Answer or begin the request in a chunk; False when that is for the parser."""

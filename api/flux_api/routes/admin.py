@@ -19,7 +19,7 @@ from flux_api.requests import door_of, principal_of, read_json
 from flux_api.responses import json_response
 
 router = APIRouter(tags=["admin"])
-ADMIN_WORDS: Final = "admin token"  # how a record calls its holder
+_ADMIN: Final = "admin token"
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
@@ -46,7 +46,7 @@ async def _authorise(request: Request) -> str:
         return _this_machine(request)
     if door.tenancy.enabled:
         door.tenancy.authorise(await principal_of(request), Action.GOVERN, "")
-        return ADMIN_WORDS
+        return _ADMIN
     given = request.headers.get("authorization", "")
     expected = f"Bearer {token.get_secret_value()}"
     if not hmac.compare_digest(given.encode(), expected.encode()):
@@ -55,7 +55,7 @@ async def _authorise(request: Request) -> str:
             401,
             {"WWW-Authenticate": "Bearer"},
         )
-    return ADMIN_WORDS
+    return _ADMIN
 
 
 def _this_machine(request: Request) -> str:

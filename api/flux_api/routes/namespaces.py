@@ -82,7 +82,7 @@ async def get_namespace(request: Request, name: str) -> Response:
 
 @router.delete("/api/namespaces/{name}", **describe("Delete a namespace (admin)", path=["namespace_name"]))
 async def delete_namespace(request: Request, name: str) -> Response:
-    """Revoke its tokens, delete its entities, and only then let its name go; may be repeated."""
+    """Revoke its tokens, end its connectors, delete its entities, and only then let its name go."""
     door = _door_with_tenants(request)
     principal = await principal_of(request)
     door.tenancy.authorise(principal, Action.GOVERN, "")
@@ -96,6 +96,7 @@ async def delete_namespace(request: Request, name: str) -> Response:
     await _record(door, principal, "namespace.delete", namespace)
     await door.tenancy.change(name, ending)
     await asyncio.sleep(limits.tenancy_seen_s)  # no door takes its tokens any more
+    await door.connectors.end(name)
     await empty(door, name)
     await door.tenancy.change(name, lambda before: _ended(before, name))
     return Response(status_code=204)

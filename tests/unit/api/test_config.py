@@ -129,17 +129,6 @@ async def test_a_store_that_is_away_leaves_the_config_in_force(book, keeper, sto
     await until(lambda: keeper.config.rate_limit_enabled)
 
 
-async def test_who_wants_to_hear_of_it_hears_it_now_and_at_each_change_alone(keeper, store):
-    heard = []
-    keeper.tell(lambda config, revision: heard.append((config.rate_limit_per_namespace_per_minute, revision)))
-    await keeper.change({"rate_limit_per_namespace_per_minute": 5}, WHO, Book())
-    await ConfigKeeper(store).change({"rate_limit_per_namespace_per_minute": 6}, WHO, Book())
-    await until(lambda: len(heard) == 3)
-    await keeper._read()  # noqa: SLF001
-    assert [limit for limit, _ in heard] == [limits.rate_per_minute, 5, 6]
-    assert heard[1][1] < heard[2][1]
-
-
 async def test_a_change_is_recorded_with_both_values_before_it_is_stored(store, book, monkeypatch):
     keeper, put = ConfigKeeper(store), store.put
     recorded_at_put = []
@@ -209,3 +198,14 @@ async def test_a_recorded_change_that_the_store_does_not_take_is_followed_by_a_r
         await ConfigKeeper(store).change({"rate_limit_enabled": False}, WHO, book)
     expected = ["config.change"] if full else ["config.change", "config.change.failed"]
     assert [what for _, what, _ in book.records] == expected
+
+
+async def test_who_wants_to_hear_of_it_hears_it_now_and_at_each_change_alone(book, keeper, store):
+    heard = []
+    keeper.tell(lambda config, revision: heard.append((config.rate_limit_per_namespace_per_minute, revision)))
+    await keeper.change({"rate_limit_per_namespace_per_minute": 5}, WHO, book)
+    await ConfigKeeper(store).change({"rate_limit_per_namespace_per_minute": 6}, WHO, book)
+    await until(lambda: len(heard) == 3)
+    await keeper._read()  # noqa: SLF001
+    assert [limit for limit, _ in heard] == [limits.rate_per_minute, 5, 6]
+    assert heard[1][1] < heard[2][1]

@@ -7,7 +7,7 @@ import pytest
 from flux_actors import limits
 from flux_actors.errors import Unavailable
 from flux_actors.settings import Settings
-from flux_api.connections import Bounds, Connections
+from flux_api.connections import Bounds, Connections, make_room
 
 
 @pytest.fixture
@@ -74,3 +74,31 @@ def test_it_is_as_large_as_the_settings_say():
     assert "address" in refusal_of(crowd.enter("a"))
     assert crowd.enter("b") is None
     assert "door" in refusal_of(crowd.enter("c"))
+
+
+class Guest:
+    """A connection that holds so many bytes."""
+
+    def __init__(self, coming_bytes):
+        self.coming_bytes = coming_bytes
+        self.gave_up = False
+
+    def give_up(self):
+        self.coming_bytes, self.gave_up = 0, True
+
+
+@pytest.mark.parametrize(
+    ("held", "bound", "let_go"),
+    [
+        ([1, 2, 3], 6, []),
+        ([1, 2, 3], 5, [3]),
+        ([5, 1, 5, 1], 7, [5]),
+        ([5, 1, 5, 1], 6, [5, 5]),
+        ([4, 4], 0, [4, 4]),
+        ([], 0, []),
+    ],
+)
+def test_those_who_hold_most_let_go_until_it_fits(held, bound, let_go):
+    guests = [Guest(size) for size in held]
+    make_room(guests, bound)
+    assert [size for size, guest in zip(held, guests, strict=True) if guest.gave_up] == let_go

@@ -13,6 +13,7 @@ import pytest
 from flux_actors import limits
 from flux_actors.settings import Settings
 from flux_actors.tls import trust_in
+from flux_api import protocol
 from flux_api.listener import Listener, allow_many_clients, shared_socket
 from flux_cluster.ports import free_ports
 from tests.certificates import make_pair
@@ -170,7 +171,10 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(dial, listen
 
 
 @pytest.mark.parametrize("secured", [False, True], ids=["plain", "tls"])
-async def test_connections_beyond_the_bound_are_503_and_the_others_go_on(dial, listening, tmp_path, secured):
+async def test_connections_beyond_the_bound_are_503_and_the_others_go_on(
+    dial, listening, tmp_path, monkeypatch, secured
+):
+    monkeypatch.setattr(protocol, "_LINGER_S", 0.1)  # over TLS that is how long a client waits for the end
     pair = make_pair(tmp_path)
     tls = {"tls_cert": pair.certificate, "tls_key": pair.key} if secured else {}
     context = trust_in(pair.certificate) if secured else None
@@ -203,6 +207,24 @@ async def test_a_client_that_asks_too_much_at_once_hears_the_503_all_the_same(di
     client = await dial(port)
     client.writer.write(b"POST / HTTP/1.1\r\ncontent-length: 200000\r\n\r\n" + b"x" * 200_000)
     assert (await client.answer()).startswith(b"HTTP/1.1 503 ")
+
+
+async def test_bodies_that_are_too_much_together_are_given_up_largest_first(dial, listening, monkeypatch):
+    monkeypatch.setattr(limits, "coming_bytes_max", 120_000)
+
+    async def read(scope, receive, send):
+        while (await receive()).get("more_body"):
+            pass
+        await hello(scope, receive, send)
+
+    port = await listening(read)
+    clients = [await dial(port) for _ in range(3)]
+    for client, size in zip(clients, (60_000, 70_000, 20_000), strict=True):
+        client.writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 90000\r\n\r\n" + b"x" * size)
+    assert (await clients[1].answer()).startswith(b"HTTP/1.1 503 ")
+    for client, rest in ((clients[0], 30_000), (clients[2], 70_000)):
+        client.writer.write(b"x" * rest)
+        assert (await client.asked()).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_handshake_that_does_not_go_on_ends(dial, listening, tmp_path, monkeypatch):

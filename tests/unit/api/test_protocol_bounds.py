@@ -168,6 +168,24 @@ class Later:
         return getattr(self._loop, name)
 
 
+@pytest.mark.parametrize("part", [HALF_HEAD, HALF_BODY, HALF_CHUNKS], ids=["head", "body", "chunks"])
+async def test_a_request_that_comes_in_is_given_up_when_the_door_is_full(connection, part):
+    await connection.send(part)
+    assert connection.protocol.coming_bytes == len(part)
+    connection.protocol.give_up()
+    assert is_refusal(connection.got, 503)
+    assert b"retry-after: 1\r\n" in connection.got
+    assert connection.protocol.coming_bytes == 0
+
+
+async def test_a_request_that_is_whole_holds_nothing_that_could_be_given_up(connection):
+    release = connection.app.hold("/slow")
+    await connection.send(get("/slow"))
+    assert connection.protocol.coming_bytes == 0
+    release()
+    await settle()
+
+
 async def test_one_who_takes_nothing_of_an_answer_is_cut_off(connection):
     connection.transport.waiting_bytes = 5_000
     look(connection, 1)

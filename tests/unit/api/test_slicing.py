@@ -141,12 +141,15 @@ def test_an_empty_batch_is_refused():
 
 
 def test_a_body_of_what_can_be_no_events_is_refused_before_it_takes_memory(monkeypatch):
-    monkeypatch.setattr(limits, "batch_events_min", 100)
+    monkeypatch.setattr(limits, "batch_events_max", 6_250)
     slices = slices_of(b"[" + b"0," * 100_000 + b"0]")
     read: list[int] = []
-    with pytest.raises(Refused, match="may hold at most 6250 events"):
+    with pytest.raises(Refused, match="may hold at most 6250 events") as caught:
         read.extend(len(some.events) for some in slices)
+    assert caught.value.status == 413
     assert sum(read) <= 6_250
+    with pytest.raises(Refused, match="may hold at most 6250 events"):
+        sliced(b'{"x":1,"events":[' + b"0," * 6_250 + b"0]}")
     shortest = json.dumps({"stream": "a", "source": "s", "payload": {}}, separators=(",", ":")).encode()
     assert len(sliced(b"[" + b",".join([shortest] * 5_000) + b"]")) == 5_000
 

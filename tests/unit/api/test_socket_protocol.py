@@ -139,6 +139,29 @@ async def test_fragments_that_are_together_too_long_are_a_breach(standing, monke
     await client.close()
 
 
+@pytest.mark.parametrize(
+    ("part", "held"),
+    [
+        (Frame(Opcode.TEXT, b"x" * 60).serialize(mask=True)[:-5], 61),
+        (Frame(Opcode.TEXT, b"x" * 60, fin=False).serialize(mask=True), 60),
+    ],
+    ids=["half a frame", "a fragment"],
+)
+async def test_a_message_that_comes_in_is_given_up_when_the_door_is_full(standing, part, held):
+    client = RawClient(standing)
+    await until(lambda: standing.door.hub.watchers)
+    client.push(part)
+    assert client.protocol.coming_bytes == held
+    client.protocol.look(0.0)
+    client.protocol.give_up()
+    assert closed_with(client) == 1013
+    assert client.protocol.coming_bytes == 0
+    client.protocol.give_up()  # once is enough
+    await settle()
+    assert standing.door.hub.watchers == set()
+    await client.close()
+
+
 async def test_a_farewell_is_answered_and_nothing_follows_it(standing, client):
     client.far.send_close(1000, "bye")
     client.push()

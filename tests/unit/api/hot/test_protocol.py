@@ -260,6 +260,15 @@ async def test_a_body_that_trickles_in_on_the_hot_way_is_408(ways: TwoWays, know
     assert [(await log.bounds(partition)).last for partition in range(3)] == bounds
 
 
+async def test_a_body_that_comes_in_on_the_hot_way_is_given_up_when_the_door_is_full(known: Way) -> None:
+    before = len(known.transport.written)
+    known.protocol.data_received(PUBLISH[:-5])
+    assert known.protocol.coming_bytes == len(PUBLISH) - 5
+    known.protocol.give_up()
+    assert known.transport.written[before:].startswith(b"HTTP/1.1 503 ")
+    assert known.protocol.coming_bytes == 0
+
+
 async def test_a_publish_that_waits_for_the_log_may_wait(known: Way, held: HeldLog) -> None:
     known.protocol.data_received(PUBLISH)
     known.protocol.look(known.protocol.loop.time() + 1_000)
