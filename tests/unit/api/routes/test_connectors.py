@@ -259,7 +259,6 @@ class TestTenants:
     @pytest.fixture
     async def tenants(self, monkeypatch):
         monkeypatch.setattr(limits, "heartbeat_s", 0.002)
-        monkeypatch.setattr(limits, "tenancy_seen_s", 0)
         key = SecretStr(KEY)
         standing = await Standing.up(auth_enabled=True, admin_token=ADMIN_TOKEN, encryption_key=key)
         yield await Tenants.settle(standing)
