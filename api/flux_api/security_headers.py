@@ -21,6 +21,7 @@ from flux_actors.settings import Settings
 AT_DOOR: Final = "flux.door"  # in the scope of a request whose answer gets the headers from the listener
 _HSTS: Final = "max-age=31536000"
 _SCRIPT: Final = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
+_PAGES: Final = "/docs"
 _PAGE: Final = (
     "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; script-src 'self'"
@@ -66,6 +67,9 @@ class PagePolicy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and its answer back, with a policy if it is a page."""
+        if scope["type"] != "http" or not scope["path"].startswith(_PAGES):
+            await self._app(scope, receive, send)
+            return
         page: Message | None = None  # the beginning of one, until its body is there
 
         async def send_guarded(message: Message) -> None:
@@ -79,7 +83,7 @@ class PagePolicy:
                 page = None
             await send(message)
 
-        await self._app(scope, receive, send_guarded if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_guarded)
 
 
 def _is_page(message: Message) -> bool:
