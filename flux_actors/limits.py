@@ -41,6 +41,7 @@ token_chars_max: Final = 256  # a token has 65; more is no token and need not be
 tokens_max: Final = 1_000  # of one namespace: its record has then 250 KiB
 body_tenancy_bytes: Final = 64 * KIB
 tenancy_poll_s: Final = 0.3  # how often a door looks for what other doors changed
+tenancy_look_s: Final = 0.05  # between two looks for tokens that are not known: guessing costs no more
 tenancy_fresh_s: Final = 0.9  # without a look into the store; then no token is trusted before the next
 tenancy_seen_s: Final = 1.0  # after a change every door goes by it
 
@@ -140,6 +141,37 @@ rate_window_s: Final = 5.0
 publisher_active_s: Final = 60.0
 config_poll_s: Final = 0.4  # admin changes are in force everywhere within a second
 
+# -- connectors ------------------------------------------------------------------------------------
+connector_token_chars_max: Final = 4_096  # an OAuth token with many scopes takes 2 KiB
+connector_settings_bytes_max: Final = 8 * KIB
+connector_body_bytes_max: Final = 64 * KIB  # of a request that configures one
+generic_sources_max: Final = 100  # per namespace: all of them are one document of the store
+generic_url_chars_max: Final = 2_048
+generic_name_chars_max: Final = 128
+generic_interval_s_range: Final = (1, 86_400)
+generic_answer_bytes_max: Final = 1 * MIB  # as sent, and once more when decompressed
+connector_answer_bytes_max: Final = 8 * MIB  # of an API that we know: 100 issues with long texts
+connector_request_s: Final = 20.0  # one request with its redirects, whatever the other side does
+connector_connect_s: Final = 5.0  # looking up a name, and connecting, each
+connector_redirects_max: Final = 5
+connector_poll_s: Final = 300.0  # one poll with all its requests
+connector_poll_entities_max: Final = 10_000
+connector_batch_entities: Final = 500  # written in one go
+connector_known_max: Final = 100_000  # entities that a writer has digests of: 15 MB
+connector_state_bytes_max: Final = 256 * KIB  # what a connector may remember from poll to poll
+connector_retry_s_range: Final = (1.0, 300.0)  # between tries of one that fails, doubling
+connector_refused_retry_s: Final = 3_600.0  # a token that was refused: only a new one helps
+connector_wait_s_max: Final = 86_400.0  # however long an API asks us to stay away
+connector_failures_open: Final = 5  # in a row, then the circuit is open: told once, probed rarely
+connector_save_s: Final = 10.0  # a good poll is remembered this often, what went wrong at once
+connector_look_s: Final = 2.0  # an actor looks for new configuration when nobody told it
+connector_error_chars_max: Final = 300
+keeper_look_s: Final = 1.0
+keeper_list_s: Final = 10.0  # the keeper looks for namespaces that nobody told it of
+keeper_silences_max: Final = 3  # unanswered questions before an actor counts as dead
+keeper_restart_s_range: Final = (0.5, 60.0)  # before a dead actor is started again, doubling
+keeper_healthy_s: Final = 60.0  # an actor that lived so long begins again with the shortest wait
+
 assert block_events_max < 1 << offset_bits
 assert dedupe_window_s >= duplicate_window_s >= 2 * append_deadline_s
 assert body_single_bytes_range[1] + block_overhead_bytes_max < nats_payload_bytes_max
@@ -154,5 +186,9 @@ assert sockets_max < connections_max
 assert turned_away_max < files_spare
 assert coming_bytes_max >= 8 * body_batch_bytes_range[1]
 assert 2 * lease_share < lease_plenty <= 0.1
-assert tenancy_poll_s < tenancy_fresh_s < tenancy_seen_s
+assert tenancy_look_s < tenancy_poll_s < tenancy_fresh_s < tenancy_seen_s
 assert socket_pressed_bytes < fan_out_slice_bytes <= socket_waiting_bytes_max <= sockets_waiting_bytes_max
+assert generic_answer_bytes_max < connector_answer_bytes_max < nats_payload_bytes_max
+assert connector_request_s < connector_poll_s
+assert connector_retry_s_range[1] < connector_refused_retry_s < connector_wait_s_max
+assert generic_sources_max * (connector_token_chars_max * 2 + generic_url_chars_max * 4) < 2 * MIB

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +18,7 @@ from flux_actors.tls import Certificate
 
 _PREFIX: Final = "FLUX_"
 _CLIENT_ONLY: Final = frozenset({"FLUX_URL", "FLUX_TOKEN", "FLUX_CA"})  # read by the command line's clients
+_KEY_BYTES: Final = 32
 _INTERNAL: Final = frozenset({"FLUX_RUN_ID"})  # marks the processes of one run
 
 
@@ -69,6 +72,17 @@ class Settings(BaseSettings):
     auth_enabled: bool = Field(default=False, description="whether writes and private namespaces need tokens")
     read_wait_ms: int = Field(2000, ge=0, le=60_000, description="how long a read waits for its position")
     cors_origins: str = Field("*", description="origins allowed by CORS, comma separated; * for any")
+    encryption_key: SecretStr | None = Field(
+        None,
+        description="key of the connectors' credentials: 32 bytes in base64, as `flux connectors key` prints "
+        "them; several, comma separated: the first encrypts, all decrypt",
+    )
+    connectors_allow_private: bool = Field(
+        default=False, description="whether connectors may call private, loopback and metadata addresses"
+    )
+    github_url: str = Field(
+        "https://api.github.com", description="GitHub's API; of an Enterprise https://<host>/api/v3"
+    )
     tls_cert: Path | None = Field(None, description="certificate chain in PEM; the doors then speak HTTPS")
     tls_key: Path | None = Field(None, description="its private key in PEM, without a passphrase")
     connections_max: int = Field(
@@ -127,6 +141,16 @@ class Settings(BaseSettings):
         """The namespaces of `spread`."""
         return frozenset(name.strip() for name in self.spread.split(",") if name.strip())
 
+    @property
+    def encryption_keys(self) -> tuple[bytes, ...]:
+        """The keys of `encryption_key`, none when it is not set.
+
+        Raises:
+            Refused: one of them is no 32 bytes in base64; its text is not told.
+        """
+        text = self.encryption_key.get_secret_value() if self.encryption_key is not None else ""
+        return tuple(_key(part.strip()) for part in text.split(",") if part.strip())
+
 
 def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
     """Return the settings: `given` (from the command line, `None` = not given) over `FLUX_*` variables.
@@ -149,6 +173,9 @@ def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> S
         first = error.errors(include_input=False, include_url=False)[0]
         name = _PREFIX + str(first["loc"][0]).upper() if first["loc"] else "settings"
         raise Refused(f"{name}: {first['msg']}") from None
+    _ = settings.encryption_keys  # one that is none is told at the start
+    if not settings.github_url.startswith(("https://", "http://")):
+        raise Refused("FLUX_GITHUB_URL must begin with https:// (or http://)")
     if "@" in (settings.nats_url or ""):
         raise Refused(
             "put the login of NATS into FLUX_NATS_USER and FLUX_NATS_PASSWORD, or FLUX_NATS_CREDENTIALS, "
@@ -157,3 +184,28 @@ def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> S
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise Refused("TLS needs both --tls-cert and --tls-key (FLUX_TLS_CERT and FLUX_TLS_KEY)")
     return settings
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for processes that get their settings in another way: it holds no secret of ours.
+
+    `/proc/<pid>/environ` shows a process's variables to everybody of the same user, and to all it starts.
+    """
+    secret = {
+        _PREFIX + name.upper()
+        for name, field in Settings.model_fields.items()
+        if field.annotation == SecretStr | None
+    }
+    return {name: value for name, value in environment.items() if name not in secret}
+
+
+def _key(text: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise Refused(
+            "FLUX_ENCRYPTION_KEY must be 32 bytes in base64; `flux connectors key` prints a fresh one"
+        )
+    return key

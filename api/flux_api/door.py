@@ -13,6 +13,9 @@ import msgspec
 from nats.aio.client import Client
 
 from flux_actors import __version__, limits
+from flux_actors.connectors.catalogue import Catalogue
+from flux_actors.connectors.records import BUCKET as CONNECTORS_BUCKET
+from flux_actors.connectors.records import ConnectorStore
 from flux_actors.domain.change import Change, UnreadChange
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
@@ -37,6 +40,8 @@ from flux_actors.settings import Settings
 from flux_api.audit import Audit
 from flux_api.cached import CachedEntity
 from flux_api.config import ConfigKeeper
+from flux_api.connectors import DoorConnectors, RayConnectorActors
+from flux_api.counts import entity_counts
 from flux_api.feed import Feeds, PartitionFeed
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
@@ -77,6 +82,7 @@ class Door:
     name: str
     tenancy: TenancyKeeper
     rates: Rates
+    connectors: DoorConnectors
 
     @property
     def audit(self) -> Audit:
@@ -87,6 +93,7 @@ class Door:
         """Finish what is under way and let go of everything."""
         await self.rates.close()
         await self.publisher.close()
+        await self.connectors.close()
         await self.metrics.close()
         await self.config.close()
         await self.tenancy.close()
@@ -124,16 +131,7 @@ class Door:
 
     async def entity_counts(self, names: Sequence[str]) -> dict[str, int]:
         """Return how many living entities each namespace has; raises `Unavailable` while a shard is away."""
-        by_partition: dict[int, list[str]] = {}
-        for name in names:
-            for partition in self.partitioning.of_namespace(name):
-                by_partition.setdefault(partition, []).append(name)
-        calls = [self.shards.call(p, "entity_counts", p, wanted) for p, wanted in by_partition.items()]
-        counts = dict.fromkeys(names, 0)
-        for wanted, found in zip(by_partition.values(), await asyncio.gather(*calls), strict=True):
-            for name, count in zip(wanted, found, strict=True):
-                counts[name] += count
-        return counts
+        return await entity_counts(self.partitioning, self.shards, names)
 
     async def applied(self, entity_id: str | None, partition: int, position: Packed) -> CachedEntity | None:
         """Return the entity once its event at `position` is visible; `None` for an event without one."""
@@ -193,7 +191,12 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     tenancy.listen(hub.look_at_tokens)
     name = f"{os.getpid()}-{time.time_ns()}"
     parts = [PartitionFeed(partition) for partition in partitioning.all()]
-    metrics = Metrics(name, bus, hub, parts)
+
+    async def hidden_entities() -> int:
+        counts = await entity_counts(partitioning, shards, list(tenancy.registry.hidden))
+        return sum(counts.values())
+
+    metrics = Metrics(name, bus, hub, parts, hidden_entities)
     view = LiveView(partitioning, shards, lambda partition: parts[partition].sequence)
     feeds = Feeds(parts, bus, shards, _Listener(view, hub), metrics.on_sources)
     config = ConfigKeeper(await JetStreamKeyValue.open(client, CONFIG_BUCKET, settings.log_replicas))
@@ -202,6 +205,8 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     await metrics.open()
     shards.start()
     await feeds.ask_for_places()
+    kept = ConnectorStore(await JetStreamKeyValue.open(client, CONNECTORS_BUCKET, settings.log_replicas))
+    connectors = DoorConnectors(kept, Catalogue(), RayConnectorActors(access, settings), settings)
     rates = Rates(RouterLender(), name, in_force=tenancy.enabled)
     config.tell(rates.configure)
     publisher = Publisher(log, partitioning, tenancy.registry, rates)
@@ -220,6 +225,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         name,
         tenancy,
         rates,
+        connectors,
     )
 
 

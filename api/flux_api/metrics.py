@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -18,6 +20,7 @@ from flux_api.hub import Hub
 
 _DOOR_GONE_S = 3 * limits.metrics_every_s
 _SOURCES_MAX = 10_000
+_COUNT_S = 2.0
 
 
 class DoorBeat(msgspec.Struct, array_like=True, frozen=True):
@@ -34,8 +37,17 @@ _decode = msgspec.msgpack.Decoder(DoorBeat).decode
 class Metrics:
     """Counts for watchers, once per `metrics_every_s`."""
 
-    def __init__(self, name: str, bus: Bus, hub: Hub, parts: list[PartitionFeed]) -> None:
+    def __init__(
+        self,
+        name: str,
+        bus: Bus,
+        hub: Hub,
+        parts: list[PartitionFeed],
+        hidden_entities: Callable[[], Awaitable[int]] | None = None,
+    ) -> None:
         self._name = name
+        self._hidden_entities = hidden_entities
+        self._hidden = 0  # entities of private namespaces, which a total for everybody leaves out
         self._bus = bus
         self._hub = hub
         self._parts = parts
@@ -82,7 +94,7 @@ class Metrics:
         return message(
             type="metrics_update",
             timestamp=iso_of(time.time_ns() // 1_000),
-            entities={"total": sum(part.entities for part in self._parts)},
+            entities={"total": max(0, sum(part.entities for part in self._parts) - self._hidden)},
             events={"total": sum(part.events_total for part in self._parts), "rate_per_second": self._rate()},
             websocket={"connections": self.connections()},
             publishers={"active": self._active()},
@@ -94,9 +106,15 @@ class Metrics:
                 await self._bus.publish(DOORS_SUBJECT, _encode(DoorBeat(self._name, len(self._hub.watchers))))
             except Unavailable:
                 self._doors.clear()  # nobody can be heard either
+            await self._count_hidden()
             self._sample()
             self._hub.announce(self.snapshot())
             await asyncio.sleep(limits.metrics_every_s)
+
+    async def _count_hidden(self) -> None:
+        if self._hidden_entities is not None:
+            with suppress(Unavailable, TimeoutError):  # a shard is away: what was known before hides most
+                self._hidden = await asyncio.wait_for(self._hidden_entities(), _COUNT_S)
 
     async def _on_beat(self, data: bytes) -> None:
         beat = _decode(data)

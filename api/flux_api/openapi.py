@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from flux_actors import limits
+
 _PROPERTIES: Final = {"type": "object", "additionalProperties": True}
 _ID: Final = {"type": "string", "minLength": 1, "maxLength": 512, "example": "home/hall"}
 _EVENT: Final[dict[str, Any]] = {
@@ -99,6 +101,46 @@ CONFIG_BODY: Final[dict[str, Any]] = {
     },
 }
 
+CONNECTOR_TOKEN_BODY: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["token"],
+    "additionalProperties": False,
+    "properties": {
+        "token": {"type": "string", "minLength": 1, "maxLength": limits.connector_token_chars_max},
+        "settings": {"type": "object", "description": "what a connector of another package asks for"},
+    },
+}
+SOURCE_BODY: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["name", "url", "poll_interval_secs", "entity_key", "namespace"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "minLength": 1, "maxLength": limits.generic_name_chars_max},
+        "url": {"type": "string", "format": "uri", "maxLength": limits.generic_url_chars_max},
+        "poll_interval_secs": {
+            "type": "integer",
+            "minimum": limits.generic_interval_s_range[0],
+            "maximum": limits.generic_interval_s_range[1],
+        },
+        "entity_key": {"type": "string", "minLength": 1, "example": "weather"},
+        "namespace": {"type": "string", "minLength": 1, "example": "home"},
+        "auth_type": {
+            "default": "none",
+            "oneOf": [
+                {"type": "string", "enum": ["none", "bearer"]},
+                {
+                    "type": "object",
+                    "required": ["api_key_header"],
+                    "additionalProperties": False,
+                    "properties": {"api_key_header": {"type": "string", "example": "X-Api-Key"}},
+                },
+            ],
+        },
+        "token": {"type": "string", "description": "required unless auth_type is none"},
+        "json_pointer": {"type": "string", "example": "/data/0", "description": "RFC 6901; default all"},
+    },
+}
+
 _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "wait": {
         "schema": {"type": "string", "enum": ["applied"]},
@@ -117,6 +159,7 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "count": {"schema": {"type": "boolean"}, "description": 'answer {"count": n} instead'},
     "entity_id": {"schema": _ID, "description": "the id, with / raw or as %2F"},
     "name": {"schema": {"type": "string"}, "description": "a connector's name"},
+    "source_id": {"schema": {"type": "string"}, "description": "what adding the source answered"},
     "namespace_name": {"name": "name", "schema": {"type": "string"}, "description": "a namespace"},
     "token_id": {"schema": {"type": "string"}, "description": "a token's id, as it was told with the token"},
 }

@@ -95,9 +95,16 @@ class TenancyKeeper:
         """Return whom a header stands for, after a look into the store where that may matter."""
         principal = self.known(header)
         if principal.kind is Kind.UNKNOWN or (principal.kind is Kind.HOLDER and not self.fresh):
-            await self.read()
+            await self._look()
             principal = self.known(header)
         return principal
+
+    async def _look(self) -> None:
+        """Look into the store, together with all others who want to, and not all the time."""
+        too_soon_s = self._read_at + limits.tenancy_look_s - time.monotonic()
+        if too_soon_s > 0:
+            await asyncio.sleep(too_soon_s)
+        await self.read()
 
     def holds_still(self, principal: Principal) -> bool:
         """Whether the token of a principal has not been revoked, as far as it is known here."""

@@ -8,6 +8,7 @@ stay when the launcher ends.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import pickle
@@ -21,6 +22,8 @@ from ray import serve
 from ray.exceptions import GetTimeoutError, RayError
 from ray.serve.exceptions import RayServeException
 
+from flux_actors.connectors.names import KEEPER_NAME
+from flux_actors.connectors.ray_connectors import ConnectorsPlan, any_configured, keeper
 from flux_actors.errors import Corrupt, FluxError, Refused, Unavailable
 from flux_actors.router.namespace_router import RemoteRouter, RouterPlan, router_handle
 from flux_actors.router.ray_shards import RAY_NAMESPACE, ROUTER_NAME
@@ -34,6 +37,7 @@ _DRAIN_S: Final = 90.0
 _ASK_S: Final = 10.0
 _TELL_S: Final = 2.0
 _POLL_S: Final = 0.02
+_STARTERS: Final = frozenset({ROUTER_NAME, KEEPER_NAME})
 
 
 def start(orders: Start) -> None:
@@ -72,6 +76,14 @@ def start(orders: Start) -> None:
         proxy.result()
     ray.get(opened, timeout=_ROUTER_S)
     _await_recovery(router)
+    _start_connectors(orders)
+
+
+def _start_connectors(orders: Start) -> None:
+    """Start the keeper of the connectors if there are any; else a door does when the first is configured."""
+    settings = orders.settings
+    if asyncio.run(any_configured(orders.access, settings.log_replicas)):
+        keeper(orders.access, ConnectorsPlan.of_settings(settings))
 
 
 def _proxy_options(settings: Settings, port: int) -> dict[str, Any]:
@@ -119,6 +131,7 @@ def stop(orders: Stop) -> None:
     router = router_handle()
     _check_owner(router, orders.site)
     _close_doors(orders.site)
+    _close_connectors()
     try:
         ray.get(router.drain.remote(), timeout=_DRAIN_S)
     finally:
@@ -158,13 +171,29 @@ def _close_doors(site: Site) -> None:
         serve.shutdown()  # type: ignore[no-untyped-call]  # nobody else's application runs on it
 
 
+def _close_connectors() -> None:
+    """Have the connectors keep what they know; else they only learn some of it again."""
+    try:
+        actor = ray.get_actor(KEEPER_NAME, namespace=RAY_NAMESPACE)
+    except ValueError:
+        return  # none is configured
+    try:
+        ray.get(actor.drain.remote(), timeout=_ASK_S)
+    except (RayError, GetTimeoutError):
+        return
+
+
 def _end_actors() -> None:
-    """End router and shards; the log has everything."""
-    names = [
-        a["name"] for a in ray.util.list_named_actors(all_namespaces=True) if a["namespace"] == RAY_NAMESPACE
-    ]
-    for name in sorted(names, key=lambda name: name != ROUTER_NAME):  # the router first: it starts shards
-        ray.kill(ray.get_actor(name, namespace=RAY_NAMESPACE), no_restart=True)
+    """End router, keeper, shards and connectors; the log has everything."""
+    for starters in (True, False):  # first those that start others
+        for name in _named_actors():
+            if (name in _STARTERS) is starters:
+                ray.kill(ray.get_actor(name, namespace=RAY_NAMESPACE), no_restart=True)
+
+
+def _named_actors() -> list[str]:
+    named = ray.util.list_named_actors(all_namespaces=True)
+    return sorted(actor["name"] for actor in named if actor["namespace"] == RAY_NAMESPACE)
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ import psutil
 
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess, check_jetstream
-from flux_actors.settings import Settings
+from flux_actors.settings import Settings, without_secrets
 from flux_actors.tls import trust_in
 from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.launcher import Launcher
@@ -59,7 +59,7 @@ class Supervisor:
         self._report = report
         self._folder = DataFolder(settings.data)
         self._run_id = uuid.uuid4().hex
-        self._environment = dict(os.environ) | {RUN_ID: self._run_id}
+        self._environment = without_secrets(os.environ) | {RUN_ID: self._run_id}
         self._ray_address = os.environ.get("RAY_ADDRESS", "")
         self._nats: NatsServer | None = None
         self._ray: RayHead | None = None
@@ -273,7 +273,7 @@ def down(folder: DataFolder, timeout_s: float) -> bool:
         except psutil.TimeoutExpired:
             raise Unavailable(f"Flux (pid {run.pid}) has not ended within {timeout_s:.0f} s") from None
     if folder.run() is not None:
-        sweep_ray(folder, run, dict(os.environ))
+        sweep_ray(folder, run, without_secrets(os.environ))
         end_run(folder, run)
     return True
 

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from flux_actors import __version__
-from flux_actors.cli import bench, cluster, demo, entities, tenants, watch
+from flux_actors.cli import bench, cluster, connectors, demo, entities, tenants, watch
 from flux_actors.cli.options import examples
 from flux_actors.cli.output import warn
 from flux_actors.errors import FluxError
@@ -61,6 +61,7 @@ entities.register(app)
 watch.register(app)
 demo.register(app)
 tenants.register(app)
+connectors.register(app)
 bench.register(app)
 
 

@@ -91,12 +91,11 @@ class Namespace(msgspec.Struct, frozen=True, omit_defaults=True):
         tokens = {key: record for key, record in self.tokens.items() if key != token_id}
         return msgspec.structs.replace(self, tokens=tokens)
 
-    def rotated(self, now_us: int) -> tuple[Namespace, Token]:
-        """Return the namespace with a new main token in the place of the old one."""
-        token = new_token()
+    def rotated(self, token: Token, now_us: int) -> Namespace:
+        """Return the namespace with another main token in the place of the one it has."""
         tokens = {key: record for key, record in self.tokens.items() if key != self.main}
         tokens[token.id] = _main_record(token, self.id, now_us)
-        return msgspec.structs.replace(self, main=token.id, tokens=tokens), token
+        return msgspec.structs.replace(self, main=token.id, tokens=tokens)
 
     def in_phase(self, phase: Phase) -> Namespace:
         """Return the namespace in another phase; one that ends has no tokens."""

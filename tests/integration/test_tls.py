@@ -108,7 +108,7 @@ def test_what_is_no_http_is_refused_in_the_shape_of_errors(raw):
     assert raw.closed_by_server()
 
 
-def test_a_socket_watches_publishes_and_is_told_of_a_breach(secured, pair, client, namespace):
+def test_a_socket_watches_and_publishes(secured, pair, client, namespace):
     trusting = trust_in(pair.certificate)
     with connect(secured.ws_url, ssl=trusting, proxy=None) as connection:
         watcher = Watcher(connection)
@@ -117,8 +117,6 @@ def test_a_socket_watches_publishes_and_is_told_of_a_breach(secured, pair, clien
         assert watcher.next()["value"] == 1
         watcher.send(type="publish", id=7, **event(f"{namespace}/e", {"a": 2}))
         assert {watcher.next()["type"], watcher.next()["type"]} == {"ack", "state_update"}
-        connection.socket.sendall(b"\xff" * 20)  # no frame at all
-        assert watcher.close_code() == 1002
 
 
 def test_the_command_line_works_with_the_authority_and_says_what_is_missing_without(secured, pair, namespace):

@@ -19,12 +19,13 @@ from flux_actors.tenancy.namespace import (
     Phase,
     Scope,
     TokenRecord,
+    Visibility,
     check_name,
     check_visibility,
     register,
 )
 from flux_actors.tenancy.principal import Kind, Principal
-from flux_actors.tenancy.token import Token, digest_of, new_token
+from flux_actors.tenancy.token import digest_of, new_token
 from flux_api.door import Door
 from flux_api.emptying import empty
 from flux_api.openapi import NAMESPACE_BODY, TOKEN_BODY, describe
@@ -40,22 +41,23 @@ _SCOPES: Final = "read, write and admin"
 async def register_namespace(request: Request) -> Response:
     """Make a namespace and tell its main token, this once."""
     door = _door_with_tenants(request)
-    door.tenancy.authorise(await principal_of(request), Action.GOVERN, "")
+    principal = await principal_of(request)
+    door.tenancy.authorise(principal, Action.GOVERN, "")
     body = await _object_of(request)
     name, visibility = check_name(body.get("name")), check_visibility(body.get("visibility"))
-    made: list[Token] = []
+    fresh, token = register(name, visibility, now_us())
 
     def take(before: Namespace | None) -> Namespace:
         if before is not None and before.phase is not Phase.DELETED:
             raise Refused(_taken(before), 409)
-        namespace, token = register(name, visibility, now_us(), reused=before is not None)
-        made[:] = [token]
-        return namespace
+        return msgspec.structs.replace(fresh, reused=before is not None)
 
+    take(door.tenancy.registry.namespace(name))  # refuse before it is recorded
+    await _record(door, principal, "namespace.register", fresh)
     namespace = await door.tenancy.change(name, take)
     if namespace.hidden:
         await asyncio.sleep(limits.tenancy_seen_s)  # nobody writes there before every door hides it
-    return json_response({"namespaceId": namespace.id, "name": name, "token": made[0].text})
+    return json_response({"namespaceId": namespace.id, "name": name, "token": token.text})
 
 
 @router.get("/api/namespaces", **describe("All namespaces (admin)"))
@@ -80,17 +82,21 @@ async def get_namespace(request: Request, name: str) -> Response:
 
 @router.delete("/api/namespaces/{name}", **describe("Delete a namespace (admin)", path=["namespace_name"]))
 async def delete_namespace(request: Request, name: str) -> Response:
-    """Revoke its tokens, delete its entities, and only then let its name go; may be repeated."""
+    """Revoke its tokens, end its connectors, delete its entities, and only then let its name go."""
     door = _door_with_tenants(request)
-    door.tenancy.authorise(await principal_of(request), Action.GOVERN, "")
+    principal = await principal_of(request)
+    door.tenancy.authorise(principal, Action.GOVERN, "")
 
     def ending(before: Namespace | None) -> Namespace:
         if before is None or before.phase is Phase.DELETED:
             raise Refused(f"there is no namespace {name[:64]!r}", 404)
         return before.in_phase(Phase.DELETING)
 
+    namespace = ending(door.tenancy.registry.namespace(name))
+    await _record(door, principal, "namespace.delete", namespace)
     await door.tenancy.change(name, ending)
     await asyncio.sleep(limits.tenancy_seen_s)  # no door takes its tokens any more
+    await door.connectors.end(name)
     await empty(door, name)
     await door.tenancy.change(name, lambda before: _ended(before, name))
     return Response(status_code=204)
@@ -105,23 +111,21 @@ async def make_token(request: Request, name: str) -> Response:
     principal = await principal_of(request)
     door.tenancy.authorise(principal, Action.MANAGE, name)
     body = await _object_of(request)
-    made: list[Token] = []
-    rotates = _rotates(body, principal)
-    wish = None if rotates else _wish(body, name, principal)
+    wish = None if _rotates(body, principal) else _wish(body, name, principal)
+    token = new_token()
 
     def with_token(before: Namespace | None) -> Namespace:
         namespace = _active(before, name)
         if wish is None:
-            namespace, token = namespace.rotated(now_us())
-        else:
-            token = new_token()
-            record = msgspec.structs.replace(wish, id=token.id, digest=digest_of(token, namespace.id))
-            namespace = namespace.with_token(token, record)
-        made[:] = [token]
-        return namespace
+            return namespace.rotated(token, now_us())
+        record = msgspec.structs.replace(wish, id=token.id, digest=digest_of(token, namespace.id))
+        return namespace.with_token(token, record)
 
+    namespace = with_token(door.tenancy.registry.namespace(name))
+    what = "token.rotate" if wish is None else "token.create"
+    await _record(door, principal, what, namespace, namespace.tokens[token.id])
     await door.tenancy.change(name, with_token)
-    return json_response({"id": made[0].id, "token": made[0].text})
+    return json_response({"id": token.id, "token": token.text})
 
 
 @router.delete(
@@ -135,6 +139,9 @@ async def revoke_token(request: Request, name: str, token_id: str) -> Response:
     door.tenancy.authorise(principal, Action.MANAGE, name)
     if principal.prefix and token_id != principal.token_id:
         raise Refused("a token with a prefix can revoke itself alone", 403)
+    namespace = _namespace(door, name)
+    namespace.without_token(token_id)
+    await _record(door, principal, "token.revoke", namespace, namespace.tokens[token_id])
     await door.tenancy.change(name, lambda before: _active(before, name).without_token(token_id))
     return Response(status_code=204)
 
@@ -144,6 +151,22 @@ def _door_with_tenants(request: Request) -> Door:
     if not door.tenancy.enabled:
         raise Refused("this server has no namespaces to manage; start it with FLUX_AUTH_ENABLED=true", 404)
     return door
+
+
+async def _record(
+    door: Door, principal: Principal, what: str, namespace: Namespace, token: TokenRecord | None = None
+) -> None:
+    """Record a change before it is made. Records are public: of a private namespace they tell an id only."""
+    who = f"token {principal.token_id}" if principal.kind is Kind.HOLDER else "admin token"
+    details: dict[str, Any] = {"namespaceId": namespace.id}
+    public = namespace.visibility is Visibility.PUBLIC
+    if public:
+        details["name"] = namespace.name
+    if token is not None:
+        details |= {"token": token.id, "scopes": sorted(token.scopes)}
+        details |= {"prefix": token.prefix} if public and token.prefix else {}
+        details |= {"expiresAt": iso_of(token.expires_us)} if token.expires_us is not None else {}
+    await door.audit.record(who, what, details)
 
 
 async def _object_of(request: Request) -> dict[str, Any]:

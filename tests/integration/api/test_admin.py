@@ -139,3 +139,18 @@ def test_the_config_through_the_second_entrance_is_the_same(proxy, api):
     assert proxy.get(CONFIG).json() == DEFAULT
     assert proxy.put(CONFIG, json={"rate_limit_enabled": False}).json()["rate_limit_enabled"] is False
     assert_error(proxy.put(CONFIG, json={"unknown": 1}), 400)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/namespaces"),
+        ("GET", "/api/namespaces"),
+        ("GET", "/api/namespaces/abc"),
+        ("DELETE", "/api/namespaces/abc"),
+        ("POST", "/api/namespaces/abc/tokens"),
+        ("DELETE", "/api/namespaces/abc/tokens/x"),
+    ],
+)
+def test_without_auth_there_are_no_namespaces(api, method, path):
+    assert_error(api.request(method, path, json={"name": "abc"}), 404)

@@ -127,6 +127,7 @@ class LoopbackTransport(asyncio.Transport):
         self.closing = False
         self.closed = False
         self.ended = False
+        self.secured = False  # like TLS, which knows no half of a connection
         self.late: list[bytes] = []  # written after the end
         self._client = client
         self._paused = False
@@ -154,7 +155,7 @@ class LoopbackTransport(asyncio.Transport):
             self._lose()
 
     def can_write_eof(self) -> bool:
-        return True
+        return not self.secured
 
     def write_eof(self) -> None:
         self.ended = True

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from flux_actors.connectors.catalogue import Catalogue
+from flux_actors.connectors.records import ConnectorStore, Key, Status
 from flux_actors.domain.change import Change, FeedMessage, encode_feed
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
@@ -23,6 +25,7 @@ from flux_actors.snapshot.memory import MemorySnapshotStore
 from flux_actors.tenancy.lending import MemoryLender
 from flux_actors.tenancy.principal import ANYONE
 from flux_api.config import ConfigKeeper
+from flux_api.connectors import DoorConnectors
 from flux_api.door import Door, _Listener
 from flux_api.feed import Feeds, PartitionFeed
 from flux_api.hub import Hub
@@ -97,6 +100,26 @@ class ShardInPlace:
         """Nothing to stop."""
 
 
+class FakeConnectorActors:
+    """A way to actors that are not there, unless a test gives their status."""
+
+    def __init__(self) -> None:
+        self.statuses: dict[str, dict[Key, Status]] = {}
+        self.heard: list[str] = []
+
+    async def status(self, namespace: str) -> dict[Key, Status] | None:
+        return self.statuses.get(namespace)
+
+    def changed(self, namespace: str) -> None:
+        self.heard.append(namespace)
+
+    async def told(self, namespace: str) -> None:
+        self.heard.append(namespace)
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+
 @dataclass
 class Standing:
     """The door and what it stands on."""
@@ -127,6 +150,9 @@ class Standing:
         await config.open()
         await feeds.open()
         client: Any = SimpleNamespace(close=_nothing)
+        connectors = DoorConnectors(
+            ConnectorStore(MemoryKeyValue()), Catalogue(lambda: ()), FakeConnectorActors(), settings
+        )
         rates = Rates(MemoryLender(time.monotonic), "door", in_force=settings.auth_enabled)
         config.tell(rates.configure)
         door = Door(
@@ -144,6 +170,7 @@ class Standing:
             "door",
             tenancy,
             rates,
+            connectors,
         )
         for partition in rule.all():
             await shard.adopt(partition, 1)

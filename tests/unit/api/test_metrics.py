@@ -157,3 +157,24 @@ async def test_it_goes_on_while_the_bus_is_away(metrics, bus, watcher, monkeypat
     await metrics.open()
     await until(lambda: len(watcher.link.written) >= 2)
     await metrics.close()
+
+
+async def test_entities_of_private_namespaces_are_left_out_of_the_total(bus, parts, watcher, monkeypatch):
+    monkeypatch.setattr(limits, "metrics_every_s", 0.0)
+    hidden = [3, Unavailable("a shard is away"), TimeoutError(), 4]
+
+    async def count():
+        outcome = hidden.pop(0) if len(hidden) > 1 else hidden[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    hub = Hub()
+    hub.join(watcher)
+    parts[0].entities, parts[1].entities = 5, 6
+    metrics = Metrics("door", bus, hub, parts, count)
+    await metrics.open()
+    await until(lambda: len(watcher.link.written) >= 4)
+    await metrics.close()
+    totals = [message["entities"]["total"] for message in watcher.link.take()[:4]]
+    assert totals == [8, 8, 8, 7]

@@ -69,6 +69,8 @@ READS = table(404, 404, 404, 404, 200, 200, 200, 403, 403, 404)
 READS_IN_KITCHEN = READS | {"prefix": 200}
 GOVERNS = table(401, 401, 200, 403, 403, 403, 403, 403, 403, 403)
 MANAGES = table(401, 401, 200, 403, 200, 403, 403, 200, 403, 401)
+SEES_ITS_OWN = table(200, 401, 200, 200, 200, 200, 200, 200, 200, 401)
+CONFIGURES = table(401, 401, 403, 200, 200, 403, 403, 200, 403, 401)
 SEES_ALL = ("main", "read", "write")
 
 
@@ -131,6 +133,28 @@ async def registers(asker: Asker) -> int:
 
 async def ends_namespace(asker: Asker) -> int:
     status = await asker.status("DELETE", "/api/namespaces/never")
+    return 200 if status == 404 else status
+
+
+async def gives_connector_token(asker: Asker) -> int:
+    """Give a token to a server without a key: who may is told so."""
+    status = await asker.status("POST", "/api/connectors/github/token", {"token": "t"})
+    return 200 if status == 500 else status
+
+
+async def forgets_connector_token(asker: Asker) -> int:
+    status = await asker.status("DELETE", "/api/connectors/github/token")
+    return 200 if status == 500 else status
+
+
+async def adds_source(asker: Asker) -> int:
+    namespace = "acme" if asker.kind == "other" else "vault"
+    source = {"name": "s", "url": "http://8.8.8.8/", "poll_interval_secs": 60, "entity_key": "e"}
+    return await asker.status("POST", "/api/connectors/generic", source | {"namespace": namespace})
+
+
+async def removes_source(asker: Asker) -> int:
+    status = await asker.status("DELETE", "/api/connectors/generic/none")
     return 200 if status == 404 else status
 
 
@@ -239,8 +263,13 @@ ROWS = [
     *(Row(f"{m} /api/{p}", "a probe", writes(f"/api/{p}", m), everybody(200))
       for p in ("health", "ready", "live") for m in ("GET", "HEAD")),
     Row("GET /api/ws", "no socket", writes("/api/ws", "GET"), everybody(426)),
-    Row("GET /api/connectors", "all", writes("/api/connectors", "GET"), everybody(200)),
-    Row("GET /api/connectors/{name}", "one", writes("/api/connectors/github", "GET"), everybody(200)),
+    Row("GET /api/connectors", "its own", writes("/api/connectors", "GET"), SEES_ITS_OWN),
+    Row("GET /api/connectors/{name}", "one", writes("/api/connectors/github", "GET"), SEES_ITS_OWN),
+    Row("GET /api/connectors/{name}", "sources", writes("/api/connectors/generic", "GET"), SEES_ITS_OWN),
+    Row("POST /api/connectors/{name}/token", "a token", gives_connector_token, CONFIGURES),
+    Row("DELETE /api/connectors/{name}/token", "a token", forgets_connector_token, CONFIGURES),
+    Row("POST /api/connectors/generic", "a source", adds_source, CONFIGURES),
+    Row("DELETE /api/connectors/generic/{source_id}", "none", removes_source, CONFIGURES),
 ]  # fmt: skip
 
 

@@ -104,6 +104,19 @@ async def test_a_breach_of_the_protocol_ends_that_connection(standing, data, cod
     await client.close()
 
 
+async def test_a_breach_over_tls_is_told_as_well(standing, monkeypatch):
+    monkeypatch.setattr(socket_protocol, "_LINGER_S", 0.002)
+    client = RawClient(standing)
+    client.transport.secured = True
+    await until(lambda: standing.door.hub.watchers)
+    client.push(b"\xff" * 20)
+    assert closed_with(client) == 1002
+    async with asyncio.timeout(DEADLINE_S):
+        while not client.transport.closed:  # noqa: ASYNC110 - the time is the protocol's
+            await asyncio.sleep(0.001)
+    await client.close()
+
+
 async def test_a_breach_ends_even_if_the_client_goes_on_for_ever(standing, monkeypatch):
     monkeypatch.setattr(socket_protocol, "_LINGER_S", 0.002)
     client = RawClient(standing)

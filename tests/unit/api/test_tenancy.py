@@ -13,6 +13,7 @@ from flux_actors.errors import Refused, Unavailable
 from flux_actors.shard.reads import NO_VEIL, Veil
 from flux_actors.tenancy.namespace import Visibility, register
 from flux_actors.tenancy.principal import ADMIN, ANYONE, NOBODY, UNKNOWN
+from flux_actors.tenancy.token import new_token
 from flux_api.app import build_app
 from flux_api.tenancy import TenancyKeeper
 from tests.unit.api.hot.two_ways import TwoWays, alike
@@ -96,16 +97,10 @@ async def test_two_authorization_headers_are_none(tenants):
 
 
 async def test_a_token_that_was_made_at_another_door_is_good_at_once(tenants, keeper):
-    token = []
-
-    def rotate(namespace):
-        rotated, new = namespace.rotated(1)
-        token.append(new.text)
-        return rotated
-
-    await tenants.change("vault", rotate)
-    assert keeper.known(f"Bearer {token[0]}") is UNKNOWN
-    assert (await keeper.principal_of(f"Bearer {token[0]}")).namespace == "vault"
+    token = new_token()
+    await tenants.change("vault", lambda namespace: namespace.rotated(token, 1))
+    assert keeper.known(f"Bearer {token.text}") is UNKNOWN
+    assert (await keeper.principal_of(f"Bearer {token.text}")).namespace == "vault"
     assert await keeper.principal_of(f"Bearer {tenants.tokens['main']}") is UNKNOWN
 
 
@@ -382,3 +377,18 @@ async def test_a_slow_socket_is_owed_only_what_it_may_read(tenants, monkeypatch)
     assert "vault/x" not in {m.get("entity_id") for m in stranger.received}
     for socket in (stranger, holder):
         await socket.close()
+
+
+async def test_guessing_tokens_makes_few_looks_into_the_store(tenants, keeper, monkeypatch):
+    asked = []
+    changes = tenants.standing.tenants.changes
+
+    async def counted(after):
+        asked.append(after)
+        return await changes(after)
+
+    monkeypatch.setattr(tenants.standing.tenants, "changes", counted)
+    monkeypatch.setattr(limits, "tenancy_look_s", 0.02)
+    found = await asyncio.gather(*(keeper.principal_of(f"Bearer {new_token().text}") for _ in range(200)))
+    assert set(found) == {UNKNOWN}
+    assert len(asked) <= 3

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
-from ray.exceptions import GetTimeoutError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.connection import NatsAccess
@@ -45,6 +45,7 @@ class FakeCluster:
         self.router = FakeRouter(self, owner="me")
         self.actors = [("flux-shard-0-e1", "flux"), ("flux-router", "flux"), ("theirs", "serve")]
         self.applications = {}
+        self.drain_fault = None
 
     def handle(self):
         if self.router is None:
@@ -53,6 +54,17 @@ class FakeCluster:
 
     def delete(self, name):
         self.done.append(f"delete {name}")
+
+    def actor(self, name, namespace):
+        if (name, namespace) not in self.actors:
+            raise ValueError("no such actor")
+
+        def drain():
+            self.done.append(f"drain {name}")
+            if self.drain_fault is not None:
+                raise self.drain_fault
+
+        return SimpleNamespace(name=name, drain=SimpleNamespace(remote=drain))
 
     def named(self, *, all_namespaces):
         return [{"name": name, "namespace": namespace} for name, namespace in self.actors]
@@ -63,8 +75,8 @@ def cluster(monkeypatch):
     cluster = FakeCluster()
     ray = SimpleNamespace(
         get=lambda found, timeout: found,
-        get_actor=lambda name, namespace: name,
-        kill=lambda actor, no_restart: cluster.done.append(f"kill {actor}"),
+        get_actor=cluster.actor,
+        kill=lambda actor, no_restart: cluster.done.append(f"kill {actor.name}"),
         util=SimpleNamespace(list_named_actors=cluster.named),
         init=lambda **_: None,
     )
@@ -103,6 +115,22 @@ class TestStopping:
             *("owner", "delete flux", "drain"),
             *("kill flux-router", "kill flux-shard-0-e1"),
         ]
+
+    def test_has_the_connectors_keep_what_they_know_and_ends_what_starts_others_first(self, cluster):
+        cluster.actors += [("flux-connectors-default", "flux"), ("flux-keeper", "flux")]
+        launch.stop(Stop(OURS))
+        assert cluster.done == [
+            *("owner", "delete flux", "drain flux-keeper", "drain"),
+            *("kill flux-keeper", "kill flux-router"),
+            *("kill flux-connectors-default", "kill flux-shard-0-e1"),
+        ]
+
+    @pytest.mark.parametrize("fault", [GetTimeoutError("too late"), RayActorError()])
+    def test_goes_on_when_the_connectors_do_not_answer(self, cluster, fault):
+        cluster.actors.append(("flux-keeper", "flux"))
+        cluster.drain_fault = fault
+        launch.stop(Stop(OURS))
+        assert "kill flux-shard-0-e1" in cluster.done
 
     def test_leaves_the_flux_of_another_alone(self, cluster):
         cluster.router = FakeRouter(cluster, owner="somebody else")
@@ -158,6 +186,26 @@ class TestAwaitingRecovery:
         router = FakeRouter(cluster, status=iter([status("running", "stopped")]))
         with pytest.raises(Corrupt, match="the log ends before the snapshot"):
             launch._await_recovery(router)  # noqa: SLF001 - the phase itself
+
+
+class TestStartingConnectors:
+    @pytest.fixture
+    def started(self, monkeypatch):
+        """What the keeper was started with."""
+        started = []
+        monkeypatch.setattr(launch, "keeper", lambda *arguments: started.append(arguments))
+        return started
+
+    @pytest.mark.parametrize("there_are_some", [True, False])
+    def test_a_keeper_is_started_when_there_is_something_to_keep(self, monkeypatch, started, there_are_some):
+        async def any_configured(access, replicas):
+            assert (access, replicas) == (NatsAccess("nats://x"), 3)
+            return there_are_some
+
+        monkeypatch.setattr(launch, "any_configured", any_configured)
+        settings = Settings(_env_file=None, log_replicas=3, connectors_allow_private=True)
+        launch._start_connectors(Start(OURS, settings, NatsAccess("nats://x"), 8000))  # noqa: SLF001 - the phase
+        assert [plan.allow_private for _, plan in started] == [True] * there_are_some
 
 
 def test_serves_controller_is_waited_for_no_longer_than_its_start_takes(cluster):

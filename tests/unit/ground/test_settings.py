@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 
 from flux_actors import limits
 from flux_actors.errors import Refused
-from flux_actors.settings import Settings, load_settings
+from flux_actors.settings import Settings, load_settings, without_secrets
 
 
 @pytest.fixture(autouse=True)
@@ -112,3 +113,40 @@ def test_spread_namespaces_are_a_list_with_commas(text: str, names: set[str]) ->
 
 def test_every_setting_tells_what_it_is() -> None:
     assert [name for name, setting in Settings.model_fields.items() if not setting.description] == []
+
+
+KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in range(3)]
+
+
+def test_encryption_keys_are_read_in_order() -> None:
+    settings = loaded(encryption_key=f"{KEYS[0]}, {KEYS[1]},")
+    assert settings.encryption_keys == (bytes(32), b"\x01" * 32)
+    assert loaded().encryption_keys == ()
+
+
+@pytest.mark.parametrize("text", ["short", KEYS[0][:-4], f"{KEYS[0]},x", KEYS[0] + "AAAA", "ä" * 44])
+def test_a_key_that_is_none_is_refused_at_the_start_without_being_told(text: str) -> None:
+    with pytest.raises(Refused, match="flux connectors key") as caught:
+        loaded(encryption_key=text)
+    assert text not in caught.value.message
+
+
+def test_no_text_of_the_settings_holds_a_key() -> None:
+    assert KEYS[0] not in repr(loaded(encryption_key=KEYS[0]))
+
+
+@pytest.mark.parametrize("url", ["api.github.com", "ftp://x", ""])
+def test_githubs_address_must_be_one_of_the_web(url: str) -> None:
+    with pytest.raises(Refused, match="FLUX_GITHUB_URL"):
+        loaded(github_url=url)
+
+
+def test_processes_that_need_no_secret_get_none() -> None:
+    environment = {
+        "FLUX_ENCRYPTION_KEY": KEYS[0],
+        "FLUX_ADMIN_TOKEN": "a",
+        "FLUX_NATS_PASSWORD": "p",
+        "FLUX_PORT": "1",
+        "PATH": "/bin",
+    }
+    assert without_secrets(environment) == {"FLUX_PORT": "1", "PATH": "/bin"}

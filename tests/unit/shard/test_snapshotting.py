@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 
@@ -320,12 +320,12 @@ async def test_a_place_that_cannot_be_opened_is_tried_again(hosting, clock, monk
 
 
 async def test_a_full_disk_costs_the_snapshot_and_nothing_else(hosting, clock, monkeypatch, tmp_path):
-    open_file = Path.open
+    open_file = os.open
 
-    def open_on_full_disk(path, mode="r", *options):
-        return open_file(Path("/dev/full") if path.suffix == ".tmp" else path, mode, *options)
+    def open_on_full_disk(path, *options):
+        return open_file("/dev/full" if str(path).endswith(".tmp") else path, *options)
 
-    monkeypatch.setattr(Path, "open", open_on_full_disk)
+    monkeypatch.setattr(os, "open", open_on_full_disk)
     hosting.store = FileSnapshotStore(tmp_path)
     host = await hosting.recovered()
     await grow(hosting, host, event("n/e", {"noise": Random(1).randbytes(50_000).hex()}))

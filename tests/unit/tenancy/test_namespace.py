@@ -72,10 +72,11 @@ def test_it_is_stored_and_read_back_as_it_is(namespace):
 def test_rotating_replaces_the_main_token_alone(namespace):
     other = new_token()
     with_other = namespace.with_token(other, TokenRecord(other.id, "d", frozenset({Scope.READ}), 1))
-    rotated, token = with_other.rotated(7)
+    token = new_token()
+    rotated = with_other.rotated(token, 7)
     assert set(rotated.tokens) == {other.id, token.id}
     assert rotated.main == token.id != namespace.main
-    again, _ = with_other.without_token(namespace.main).rotated(8)
+    again = with_other.without_token(namespace.main).rotated(token, 8)
     assert other.id in again.tokens  # a main token that was revoked is replaced as well
 
 

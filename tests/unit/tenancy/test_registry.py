@@ -38,7 +38,8 @@ def test_a_change_takes_the_place_of_what_was(registry):
     namespace, main = register("acme", Visibility.PUBLIC, 5)
     registry.apply(namespace)
     assert registry.has_token(main.id)
-    rotated, newer = namespace.rotated(6)
+    newer = new_token()
+    rotated = namespace.rotated(newer, 6)
     registry.apply(rotated)
     assert not registry.has_token(main.id)
     assert registry.holder(main.text) is UNKNOWN

@@ -7,6 +7,7 @@ import pytest
 
 from flux_actors import limits
 from flux_actors.domain.clock import iso_of
+from flux_actors.domain.entity_id import AUDIT_ID
 from flux_actors.errors import Unavailable
 from flux_actors.tenancy.namespace import Phase
 from flux_api.app import build_app
@@ -259,3 +260,67 @@ async def test_without_an_admin_token_nobody_makes_one(monkeypatch):
             answer = await client.post("/api/namespaces", json={"name": "acme"}, headers=bearer(token))
             assert answer.status_code == 401
     await standing.down()
+
+
+async def test_every_change_is_recorded_with_who_made_it_and_no_secret(client, main, standing):
+    token = await token_of(client, main, scopes=["admin"], prefix="acme/k/", expiresAt="2100-01-01T00:00:00Z")
+    rotated = await token_of(client, main, rotate=True)
+    path = f"/api/namespaces/acme/tokens/{token['id']}"
+    await client.delete(path, headers=bearer(token["token"]))
+    await client.delete("/api/namespaces/acme", headers=ADMIN)
+    records = [event["payload"]["properties"] for event in await audit(client, standing)][::-1]
+    assert [(record["what"], record["who"]) for record in records] == [
+        ("namespace.register", "admin token"),
+        ("token.create", f"token {main.split('_')[1]}"),
+        ("token.rotate", f"token {main.split('_')[1]}"),
+        ("token.revoke", f"token {token['id']}"),
+        ("namespace.delete", "admin token"),
+    ]
+    assert {record["details"]["name"] for record in records} == {"acme"}
+    assert records[1]["details"] | {"namespaceId": None} == {
+        "namespaceId": None,
+        "name": "acme",
+        "token": token["id"],
+        "scopes": ["admin"],
+        "prefix": "acme/k/",
+        "expiresAt": "2100-01-01T00:00:00+00:00",
+    }
+    for secret in (main, token["token"], rotated["token"], "boss"):
+        assert secret.rpartition("_")[2] not in str(records)
+
+
+async def test_of_a_private_namespace_a_record_tells_no_name(client, standing):
+    vault = (await registered(client, "vault", visibility="private")).json()
+    wish = {"scopes": ["read"], "prefix": "vault/k/"}
+    await client.post("/api/namespaces/vault/tokens", json=wish, headers=bearer(vault["token"]))
+    records = await audit(client, standing)
+    assert len(records) == 2
+    assert all(r["payload"]["properties"]["details"]["namespaceId"] == vault["namespaceId"] for r in records)
+    assert "vault" not in str(records)
+
+
+async def test_what_is_refused_is_not_recorded(client, main, standing):
+    before = len(await audit(client, standing))
+    await registered(client, "acme")
+    await client.delete("/api/namespaces/never", headers=ADMIN)
+    await client.delete("/api/namespaces/acme/tokens/never", headers=ADMIN)
+    await client.post("/api/namespaces/acme/tokens", json={"scopes": []}, headers=ADMIN)
+    assert len(await audit(client, standing)) == before
+
+
+async def test_what_cannot_be_recorded_is_not_done(client, main, standing, monkeypatch):
+    async def away(*_):
+        raise Unavailable("the log cannot be reached")
+
+    monkeypatch.setattr(standing.door.publisher, "publish_own", away)
+    assert (await registered(client, "other")).status_code == 503
+    assert (await client.delete("/api/namespaces/acme", headers=ADMIN)).status_code == 503
+    monkeypatch.undo()
+    assert (await client.get("/api/namespaces/other", headers=ADMIN)).status_code == 404
+    assert await written(client, main, "acme/x") == 200
+
+
+async def audit(client, standing):
+    """Return the records, newest first."""
+    await standing.door.caught_up((standing.door.partitioning.of_entity(AUDIT_ID),))
+    return (await client.get(f"/api/events?entity={AUDIT_ID}")).json()
