@@ -1,8 +1,8 @@
 """A port of Ray Serve that nobody needs, and that should not be open.
 
 Every replica of Serve listens on a random port of all interfaces for calls of other deployments, and
-unpickles what it is sent: for whoever has Ray's token, and on a cluster without one for everybody. Flux has one
-deployment, which Serve's proxy reaches through Ray itself. So the port is not opened.
+unpickles what it is sent: for whoever has Ray's token, and on a cluster without one for everybody. Flux has
+one deployment, which Serve's proxy reaches through Ray itself. So the port is not opened.
 """
 
 from __future__ import annotations
