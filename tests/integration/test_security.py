@@ -6,15 +6,21 @@ import pickle
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
+import grpc
 import httpx
+import psutil
 import pytest
+from ray.serve.generated.serve_pb2 import ASGIRequest
+from ray.serve.generated.serve_pb2_grpc import ASGIServiceStub
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from flux_cluster.processes import of_run
+from flux_cluster.ray_head import ray_environment
 from tests.conftest import clean_environment
 from tests.integration.api.support import RawConnection, Watcher, event, post
 
@@ -209,7 +215,7 @@ def test_ray_is_not_reachable_without_its_token(guarded):
     code = f"import ray; ray.init(address={guarded.run.ray_address!r}); print(ray.nodes())"
     run = subprocess.run(
         [sys.executable, "-c", code],
-        env=clean_environment() | {"RAY_AUTH_MODE": "disabled"},
+        env=clean_environment() | ray_environment(Path("none")) | {"RAY_AUTH_MODE": "disabled"},
         capture_output=True,
         text=True,
         timeout=90,
@@ -219,12 +225,45 @@ def test_ray_is_not_reachable_without_its_token(guarded):
     assert "NodeID" not in run.stdout
 
 
-def test_a_pickle_of_a_client_is_never_loaded(guarded, client, tmp_path):
-    class Bomb:
-        def __reduce__(self):
-            return (Path.touch, (tmp_path / "exploded",))
+def test_everything_listens_on_this_machine_alone(guarded):
+    """Ray makes the machine's own address of 127.0.0.1 if it is let, and Serve's replicas listen on all."""
+    found = {(one.laddr.ip, one.laddr.port) for one in listening_of(guarded)}
+    assert (guarded.host, guarded.port) in found
+    assert len(found) > 8
+    assert {ip for ip, _ in found} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
-    bomb = pickle.dumps(Bomb())
+
+def listening_of(flux) -> list[Any]:
+    """Return the listening sockets of all processes of a run."""
+    found = []
+    for process in of_run(flux.run.run_id):
+        with suppress(psutil.NoSuchProcess):
+            found += [s for s in process.net_connections(kind="inet") if s.status == psutil.CONN_LISTEN]
+    return found
+
+
+def test_no_port_unpickles_what_a_stranger_sends(guarded, tmp_path):
+    """Replicas of Serve would do so for whoever has Ray's token, or for everybody where Ray asks for none."""
+    exploded = tmp_path / "exploded"
+    request = ASGIRequest(pickled_request_metadata=pickle.dumps(Bomb(exploded)))
+    for port in sorted({one.laddr.port for one in listening_of(guarded)}):
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError):
+            ASGIServiceStub(channel).HandleRequest(request, timeout=2)
+    assert not exploded.exists()
+
+
+class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self._path,))
+
+
+def test_a_pickle_of_a_client_is_never_loaded(guarded, client, tmp_path):
+    bomb = pickle.dumps(Bomb(tmp_path / "exploded"))
     for path in ("/api/events", "/api/events/batch", "/api/state/entities/get", "/api/namespaces"):
         for kind in ("application/octet-stream", "application/x-python-pickle", "application/json"):
             answer = client.post(path, content=bomb, headers=as_admin() | {"Content-Type": kind})
