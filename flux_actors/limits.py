@@ -34,6 +34,15 @@ lease_retry_s: Final = 0.25  # between two attempts to reach the router
 lease_idle_s: Final = 1.0  # after which what lies unused at a door goes back
 lease_door_s: Final = 30.0  # a door that has not asked for so long no longer counts
 lease_plenty: Final = 0.1  # of the limit: above it a door may be ahead
+# A batch within these is read and published in one go, a larger one in slices: none holds a door up for long.
+batch_at_once_bytes: Final = 128 * KIB
+batch_at_once_events: Final = 2_000
+batch_slice_bytes: Final = 32 * KIB  # decoded and checked in about half a millisecond
+batch_slice_events: Final = 500
+batch_turn_idle_s: Final = 0.00005  # a turn of the loop that took longer had something to do
+batch_pause_s: Final = 0.001
+answer_piece_bytes: Final = 128 * KIB  # of a large answer, written in one go
+batches_at_once: Final = 2  # large ones, of all namespaces; others wait
 body_other_bytes: Final = 8 * MIB  # reads by id list, batch delete, admin: never a stream of events
 
 # -- tenants ---------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ from flux_actors.router.topology import (
 )
 from flux_actors.settings import Settings
 from flux_api.audit import Audit
+from flux_api.batches import LargeBatches
 from flux_api.cached import CachedEntity
 from flux_api.config import ConfigKeeper
 from flux_api.connectors import DoorConnectors, RayConnectorActors
@@ -86,10 +87,12 @@ class Door:
     rates: Rates
     connectors: DoorConnectors
     fences: Fences = field(init=False)
+    batches: LargeBatches = field(init=False)
 
     def __post_init__(self) -> None:
         """Put together what stands on the other parts alone."""
         self.fences = Fences(self.tenancy, self.publisher.committers, self.metrics)
+        self.batches = LargeBatches(self.publisher)
 
     @property
     def audit(self) -> Audit:

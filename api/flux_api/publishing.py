@@ -135,13 +135,26 @@ class Publisher:
         bodies: Sequence[Any],
         principal: Principal,
         done: Callable[[Submission], None],
-        text: bytes | None = None,
+        text: bytes | bytearray | None = None,
     ) -> None:
         """Publish many; each fails or lands alone, and `done` hears of all of them at once, maybe at once.
 
         `bodies` are envelopes or JSON values; `text` is the JSON that envelopes were read from, for the
         depth of each is measured there.
         """
+        self.submit_events(self.check_all(bodies, principal, text), principal, done)
+
+    def refusal(self, principal: Principal) -> Refused | None:
+        """Return why nothing that `principal` publishes would pass now, `None` when it may."""
+        rates, namespace = self._rates, principal.namespace
+        if rates.off or principal.kind is not Kind.HOLDER or not rates.refuses(namespace):
+            return None
+        return rates.refusal(namespace)
+
+    def check_all(
+        self, bodies: Sequence[Any], principal: Principal, text: bytes | bytearray | None = None
+    ) -> list[Event | FluxError]:
+        """Return the event of each body, or why it is refused; `text` is as for `submit_all`."""
         now_ms = time.time_ns() // 1_000_000
         if bodies and all(isinstance(body, Envelope) for body in bodies):
             ids = self._ids.take_many(now_ms, len(bodies))
@@ -151,11 +164,9 @@ class Publisher:
         if text is not None and isinstance(bodies[0], Envelope):
             for number, refusal in too_deep(text, events).items():
                 events[number] = refusal
-        self._submit_events(
-            sift(self._now(principal), events, self._registry, now_ms * 1_000), principal, done
-        )
+        return sift(self._now(principal), events, self._registry, now_ms * 1_000)
 
-    def _submit_events(
+    def submit_events(
         self, events: list[Event | FluxError], principal: Principal, done: Callable[[Submission], None]
     ) -> None:
         """Commit events that were checked; those that were refused stay what they are."""
@@ -191,18 +202,18 @@ class Publisher:
             Refused: the event breaks a rule. Unavailable: it is not known to be durable.
         """
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.submit(envelope_of(body), principal, _into(answer))
+        self.submit(envelope_of(body), principal, into(answer))
         outcome = await answer
         if isinstance(outcome, FluxError):
             raise outcome
         return outcome
 
     async def publish_all(
-        self, bodies: Sequence[Any], principal: Principal, text: bytes | None = None
+        self, bodies: Sequence[Any], principal: Principal, text: bytes | bytearray | None = None
     ) -> Submission:
         """Publish many and return what became of them."""
         answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()
-        self.submit_all(bodies, principal, _into(answer), text)
+        self.submit_all(bodies, principal, into(answer), text)
         return await answer
 
     async def delete_all(self, ids: Iterable[str], principal: Principal) -> Submission:
@@ -213,7 +224,7 @@ class Publisher:
         ]
         answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()
         found = sift(self._now(principal), tombs, self._registry, now_ms * 1_000)
-        self._submit_events(found, principal, _into(answer))
+        self.submit_events(found, principal, into(answer))
         return await answer
 
     async def publish_own(self, event: Event) -> Published:
@@ -223,7 +234,7 @@ class Publisher:
             Unavailable: it is not known to be durable.
         """
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._submit(event, _into(answer))
+        self._submit(event, into(answer))
         outcome = await answer
         if isinstance(outcome, FluxError):
             raise outcome
@@ -296,7 +307,7 @@ class Publisher:
         return None
 
 
-def _into(answer: asyncio.Future[_T]) -> Callable[[_T], None]:
+def into(answer: asyncio.Future[_T]) -> Callable[[_T], None]:
     """Return what fills a future, unless whoever waited for it has gone."""
 
     def fill(value: _T) -> None:

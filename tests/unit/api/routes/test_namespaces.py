@@ -382,8 +382,9 @@ async def test_every_change_is_recorded_with_who_made_it_and_no_secret(client, m
         "prefix": "acme/k/",
         "expiresAt": "2100-01-01T00:00:00+00:00",
     }
-    for secret in (main, token["token"], rotated["token"], "boss"):
-        assert secret.rpartition("_")[2] not in str(records)
+    for text in (main, token["token"], rotated["token"]):
+        assert text.split("_", 2)[2] not in str(records)
+    assert "boss" not in str(records)
 
 
 async def test_of_a_private_namespace_a_record_tells_no_name(client, standing):
