@@ -21,7 +21,7 @@ from flux_actors.log.block import encode_event, encode_events
 from flux_actors.log.committer import Committer
 from flux_actors.log.ports import EventLog
 from flux_actors.tenancy.authorising import Action, authorise, sift
-from flux_actors.tenancy.principal import Kind, Principal
+from flux_actors.tenancy.principal import UNKNOWN, Kind, Principal
 from flux_actors.tenancy.registry import Registry
 from flux_api.event_ids import EventIds
 from flux_api.incoming import envelope_of, too_deep
@@ -70,17 +70,25 @@ class Publisher:
         event = self._reader.read(envelope, now_ms, self._ids.take(now_ms))
         entity_id = event.entity_id
         if principal.kind is not Kind.ANYONE:
+            principal = self._now(principal)
             if not principal.may_write(entity_id, now_ms * 1_000):
                 namespace = namespace_of(entity_id or "")
                 authorise(principal, Action.WRITE, namespace, entity_id, self._registry, now_ms * 1_000)
             if not self._rates.off:
-                self._submit_within_rate(principal.namespace, event, done)
+                self._submit_within_rate(principal, event, done)
                 return
         self._submit(event, done)
 
-    def _submit_within_rate(self, namespace: str, event: Event, done: Callable[[Outcome], None]) -> None:
+    def _now(self, principal: Principal) -> Principal:
+        """Return whom a principal is by now: a token may have been revoked since it was looked up."""
+        revoked = principal.kind is Kind.HOLDER and not self._registry.has_token(principal.token_id)
+        return UNKNOWN if revoked else principal
+
+    def _submit_within_rate(
+        self, principal: Principal, event: Event, done: Callable[[Outcome], None]
+    ) -> None:
         """Publish an event of a namespace that may publish only so many, once it may."""
-        rates = self._rates
+        rates, namespace = self._rates, principal.namespace
         if rates.take(namespace):
             try:
                 self._submit(event, done)
@@ -90,14 +98,19 @@ class Publisher:
         elif rates.refuses(namespace):
             raise rates.refusal(namespace)
         else:
-            rates.admit(namespace, 1, partial(self._go_on, namespace, event, done))
+            rates.admit(namespace, 1, partial(self._go_on, principal, event, done))
 
-    def _go_on(self, namespace: str, event: Event, done: Callable[[Outcome], None], passed: int) -> None:
+    def _go_on(
+        self, principal: Principal, event: Event, done: Callable[[Outcome], None], passed: int
+    ) -> None:
         """Publish an event that had to wait for an answer of the budgets, or tell that it may not pass."""
+        namespace = principal.namespace
         if not passed:
             done(self._rates.refusal(namespace))
             return
         try:
+            if self._now(principal) is UNKNOWN:
+                authorise(UNKNOWN, Action.WRITE, namespace, event.entity_id, self._registry, 0)
             self._submit(event, done)
         except FluxError as error:
             self._rates.give_back(namespace, 1)
@@ -122,13 +135,26 @@ class Publisher:
         bodies: Sequence[Any],
         principal: Principal,
         done: Callable[[Submission], None],
-        text: bytes | None = None,
+        text: bytes | bytearray | None = None,
     ) -> None:
         """Publish many; each fails or lands alone, and `done` hears of all of them at once, maybe at once.
 
         `bodies` are envelopes or JSON values; `text` is the JSON that envelopes were read from, for the
         depth of each is measured there.
         """
+        self.submit_events(self.check_all(bodies, principal, text), principal, done)
+
+    def refusal(self, principal: Principal) -> Refused | None:
+        """Return why nothing that `principal` publishes would pass now, `None` when it may."""
+        rates, namespace = self._rates, principal.namespace
+        if rates.off or principal.kind is not Kind.HOLDER or not rates.refuses(namespace):
+            return None
+        return rates.refusal(namespace)
+
+    def check_all(
+        self, bodies: Sequence[Any], principal: Principal, text: bytes | bytearray | None = None
+    ) -> list[Event | FluxError]:
+        """Return the event of each body, or why it is refused; `text` is as for `submit_all`."""
         now_ms = time.time_ns() // 1_000_000
         if bodies and all(isinstance(body, Envelope) for body in bodies):
             ids = self._ids.take_many(now_ms, len(bodies))
@@ -138,9 +164,9 @@ class Publisher:
         if text is not None and isinstance(bodies[0], Envelope):
             for number, refusal in too_deep(text, events).items():
                 events[number] = refusal
-        self._submit_events(sift(principal, events, self._registry, now_ms * 1_000), principal, done)
+        return sift(self._now(principal), events, self._registry, now_ms * 1_000)
 
-    def _submit_events(
+    def submit_events(
         self, events: list[Event | FluxError], principal: Principal, done: Callable[[Submission], None]
     ) -> None:
         """Commit events that were checked; those that were refused stay what they are."""
@@ -152,7 +178,11 @@ class Publisher:
         namespace, rates = principal.namespace, self._rates  # whose all of them are: the others were refused
 
         def go(passed: int) -> None:
-            if passed < len(good):
+            if self._now(principal) is UNKNOWN:
+                rates.give_back(namespace, passed)
+                passed = 0
+                sift(UNKNOWN, submission.events, self._registry, 0)
+            elif passed < len(good):
                 submission.fail(good[passed:], rates.refusal(namespace))
             before = submission.given_up
             self._commit_all(submission, lambda: rates.give_back(namespace, submission.given_up - before))
@@ -172,18 +202,18 @@ class Publisher:
             Refused: the event breaks a rule. Unavailable: it is not known to be durable.
         """
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.submit(envelope_of(body), principal, _into(answer))
+        self.submit(envelope_of(body), principal, into(answer))
         outcome = await answer
         if isinstance(outcome, FluxError):
             raise outcome
         return outcome
 
     async def publish_all(
-        self, bodies: Sequence[Any], principal: Principal, text: bytes | None = None
+        self, bodies: Sequence[Any], principal: Principal, text: bytes | bytearray | None = None
     ) -> Submission:
         """Publish many and return what became of them."""
         answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()
-        self.submit_all(bodies, principal, _into(answer), text)
+        self.submit_all(bodies, principal, into(answer), text)
         return await answer
 
     async def delete_all(self, ids: Iterable[str], principal: Principal) -> Submission:
@@ -193,8 +223,8 @@ class Publisher:
             tombstone(entity_id, self._ids.take(now_ms), now_ms, _API_SOURCE) for entity_id in ids
         ]
         answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()
-        found = sift(principal, tombs, self._registry, now_ms * 1_000)
-        self._submit_events(found, principal, _into(answer))
+        found = sift(self._now(principal), tombs, self._registry, now_ms * 1_000)
+        self.submit_events(found, principal, into(answer))
         return await answer
 
     async def publish_own(self, event: Event) -> Published:
@@ -204,7 +234,7 @@ class Publisher:
             Unavailable: it is not known to be durable.
         """
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._submit(event, _into(answer))
+        self._submit(event, into(answer))
         outcome = await answer
         if isinstance(outcome, FluxError):
             raise outcome
@@ -277,7 +307,7 @@ class Publisher:
         return None
 
 
-def _into(answer: asyncio.Future[_T]) -> Callable[[_T], None]:
+def into(answer: asyncio.Future[_T]) -> Callable[[_T], None]:
     """Return what fills a future, unless whoever waited for it has gone."""
 
     def fill(value: _T) -> None:

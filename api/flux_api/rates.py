@@ -119,7 +119,7 @@ class Rates:
             go(count)
             return
         purse = self._purses[namespace]
-        if self.refuses(namespace):
+        if not purse.queue and self._clock() < purse.refused_until_s:
             go(purse.some(count))
             return
         purse.queue.append((count, go))
@@ -127,9 +127,14 @@ class Rates:
         self._wish(namespace, purse)
 
     def refuses(self, namespace: str) -> bool:
-        """Whether events for which `take` had no room are refused without asking."""
-        purse = self._purses[namespace]
-        return not purse.queue and self._clock() < purse.refused_until_s
+        """Whether there is nothing now, and nobody need be asked whether there is."""
+        purse = self._purses.get(namespace)
+        return (
+            purse is not None
+            and purse.left <= 0
+            and not purse.queue
+            and self._clock() < purse.refused_until_s
+        )
 
     def give_back(self, namespace: str, count: int) -> None:
         """Take back events that had passed and were refused for another reason."""

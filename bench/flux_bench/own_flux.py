@@ -32,22 +32,25 @@ _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 class OwnFlux:
     """`flux up` in a process of its own; `options` are those of the command.
 
-    The namespace `spread`, if given, is spread over all partitions instead of belonging to one.
+    The namespace `spread`, if given, is spread over all partitions instead of belonging to one. With an
+    `admin_token` it asks tenants for tokens.
     """
 
-    def __init__(self, *options: str, spread: str = "") -> None:
+    def __init__(self, *options: str, spread: str = "", admin_token: str = "") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="flux-bench-"))
         port, self._serve_port = free_ports(2)
         self.url = f"http://127.0.0.1:{port}"
         self._arguments = ["up", "--port", str(port), "--data", str(self.folder / "data"), *options]
-        self._spread = {"FLUX_SPREAD": spread} if spread else {}
+        self._settings = {"FLUX_SPREAD": spread} if spread else {}
+        if admin_token:
+            self._settings |= {"FLUX_AUTH_ENABLED": "true", "FLUX_ADMIN_TOKEN": admin_token}
         self._data = DataFolder(self.folder / "data")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
         """Start; return the seconds until a read is answered with 200."""
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("FLUX_", "RAY_"))}
-        environment = plain | self._spread | {"FLUX_SERVE_PORT": str(self._serve_port), "NO_COLOR": "1"}
+        environment = plain | self._settings | {"FLUX_SERVE_PORT": str(self._serve_port), "NO_COLOR": "1"}
         started = time.perf_counter()
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(

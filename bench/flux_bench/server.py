@@ -75,6 +75,11 @@ class Server:
                 "set FLUX_ADMIN_TOKEN, or switch it off there"
             )
 
+    def register(self, namespace: str) -> str:
+        """Make a namespace; return the head line that opens it."""
+        answer = self.expect("POST", "/api/namespaces", json={"name": namespace}, headers=self._admin)
+        return f"Authorization: Bearer {answer.json()['token']}\r\n"
+
     def events_total(self) -> int:
         """Return how many events the state holds: from the status if there is one, else from the metrics."""
         if self._has_status is not False:

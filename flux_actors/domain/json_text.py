@@ -18,10 +18,15 @@ def parse_json(body: bytes | bytearray, depth_max: int = limits.json_depth_max) 
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError) as error:
-        raise Refused(f"the body must be valid JSON: {_reason(error)}") from None
+        raise not_json(error) from None
     if openers_of(body) > depth_max:
         check_depth(value, depth_max)
     return value
+
+
+def not_json(error: Exception) -> Refused:
+    """Return the refusal of a text that could not be decoded."""
+    return Refused(f"the body must be valid JSON: {_reason(error)}")
 
 
 def openers_of(body: bytes | bytearray) -> int:

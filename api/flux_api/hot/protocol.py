@@ -10,6 +10,7 @@ remembered if it was plain. The parser never sees half of a request that the hot
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any, Final
 
 from flux_actors import limits
@@ -29,7 +30,10 @@ class HotProtocol(DoorProtocol):
         self._hot = hot
         self._whole_gets = hot.heads.whole_gets
         self._head: Head | None = None  # of a hot POST whose body comes in, or whose answer is awaited
-        self._parts: list[bytes] = []  # of that body, its head first
+        self._head_text = b""
+        self._rest: deque[bytes] = deque()  # of a large answer that is being written
+        self._parts: list[bytes] = []  # of that body
+        self._large: bytearray | None = None  # it, when it is so large that to join parts would take long
         self._missing = 0  # bytes of that body that have not come yet
         self._held: list[bytes] = []  # what came in behind a hot POST
         self._held_bytes = 0
@@ -79,7 +83,8 @@ class HotProtocol(DoorProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was held; the answer under way finds nobody."""
-        self._head, self._held, self._parts = None, [], []
+        self._head, self._held, self._parts, self._large = None, [], [], None
+        self._rest.clear()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
@@ -98,14 +103,17 @@ class HotProtocol(DoorProtocol):
     def resume_writing(self) -> None:
         """Go on with what was held."""
         super().resume_writing()
-        self._release()
+        if self._rest:
+            self._write_rest()
+        else:
+            self._release()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection that was idle long enough; hot requests only note when they came."""
         left = self._active_at + self.timeout_keep_alive - self.loop.time()
         if self.transport.is_closing():
             return
-        answering = self._head is not None and not self._missing
+        answering = self._head is not None and not self._missing and not self._rest
         if answering or left > 0:
             wait_s = max(left, 1.0)
             self.timeout_keep_alive_task = self.loop.call_later(wait_s, self.timeout_keep_alive_handler)
@@ -132,7 +140,7 @@ class HotProtocol(DoorProtocol):
         if self._head is None:
             super()._give_up(error)
         else:
-            self._head, self._parts = None, []
+            self._head, self._parts, self._large = None, [], None
             self._refuse_with(error)
 
     def _answered(self, data: bytes) -> bool:
@@ -149,15 +157,20 @@ class HotProtocol(DoorProtocol):
             self._write(part)
             return True
         end = data.find(b"\r\n\r\n") + 4
-        head = self._hot.heads.of_post(data[:end])
+        head_bytes = data[:end]
+        head = self._hot.heads.of_post(head_bytes)
         if head is None or len(data) - end > head.body_bytes or not self._hot.takes(head):
             return False
-        self._head, self._parts, self._active_at = head, [data], self.loop.time()
+        self._head, self._head_text, self._active_at = head, head_bytes, self.loop.time()
         self._missing = head.body_bytes - (len(data) - end)
-        if self._missing:
-            self._began_at, self._request_bytes = self._active_at, len(data)
+        if not self._missing:
+            self._post(data[end:])
+            return True
+        self._began_at, self._request_bytes = self._active_at, len(data)
+        if head.body_bytes > limits.batch_at_once_bytes:
+            self._large = bytearray(data[end:])
         else:
-            self._post(data, end)
+            self._parts = [data[end:]]
         return True
 
     def _go_on(self, data: bytes) -> None:
@@ -167,33 +180,62 @@ class HotProtocol(DoorProtocol):
             return
         self._active_at = self.loop.time()
         self._request_bytes += len(data)
-        self._parts.append(data[: self._missing])
+        if self._large is not None:
+            self._large += data[: self._missing]
+        else:
+            self._parts.append(data[: self._missing])
         behind = data[self._missing :]
         self._missing -= len(data) - len(behind)
         if behind:
             self._hold(behind)
         if not self._missing:
-            request = b"".join(self._parts)
-            self._post(request, request.find(b"\r\n\r\n") + 4)
+            self._post(b"".join(self._parts) if self._large is None else self._large)
 
-    def _post(self, request: bytes, body_at: int) -> None:
+    def _post(self, body: bytes | bytearray) -> None:
         head = self._head
-        self._parts = []
-        if head is not None and not self._hot.post(head, request[body_at:], self._on_answer):
+        self._parts, self._large = [], None
+        if head is not None and not self._hot.post(head, body, self._on_answer):
             self._head = None
-            self._parse(request)
+            self._parse(self._head_text + body)
             self._release()
 
-    def _on_answer(self, answer: bytes | FluxError) -> None:
+    def _on_answer(self, answer: bytes | list[bytes] | FluxError) -> None:
         if self._head is None or self.transport.is_closing():
             return
-        self._head = None
+        if not isinstance(answer, list):
+            self._head = None
         self._active_at = self.loop.time()
         if isinstance(answer, FluxError):
             self.server_state.total_requests += 1
             self.transport.write(self._hot.replies.error(self.server_state.default_headers, answer))
+        elif isinstance(answer, list):
+            self._write(answer[0])
+            self._rest = deque(answer[1:])
+            self._write_rest()
+            return
         else:
             self._write(answer)
+        self._go_on_behind()
+
+    def _write_rest(self) -> None:
+        """Write a large answer a piece at a time: the kernel takes milliseconds for the whole of it."""
+        if not self._rest or self.flow.write_paused or self.transport.is_closing():
+            return
+        self._active_at = self.loop.time()
+        piece: list[bytes] = []
+        size = 0
+        while self._rest and size < limits.answer_piece_bytes:
+            piece.append(self._rest.popleft())
+            size += len(piece[-1])
+        self.transport.write(b"".join(piece))
+        if not self._rest:
+            self._head = None
+            self._go_on_behind()
+        else:
+            self.loop.call_soon(self._write_rest)
+
+    def _go_on_behind(self) -> None:
+        """Go on behind an answer."""
         if self._last:
             self.transport.close()
         else:

@@ -10,20 +10,21 @@ import structlog
 from flux_actors import limits
 from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.json_text import parse_json
-from flux_actors.domain.position import text_of, text_of_all
+from flux_actors.domain.position import Packed, text_of, text_of_all
 from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_actors.tenancy.principal import Kind, Principal
 from flux_api.answers import batch_answer, event_answer
+from flux_api.batches import Answer
 from flux_api.door import Door
 from flux_api.hot.heads import Head, HeadMemo, Route
-from flux_api.hot.replies import LARGE_BYTES, Replies, json_part
+from flux_api.hot.replies import LARGE_BYTES, Replies, json_head, json_part
 from flux_api.incoming import read_batch, read_event
 from flux_api.many import entities_body
 from flux_api.publishing import Outcome, Published
 from flux_api.responses import FAULT
 from flux_api.submission import Submission
 
-Answered = Callable[[bytes | FluxError], None]  # hears all of a 200 behind its date, or why there is none
+Answered = Callable[[bytes | list[bytes] | FluxError], None]  # hears a 200 behind its date, or an error
 _T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
 _FRAME_BYTES: Final = 100  # an answer has at most these beside what the request said of itself
@@ -74,10 +75,11 @@ class HotRoutes:
             bytes_max = min(bytes_max, LARGE_BYTES - _FRAME_BYTES) if head.route is Route.EVENT else -1
         return head.body_bytes <= bytes_max
 
-    def post(self, head: Head, body: bytes, answered: Answered) -> bool:
+    def post(self, head: Head, body: bytes | bytearray, answered: Answered) -> bool:
         """Do what a body asks; `answered` hears the answer, now or later. False: FastAPI must do it."""
-        if not self._tenancy.holds_still(head.principal):
-            return False  # revoked while the body came in
+        holder = head.principal.kind is Kind.HOLDER
+        if holder and not (self._tenancy.fresh and self._tenancy.holds_still(head.principal)):
+            return False  # revoked while the body came in, or that is not known
         try:
             match head.route:
                 case Route.EVENT:
@@ -92,22 +94,22 @@ class HotRoutes:
             answered(_fault(error))
         return True
 
-    def _read_many(self, body: bytes, answered: Answered) -> bool:
+    def _read_many(self, body: bytes | bytearray, answered: Answered) -> bool:
         """Answer when the view has all that is asked for; a body that is none is FastAPI's to refuse."""
-        if self._tenancy.registry.hidden:
-            return False
         try:
             asked = parse_json(body)
         except Refused:
             return False
         ids = asked.get("ids") if isinstance(asked, dict) else None
-        answer = entities_body(self._door.view, ids) if isinstance(ids, list) else None
+        if not isinstance(ids, list) or self._tenancy.hides_any(ids):
+            return False
+        answer = entities_body(self._door.view, ids)
         if answer is None:
             return False
         answered(json_part(answer))
         return True
 
-    def _publish(self, body: bytes, principal: Principal, answered: Answered) -> None:
+    def _publish(self, body: bytes | bytearray, principal: Principal, answered: Answered) -> None:
         def render(outcome: Published) -> bytes:
             position = b"flux-position: %s\r\n" % text_of(outcome.partition, outcome.position).encode()
             return json_part(event_answer(outcome), position)
@@ -117,17 +119,30 @@ class HotRoutes:
 
         self._door.publisher.submit(read_event(body), principal, done)
 
-    def _publish_batch(self, body: bytes, principal: Principal, answered: Answered) -> None:
-        events = read_batch(body)
+    def _publish_batch(self, body: bytes | bytearray, principal: Principal, answered: Answered) -> None:
+        events = read_batch(body) if len(body) <= limits.batch_at_once_bytes else ()
+        if not 0 < len(events) <= limits.batch_at_once_events:
+            self._door.batches.begin(body, principal, lambda done: answered(_large_parts(done)))
+            return
 
         def render(submission: Submission) -> bytes:
-            positions = submission.positions()
-            first = b"flux-position: %s\r\n" % text_of_all(positions).encode() if positions else b""
-            return json_part(batch_answer(events, submission), first)
+            return json_part(batch_answer(events, submission), _position_line(submission.positions()))
 
         self._door.publisher.submit_all(
             events, principal, lambda done: answered(_rendered(render, done)), body
         )
+
+
+def _large_parts(done: Answer | FluxError) -> list[bytes] | FluxError:
+    """Return the answer to a large batch, of which no copy is made: that would take milliseconds."""
+    if isinstance(done, FluxError):
+        return done
+    size = sum(map(len, done.parts))
+    return [json_head(size, _position_line(done.positions)), *done.parts]
+
+
+def _position_line(positions: dict[int, Packed]) -> bytes:
+    return b"flux-position: %s\r\n" % text_of_all(positions).encode() if positions else b""
 
 
 def _rendered(render: Callable[[_T], bytes], value: _T) -> bytes | Unavailable:

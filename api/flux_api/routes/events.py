@@ -8,9 +8,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from flux_actors import limits
 from flux_actors.domain.position import Packed, text_of, text_of_all
 from flux_actors.errors import Refused
+from flux_actors.tenancy.principal import Principal
 from flux_api.answers import batch_answer, event_answer
+from flux_api.batches import Answer
 from flux_api.door import Door
 from flux_api.incoming import read_batch, read_event
 from flux_api.openapi import BATCH_BODY, EVENT_BODY, describe
@@ -50,12 +53,19 @@ async def publish_batch(request: Request) -> Response:
     _refuse_conditions(request)
     wait = wants_applied(request)
     body = await read_body(request, door.config.config.body_size_limit_batch_bytes)
-    events = read_batch(body)
-    submission = await door.publisher.publish_all(events, await principal_of(request), body)
-    positions = submission.positions()
+    answer = await _publish_batch(door, body, await principal_of(request))
     if wait:
-        await door.reached(positions, tuple(positions))
-    return raw_json(batch_answer(events, submission), headers=position_header(positions))
+        await door.reached(answer.positions, tuple(answer.positions))
+    return raw_json(b"".join(answer.parts), headers=position_header(answer.positions))
+
+
+async def _publish_batch(door: Door, body: bytes, principal: Principal) -> Answer:
+    """Publish a batch of any size."""
+    events = read_batch(body) if len(body) <= limits.batch_at_once_bytes else ()
+    if not 0 < len(events) <= limits.batch_at_once_events:
+        return await door.batches.publish(body, principal)
+    submission = await door.publisher.publish_all(events, principal, body)
+    return Answer([batch_answer(events, submission)], submission.positions())
 
 
 async def applied_entity(door: Door, done: Published) -> Any:

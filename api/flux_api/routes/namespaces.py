@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +11,7 @@ from starlette.responses import Response
 
 from flux_actors import limits
 from flux_actors.domain.clock import iso_of, us_of
+from flux_actors.domain.entity_id import check_entity_id
 from flux_actors.errors import Refused
 from flux_actors.tenancy.authorising import Action
 from flux_actors.tenancy.namespace import (
@@ -40,31 +40,28 @@ _SCOPES: Final = "read, write and admin"
 @router.post("/api/namespaces", **describe("Register a namespace (admin)", body=NAMESPACE_BODY))
 async def register_namespace(request: Request) -> Response:
     """Make a namespace and tell its main token, this once."""
-    door = _door_with_tenants(request)
-    principal = await principal_of(request)
-    door.tenancy.authorise(principal, Action.GOVERN, "")
     body = await _object_of(request)
+    door, principal = await _asked(request, Action.GOVERN)
     name, visibility = check_name(body.get("name")), check_visibility(body.get("visibility"))
     fresh, token = register(name, visibility, now_us())
 
     def take(before: Namespace | None) -> Namespace:
         if before is not None and before.phase is not Phase.DELETED:
             raise Refused(_taken(before), 409)
-        return msgspec.structs.replace(fresh, reused=before is not None)
+        return msgspec.structs.replace(fresh, past=before.past if before is not None else {})
 
     take(door.tenancy.registry.namespace(name))  # refuse before it is recorded
     await _record(door, principal, "namespace.register", fresh)
     namespace = await door.tenancy.change(name, take)
-    if namespace.hidden:
-        await asyncio.sleep(limits.tenancy_seen_s)  # nobody writes there before every door hides it
+    if namespace.hidden:  # nobody writes there before every door hides it
+        await door.fences.everywhere(door.tenancy.revision)
     return json_response({"namespaceId": namespace.id, "name": name, "token": token.text})
 
 
 @router.get("/api/namespaces", **describe("All namespaces (admin)"))
 async def list_namespaces(request: Request) -> Response:
     """Return every namespace with its entity count."""
-    door = _door_with_tenants(request)
-    door.tenancy.authorise(await principal_of(request), Action.GOVERN, "")
+    door, _ = await _asked(request, Action.GOVERN)
     active = [n for n in door.tenancy.registry.all() if n.phase is Phase.ACTIVE]
     counts = await door.entity_counts([namespace.name for namespace in active])
     return json_response({"namespaces": [_facts(n, counts[n.name]) for n in active]})
@@ -73,8 +70,7 @@ async def list_namespaces(request: Request) -> Response:
 @router.get("/api/namespaces/{name}", **describe("One namespace", path=["namespace_name"]))
 async def get_namespace(request: Request, name: str) -> Response:
     """Return a namespace with its entity count; a private one to those alone who hold a token of it."""
-    door = _door_with_tenants(request)
-    door.tenancy.authorise(await principal_of(request), Action.LOOK, name)
+    door, _ = await _asked(request, Action.LOOK, name)
     namespace = _namespace(door, name)
     counts = await door.entity_counts([name])
     return json_response(_facts(namespace, counts[name]))
@@ -82,24 +78,31 @@ async def get_namespace(request: Request, name: str) -> Response:
 
 @router.delete("/api/namespaces/{name}", **describe("Delete a namespace (admin)", path=["namespace_name"]))
 async def delete_namespace(request: Request, name: str) -> Response:
-    """Revoke its tokens, end its connectors, delete its entities, and only then let its name go."""
-    door = _door_with_tenants(request)
-    principal = await principal_of(request)
-    door.tenancy.authorise(principal, Action.GOVERN, "")
+    """Revoke its tokens, end its connectors, delete its entities, and only then let its name go.
 
-    def ending(before: Namespace | None) -> Namespace:
-        if before is None or before.phase is Phase.DELETED:
-            raise Refused(f"there is no namespace {name[:64]!r}", 404)
-        return before.in_phase(Phase.DELETING)
-
-    namespace = ending(door.tenancy.registry.namespace(name))
-    await _record(door, principal, "namespace.delete", namespace)
-    await door.tenancy.change(name, ending)
-    await asyncio.sleep(limits.tenancy_seen_s)  # no door takes its tokens any more
+    One that was cut off is finished by the next; neither touches what a later owner of the name has.
+    """
+    door, principal = await _asked(request, Action.GOVERN)
+    doomed = door.tenancy.registry.namespace(name)
+    if doomed is None or doomed.phase is Phase.DELETED:
+        raise Refused(f"there is no namespace {name[:64]!r}", 404)
+    await _record(door, principal, "namespace.delete", doomed)
+    await door.tenancy.change(name, lambda before: _same(before, doomed).ending())
+    await door.fences.everywhere(door.tenancy.revision)  # no door takes its tokens, or has a write of it
     await door.connectors.end(name)
-    await empty(door, name)
-    await door.tenancy.change(name, lambda before: _ended(before, name))
+    past = await empty(door, doomed)
+    await door.tenancy.change(name, lambda before: _same(before, doomed).ended(past))
     return Response(status_code=204)
+
+
+@router.get("/api/namespaces/{name}/tokens", **describe("A namespace's tokens", path=["namespace_name"]))
+async def list_tokens(request: Request, name: str) -> Response:
+    """Return what is known of a namespace's tokens: all but what makes them good."""
+    door, _ = await _asked(request, Action.MANAGE, name)
+    namespace = _namespace(door, name)
+    records = sorted(namespace.tokens.values(), key=lambda record: (record.created_us, record.id))
+    tokens = [_token_facts(record, main=record.id == namespace.main) for record in records]
+    return json_response({"tokens": tokens})
 
 
 @router.post(
@@ -107,21 +110,20 @@ async def delete_namespace(request: Request, name: str) -> Response:
 )
 async def make_token(request: Request, name: str) -> Response:
     """Make a token with scopes, prefix and end, or a new main token in the place of the old one."""
-    door = _door_with_tenants(request)
-    principal = await principal_of(request)
-    door.tenancy.authorise(principal, Action.MANAGE, name)
     body = await _object_of(request)
+    door, principal = await _asked(request, Action.MANAGE, name)
     wish = None if _rotates(body, principal) else _wish(body, name, principal)
     token = new_token()
 
     def with_token(before: Namespace | None) -> Namespace:
-        namespace = _active(before, name)
+        namespace = _changeable(before, name, principal)
         if wish is None:
             return namespace.rotated(token, now_us())
         record = msgspec.structs.replace(wish, id=token.id, digest=digest_of(token, namespace.id))
         return namespace.with_token(token, record)
 
     namespace = with_token(door.tenancy.registry.namespace(name))
+    door.tenancy.count_token_change(principal, name)
     what = "token.rotate" if wish is None else "token.create"
     await _record(door, principal, what, namespace, namespace.tokens[token.id])
     await door.tenancy.change(name, with_token)
@@ -134,23 +136,34 @@ async def make_token(request: Request, name: str) -> Response:
 )
 async def revoke_token(request: Request, name: str, token_id: str) -> Response:
     """Revoke a token; no door takes it a second from now."""
-    door = _door_with_tenants(request)
-    principal = await principal_of(request)
-    door.tenancy.authorise(principal, Action.MANAGE, name)
-    if principal.prefix and token_id != principal.token_id:
-        raise Refused("a token with a prefix can revoke itself alone", 403)
+    door, principal = await _asked(request, Action.MANAGE, name)
+    bounded = principal.prefix or principal.expires_us is not None
+    if bounded and token_id != principal.token_id:
+        raise Refused("a token with a prefix or an end can revoke itself alone", 403)
+
+    def without(before: Namespace | None) -> Namespace:
+        return _changeable(before, name, principal).without_token(token_id)
+
     namespace = _namespace(door, name)
-    namespace.without_token(token_id)
+    without(namespace)
+    door.tenancy.count_token_change(principal, name)
     await _record(door, principal, "token.revoke", namespace, namespace.tokens[token_id])
-    await door.tenancy.change(name, lambda before: _active(before, name).without_token(token_id))
+    await door.tenancy.change(name, without)
     return Response(status_code=204)
 
 
-def _door_with_tenants(request: Request) -> Door:
+async def _asked(request: Request, action: Action, name: str = "") -> tuple[Door, Principal]:
+    """Return the door and who asks it, when it may; what it knows of namespaces is as new as the store.
+
+    A body is read before: a client that takes its time to send one must not be judged by what it was.
+    """
     door = door_of(request)
     if not door.tenancy.enabled:
         raise Refused("this server has no namespaces to manage; start it with FLUX_AUTH_ENABLED=true", 404)
-    return door
+    await door.tenancy.read()
+    principal = await principal_of(request)
+    door.tenancy.authorise(principal, action, name)
+    return door, principal
 
 
 async def _record(
@@ -166,7 +179,8 @@ async def _record(
         details |= {"token": token.id, "scopes": sorted(token.scopes)}
         details |= {"prefix": token.prefix} if public and token.prefix else {}
         details |= {"expiresAt": iso_of(token.expires_us)} if token.expires_us is not None else {}
-    await door.audit.record(who, what, details)
+    about = namespace.id if token is not None else ""  # so that no tenant can push the others' out of reach
+    await door.audit.record(who, what, details, about)
 
 
 async def _object_of(request: Request) -> dict[str, Any]:
@@ -186,10 +200,23 @@ def _active(namespace: Namespace | None, name: str) -> Namespace:
     return namespace
 
 
-def _ended(before: Namespace | None, name: str) -> Namespace:
-    if before is None or before.phase is Phase.ACTIVE:
-        raise Refused(f"the namespace {name} was taken anew while it was being deleted", 409)
-    return before.in_phase(Phase.DELETED)
+def _same(before: Namespace | None, wanted: Namespace) -> Namespace:
+    """Return the namespace as it is now, unless its name has another owner by now."""
+    if before is None or before.id != wanted.id or before.phase is Phase.DELETED:
+        raise Refused(
+            f"the namespace {wanted.name} is gone already, and its name may have been taken anew", 409
+        )
+    return before
+
+
+def _changeable(before: Namespace | None, name: str, principal: Principal) -> Namespace:
+    """Return the namespace as it is now, if the token that asks is still one of it."""
+    namespace = _active(before, name)
+    if principal.kind is Kind.HOLDER:
+        record = namespace.tokens.get(principal.token_id)
+        if record is None or record.has_expired(now_us()):
+            raise Refused("this token was revoked or has expired", 401, {"WWW-Authenticate": "Bearer"})
+    return namespace
 
 
 def _taken(namespace: Namespace) -> str:
@@ -204,6 +231,17 @@ def _facts(namespace: Namespace, count: int) -> dict[str, Any]:
         "name": namespace.name,
         "createdAt": iso_of(namespace.created_us),
         "entityCount": count,
+    }
+
+
+def _token_facts(record: TokenRecord, *, main: bool) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "main": main,
+        "scopes": sorted(record.scopes),
+        "prefix": record.prefix or None,
+        "createdAt": iso_of(record.created_us),
+        "expiresAt": None if record.expires_us is None else iso_of(record.expires_us),
     }
 
 
@@ -248,8 +286,7 @@ def _prefix(body: dict[str, Any], name: str) -> str:
         return ""
     if not isinstance(prefix, str) or not prefix.startswith(f"{name}/"):
         raise Refused(f'prefix must be the beginning of ids, such as "{name}/kitchen/"')
-    if len(prefix) > limits.entity_id_bytes_max:
-        raise Refused(f"prefix may have at most {limits.entity_id_bytes_max} characters")
+    check_entity_id(prefix)
     return prefix
 
 

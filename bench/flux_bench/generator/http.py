@@ -18,11 +18,11 @@ def get(host: str, path: str, headers: str = "") -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n".encode()
 
 
-def post(host: str, path: str, body: Pieces) -> Pieces:
+def post(host: str, path: str, body: Pieces, headers: str = "") -> Pieces:
     """Return a POST request around the number in its body."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {size_of(body)}\r\n\r\n"
+        f"Content-Length: {size_of(body)}\r\n{headers}\r\n"
     )
     return [head.encode() + body[0], *body[1:]]
 

@@ -26,14 +26,20 @@ class Pace(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     warm_up_s: float = 0.0
     requests: int = 0
+    pause_s: float = 0.0  # between an answer and the next request
 
 
 class Publish(msgspec.Struct, frozen=True, tag=True):
-    """Every connection publishes its part of a workload, one request at a time."""
+    """Every connection publishes its part of a workload, one request at a time.
+
+    `headers` are lines of each request's head. With `refusable` events may be refused for the rate limit.
+    """
 
     place: Place
     workload: Workload
     pace: Pace
+    headers: str = ""
+    refusable: bool = False
 
 
 class Read(msgspec.Struct, frozen=True, tag=True):

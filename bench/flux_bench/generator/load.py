@@ -21,6 +21,7 @@ from flux_bench.workload import FIRST, Pieces
 
 Check = Callable[[bytes], bool]
 _OK: Final = b"HTTP/1.1 200"
+_TOO_MANY: Final = b"HTTP/1.1 429"
 _SILENCE_S: Final = 20.0  # without any answer on any connection
 
 
@@ -37,6 +38,7 @@ class Crew:
 
     def __init__(self, pace: Pace) -> None:
         self.requests_max = pace.requests or 1 << 60
+        self.pause_s = pace.pause_s
         self.measure_from = 0.0
         self.deadline = float("inf")
         self.refusal = ""
@@ -134,6 +136,8 @@ class Connection(asyncio.Protocol):
         self._first = FIRST
         self._sent_at = 0.0
         self.rest = b""
+        self._chunks: list[bytes] = []  # of an answer whose length is known
+        self._missing = 0  # bytes of it
         self.waits = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -145,15 +149,25 @@ class Connection(asyncio.Protocol):
         self._send(now)
 
     def data_received(self, data: bytes) -> None:
-        if self.rest:
+        if self._chunks:
+            self._chunks.append(data)
+            self._missing -= len(data)
+            if self._missing > 0:
+                return
+            data = b"".join(self._chunks)
+            self._chunks.clear()
+        elif self.rest:
             data = self.rest + data
         size = answer_size(data)
-        if size == INCOMPLETE or len(data) < size:
+        if size == INCOMPLETE:
             self.rest = data
+            return
+        if len(data) < size:
+            self.rest, self._chunks, self._missing = b"", [data], size - len(data)
             return
         now = perf_counter()
         turn = self.count % len(self._turns)
-        if len(data) != size or not data.startswith(_OK) or not self._checks[turn](data):
+        if len(data) != size or not self._checks[turn](data):
             self._crew.refuse(f"an answer was {data[:300].decode(errors='replace')!r}")
             self.close()
             return
@@ -165,7 +179,11 @@ class Connection(asyncio.Protocol):
             self.done += 1
             self.latencies.append(now - self._sent_at)
         if now < crew.deadline and self.count < crew.requests_max:
-            self._send(now)
+            if crew.pause_s:
+                self.waits = False
+                asyncio.get_running_loop().call_later(crew.pause_s, self._send_after_pause)
+            else:
+                self._send(now)
         else:
             self.ended = now
             self.waits = False
@@ -181,6 +199,10 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def _send_after_pause(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._send(perf_counter())
+
     def _send(self, now: float) -> None:
         self._sent_at = now
         self.waits = True
@@ -193,22 +215,27 @@ class Connection(asyncio.Protocol):
 
 def holds(mark: bytes) -> Check:
     """Return a check that an answer holds a text."""
-    return lambda data: mark in data
+    return lambda data: data.startswith(_OK) and mark in data
 
 
 def holds_times(mark: bytes, times: int) -> Check:
     """Return a check that an answer holds a text so many times."""
-    return lambda data: data.count(mark) == times
+    return lambda data: data.startswith(_OK) and data.count(mark) == times
 
 
 def all_landed(events: int) -> Check:
     """Return a check that all events of a batch were taken."""
 
     def check(data: bytes) -> bool:
-        answer = _decode_batch(body_of(data))
+        answer = _decode_batch(body_of(data)) if data.startswith(_OK) else _BatchAnswer(0, events)
         return answer.successful == events and answer.failed == 0
 
     return check
+
+
+def told_of_limit(data: bytes) -> bool:
+    """Whether an answer is that to a publish, of which all or a part may have been too much."""
+    return data.startswith((_OK, _TOO_MANY))
 
 
 async def publish(job: Publish) -> Told:
@@ -216,8 +243,10 @@ async def publish(job: Publish) -> Told:
     workload = job.workload
     path = "/api/events" if workload.events == 1 else "/api/events/batch"
     check = holds(b'"eventId"') if workload.events == 1 else all_landed(workload.events)
+    if job.refusable:
+        check = told_of_limit
     turns = [
-        [post(job.place.name, path, body) for body in workload.bodies(connection)]
+        [post(job.place.name, path, body, job.headers) for body in workload.bodies(connection)]
         for connection in range(workload.connections)
     ]
     return await _run(job.place, job.pace, turns, [[check] * len(turn) for turn in turns], workload.first)

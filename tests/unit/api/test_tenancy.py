@@ -9,23 +9,25 @@ import httpx
 import pytest
 
 from flux_actors import limits
-from flux_actors.errors import Refused, Unavailable
+from flux_actors.errors import Corrupt, Refused, Unavailable
+from flux_actors.log.memory import MemoryKeyValue
 from flux_actors.shard.reads import NO_VEIL, Veil
 from flux_actors.tenancy.namespace import Visibility, register
 from flux_actors.tenancy.principal import ADMIN, ANYONE, NOBODY, UNKNOWN
 from flux_actors.tenancy.token import new_token
 from flux_api.app import build_app
-from flux_api.tenancy import TenancyKeeper
+from flux_api.listing import Listing
+from flux_api.tenancy import TenancyKeeper, check_begun
+from flux_api.watcher import Watcher
 from tests.unit.api.hot.two_ways import TwoWays, alike
-from tests.unit.api.sockets import CLIENTS, RawClient
-from tests.unit.api.standing import Standing, event, until
+from tests.unit.api.sockets import CLIENTS, FakeLink, RawClient
+from tests.unit.api.standing import Standing, change, event, until
 from tests.unit.api.tenants import ADMIN_TOKEN, Tenants
 
 
 @pytest.fixture
 async def tenants(monkeypatch):
     monkeypatch.setattr(limits, "heartbeat_s", 0.002)
-    monkeypatch.setattr(limits, "tenancy_seen_s", 0)
     standing = await Standing.up(auth_enabled=True, admin_token=ADMIN_TOKEN)
     yield await Tenants.settle(standing)
     await standing.down()
@@ -269,7 +271,6 @@ EVENTS = [event(i, {"v": 1}) for i in ("vault/x", "acme/x", "vault/kitchen/x")]
         ("other", ["acme/x", "acme/end"]),
         ("manage", ["acme/x", "acme/end"]),
         ("admin", ["acme/x", "acme/end"]),
-        ("expired", ["acme/x", "acme/end"]),
         (None, ["acme/x", "acme/end"]),
     ],
 )
@@ -295,7 +296,8 @@ async def test_a_stranger_who_names_a_hidden_entity_is_told_nothing(socket, tena
 
 
 async def test_an_unknown_token_is_refused_and_the_socket_stays_what_it_was(socket, tenants):
-    assert (await authenticate(socket, tenants, "wrong"))["type"] == "error"
+    for kind in ("wrong", "expired"):
+        assert (await authenticate(socket, tenants, kind))["type"] == "error"
     for token in (None, 5, ""):
         socket.received.clear()
         socket.say(type="auth", token=token)
@@ -334,7 +336,7 @@ async def test_a_socket_writes_nothing_while_tokens_cannot_be_checked(socket, te
 
 
 @pytest.mark.parametrize("name", ["Authorization", "Sec-WebSocket-Protocol"])
-@pytest.mark.parametrize(("kind", "expected"), [("main", 101), ("expired", 101), ("wrong", 401)])
+@pytest.mark.parametrize(("kind", "expected"), [("main", 101), ("expired", 401), ("wrong", 401)])
 async def test_a_socket_is_opened_with_a_token_by_header_or_subprotocol(tenants, name, kind, expected):
     token = tenants.tokens[kind]
     value = f"Bearer {token}" if name == "Authorization" else f"flux, flux.bearer.{token}"
@@ -392,3 +394,119 @@ async def test_guessing_tokens_makes_few_looks_into_the_store(tenants, keeper, m
     found = await asyncio.gather(*(keeper.principal_of(f"Bearer {new_token().text}") for _ in range(200)))
     assert set(found) == {UNKNOWN}
     assert len(asked) <= 3
+
+
+# -- what was known a moment ago --------------------------------------------------------------------
+
+
+async def test_a_list_that_is_under_way_ends_when_its_token_does(tenants, monkeypatch):
+    monkeypatch.setattr(limits, "page_first_bytes", 100)
+    monkeypatch.setattr(limits, "page_bytes", 100)
+    door = tenants.standing.door
+    await tenants.standing.publish(*(event(f"vault/{n:03}", {"v": n}) for n in range(60)))
+    principal = door.tenancy.known(tenants.headers("read")["Authorization"])
+    listing = Listing(door, "vault", "", principal)
+    runs = listing.runs()
+    assert await anext(runs)
+    await tenants.revoke("read")
+    await door.tenancy.read()
+    with pytest.raises(Unavailable, match="revoked"):
+        async for _ in runs:
+            pass
+
+
+async def test_a_list_of_all_that_is_under_way_shows_nothing_that_is_hidden_since(tenants, monkeypatch):
+    monkeypatch.setattr(limits, "page_first_bytes", 100)
+    monkeypatch.setattr(limits, "page_bytes", 100)
+    door = tenants.standing.door
+    await tenants.standing.publish(*(event(f"zoo/{n:03}", {"v": n}) for n in range(60)))
+    listing = Listing(door, None, "", NOBODY)
+    runs = listing.runs()
+    assert await anext(runs)
+    namespace, _ = register("zoo", Visibility.PRIVATE, 1)
+    await door.tenancy.change("zoo", lambda _: namespace)
+    rest = b"".join([run async for run in runs])
+    assert b"zoo/059" not in rest
+
+
+async def test_a_door_that_does_not_hear_the_store_fetches_nothing_and_serves_what_it_has(
+    tenants, monkeypatch
+):
+    async with client_of(tenants) as client:
+        assert (await client.get("/api/state/entities/acme/x")).status_code == 200
+        monkeypatch.setattr(limits, "tenancy_fresh_s", -1)
+        tenants.standing.tenants.away = True
+        assert (await client.get("/api/state/entities/acme/x")).status_code == 200
+        for path in (
+            "/api/state/entities/acme/never-asked-for",
+            "/api/state/entities",
+            "/api/state/entities?count=true",
+            "/api/events?entity=acme/x",
+        ):
+            assert (await client.get(path)).status_code == 503, path
+        body = {"ids": ["vault/x"]}
+        assert (await client.post("/api/state/entities/get", json=body)).status_code == 503
+
+
+async def test_a_hidden_name_is_refused_what_any_name_is(tenants):
+    async with client_of(tenants) as client:
+        for query in ("since=yesterday", "limit=x", "at_least=nonsense"):
+            answers = [
+                await client.get(f"/api/events?entity={name}/x&{query}") for name in ("vault", "never")
+            ]
+            assert answers[0].status_code == answers[1].status_code == 400
+            assert answers[0].content == answers[1].content
+
+
+async def test_a_large_batch_under_way_stops_when_its_token_is_revoked(tenants):
+    door = tenants.standing.door
+    principal = door.tenancy.known(tenants.headers("write")["Authorization"])
+    await tenants.revoke("write")
+    await door.tenancy.read()
+    submission = await door.publisher.publish_all([event("vault/x", {"v": 1})] * 2, principal)
+    assert [error.status for error in submission.events] == [401, 401]
+    submission = await door.publisher.delete_all(["vault/x"], principal)
+    assert [error.status for error in submission.events] == [401]
+
+
+async def test_an_odd_header_costs_no_look_into_the_store(tenants, keeper):
+    tenants.standing.tenants.away = True
+    main = tenants.tokens["main"]
+    for header in ("Basic abc", "Bearer x", "Bearer", main, f"Bearer {main}x"):
+        assert await keeper.principal_of(header) is UNKNOWN
+
+
+async def test_sockets_of_one_token_are_told_in_one_write_and_others_cost_nothing(tenants, monkeypatch):
+    hub = tenants.standing.door.hub
+    holder = tenants.standing.door.tenancy.known(tenants.headers("main")["Authorization"])
+    asked = []
+    monkeypatch.setattr("flux_api.hub.may_read", lambda *given: asked.append(given) or True)
+    watchers = []
+    for pattern in ["vault/*"] * 5 + ["acme/*"] * 5:
+        watcher = Watcher(FakeLink())
+        hub.join(watcher)
+        hub.identify(watcher, holder)
+        hub.subscribe(watcher, pattern)
+        watchers.append(watcher)
+    hub.dispatch([change(f"vault/{n}", {"v": n}, n + 1) for n in range(20)])
+    assert [len(watcher.link.written) for watcher in watchers] == [1] * 5 + [0] * 5
+    assert [m["value"] for m in watchers[0].link.take()] == list(range(20))
+    assert len(asked) == 20  # once for each change, not for each socket
+    for watcher in watchers:
+        hub.leave(watcher)
+
+
+# -- a store that was lost --------------------------------------------------------------------------
+
+
+async def test_tenants_that_are_gone_are_no_reason_to_open_what_was_private():
+    registry, tenants = MemoryKeyValue(), MemoryKeyValue()
+    await registry.put("log", b'{"log_id":"l","partitions":4}')
+    await check_begun(registry, tenants)
+    await check_begun(registry, tenants)
+    with pytest.raises(Corrupt, match="flux_tenancy"):
+        await check_begun(registry, MemoryKeyValue())
+    other = MemoryKeyValue()
+    await other.put("tenancy", b"another log's")
+    with pytest.raises(Corrupt, match="flux_tenancy"):
+        await check_begun(registry, other)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
+import msgspec
 import pytest
 
 from flux_actors import limits
@@ -11,17 +14,20 @@ from flux_actors.domain.entity_id import AUDIT_ID
 from flux_actors.errors import Unavailable
 from flux_actors.tenancy.namespace import Phase
 from flux_api.app import build_app
+from flux_api.audit import Audit
+from flux_api.metrics import DoorBeat
+from flux_api.routes import namespaces
 from flux_api.tenancy import now_us
-from tests.unit.api.standing import Standing, event
+from tests.unit.api.standing import Standing, event, until
 
 ADMIN = {"Authorization": "Bearer boss"}
 HOUR_US = 3_600_000_000
+encode_beat = msgspec.msgpack.encode
 
 
 @pytest.fixture
 async def standing(monkeypatch):
     monkeypatch.setattr(limits, "heartbeat_s", 0.002)
-    monkeypatch.setattr(limits, "tenancy_seen_s", 0)
     standing = await Standing.up(auth_enabled=True, admin_token="boss")
     yield standing
     await standing.down()
@@ -217,9 +223,7 @@ async def test_a_deletion_that_was_cut_off_holds_the_name_and_is_finished_by_the
     monkeypatch.setattr("flux_api.routes.namespaces.empty", cut_off)
     assert (await client.delete("/api/namespaces/acme", headers=ADMIN)).status_code == 503
     monkeypatch.undo()
-    monkeypatch.setattr(limits, "tenancy_seen_s", 0)
     assert standing.door.tenancy.registry.namespace("acme").phase is Phase.DELETING
-    assert (await client.get("/api/state/entities/acme/x")).status_code == 404
     taken = await registered(client, "acme")
     assert (taken.status_code, "DELETE it again" in taken.json()["error"]) == (409, True)
     assert (await client.delete("/api/namespaces/acme", headers=ADMIN)).status_code == 204
@@ -236,19 +240,109 @@ async def test_a_namespace_of_more_entities_than_one_call_deletes_is_emptied_too
     assert (await client.get("/api/namespaces/acme")).json()["entityCount"] == 0
 
 
-async def test_nobody_gets_the_token_of_a_private_one_before_every_door_hides_it(client, monkeypatch):
-    slept = []
-
-    async def sleep(seconds):
-        slept.append(seconds)
-
-    monkeypatch.setattr(limits, "tenancy_seen_s", 1.0)
-    monkeypatch.setattr("flux_api.routes.namespaces.asyncio.sleep", sleep)
+async def test_nobody_gets_the_token_of_a_private_one_before_every_door_hides_it(
+    client, standing, monkeypatch
+):
+    monkeypatch.setattr(limits, "tenancy_everywhere_s", 0.05)
+    other = DoorBeat("other", 0, standing.door.tenancy.revision)
+    await standing.door.metrics._on_beat(encode_beat(other))  # noqa: SLF001
     assert (await registered(client, "open")).status_code == 200
-    seen_before = list(slept)
-    assert (await registered(client, "vault", visibility="private")).status_code == 200
-    assert 1.0 not in seen_before
-    assert 1.0 in slept
+    late = await registered(client, "vault", visibility="private")
+    assert (late.status_code, "not every door" in late.json()["error"]) == (503, True)
+    monkeypatch.setattr(limits, "tenancy_everywhere_s", 5)
+    waiting = asyncio.create_task(registered(client, "tomb", visibility="private"))
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+    other = DoorBeat("other", 0, standing.door.tenancy.revision)
+    await standing.door.metrics._on_beat(encode_beat(other))  # noqa: SLF001
+    assert (await waiting).status_code == 200
+
+
+async def test_a_deletion_waits_for_what_other_doors_have_under_way(client, main, standing, monkeypatch):
+    await written(client, main, "acme/x")
+    other = DoorBeat("other", 0, standing.door.tenancy.revision)
+    await standing.door.metrics._on_beat(encode_beat(other))  # noqa: SLF001
+    ending = asyncio.create_task(client.delete("/api/namespaces/acme", headers=ADMIN))
+    await until(lambda: standing.door.tenancy.registry.namespace("acme").phase is Phase.DELETING)
+    holder = standing.door.tenancy.registry.namespace("acme")
+    await standing.publish(event("acme/ghost", {"v": 1}))  # what the other door had taken before it knew
+    await asyncio.sleep(0.02)
+    assert not ending.done()
+    other = DoorBeat("other", 0, standing.door.tenancy.revision)
+    await standing.door.metrics._on_beat(encode_beat(other))  # noqa: SLF001
+    assert (await ending).status_code == 204
+    assert holder is not None
+    await registered(client, "acme")
+    assert (await client.get("/api/state/entities?namespace=acme")).json() == []
+
+
+async def test_a_second_deletion_touches_nothing_of_the_next_owner(client, main, standing, monkeypatch):
+    await written(client, main, "acme/x")
+    gate, there, real = asyncio.Event(), asyncio.Event(), namespaces.empty
+
+    async def late(door, namespace):
+        there.set()
+        await gate.wait()
+        return await real(door, namespace)
+
+    monkeypatch.setattr(namespaces, "empty", late)
+    second = asyncio.create_task(client.delete("/api/namespaces/acme", headers=ADMIN))
+    await asyncio.wait_for(there.wait(), 5)
+    monkeypatch.setattr(namespaces, "empty", real)
+    first = await client.delete("/api/namespaces/acme", headers=ADMIN)
+    assert first.status_code == 204, first.text
+    heir = (await registered(client, "acme")).json()["token"]
+    assert await written(client, heir, "acme/x") == 200
+    gate.set()
+    assert (await second).status_code == 409
+    assert (await client.get("/api/state/entities/acme/x")).status_code == 200
+    assert await written(client, heir, "acme/y") == 200
+
+
+async def test_a_token_revoked_while_it_asks_for_another_gets_none(client, main, standing, monkeypatch):
+    thief = await token_of(client, main, scopes=["admin"])
+    record, revoked = standing.door.audit.record, []
+
+    async def slow(self, who, what, details, about=""):
+        if what == "token.create" and not revoked:
+            revoked.append(True)
+            path = f"/api/namespaces/acme/tokens/{thief['id']}"
+            assert (await client.delete(path, headers=bearer(main))).status_code == 204
+
+    monkeypatch.setattr(Audit, "record", slow)
+    for wish in ({"scopes": ["write"]}, {"rotate": True}):
+        answer = await client.post("/api/namespaces/acme/tokens", json=wish, headers=bearer(thief["token"]))
+        assert answer.status_code == 401
+    assert record is not None
+    assert await written(client, main, "acme/x") == 200
+
+
+async def test_the_tokens_of_a_namespace_are_listed_without_what_makes_them_good(client, main):
+    reader = await token_of(client, main, scopes=["read"], prefix="acme/k/", expiresAt="2100-01-01T00:00:00Z")
+    tokens = (await client.get("/api/namespaces/acme/tokens", headers=bearer(main))).json()["tokens"]
+    assert [token["main"] for token in tokens] == [True, False]
+    assert tokens[1] | {"createdAt": None} == {
+        "id": reader["id"],
+        "main": False,
+        "scopes": ["read"],
+        "prefix": "acme/k/",
+        "createdAt": None,
+        "expiresAt": "2100-01-01T00:00:00+00:00",
+    }
+    assert reader["token"].split("_", 2)[2] not in str(tokens)
+
+
+async def test_a_tenant_may_change_its_tokens_only_so_often(client, main, monkeypatch):
+    monkeypatch.setattr(limits, "token_changes_per_minute", 2)
+    statuses = []
+    for _ in range(3):
+        answer = await client.post(
+            "/api/namespaces/acme/tokens", json={"scopes": ["read"]}, headers=bearer(main)
+        )
+        statuses.append(answer.status_code)
+    assert statuses == [200, 200, 429]
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+    assert (await client.post("/api/namespaces/acme/tokens", json={"rotate": True}, headers=ADMIN)).is_success
 
 
 async def test_without_an_admin_token_nobody_makes_one(monkeypatch):
@@ -268,7 +362,10 @@ async def test_every_change_is_recorded_with_who_made_it_and_no_secret(client, m
     path = f"/api/namespaces/acme/tokens/{token['id']}"
     await client.delete(path, headers=bearer(token["token"]))
     await client.delete("/api/namespaces/acme", headers=ADMIN)
-    records = [event["payload"]["properties"] for event in await audit(client, standing)][::-1]
+    namespace_id = standing.door.tenancy.registry.namespace("acme").id
+    of_server = [event["payload"]["properties"] for event in await audit(client, standing)][::-1]
+    of_tenant = await audit(client, standing, f"{AUDIT_ID}/{namespace_id}")
+    records = [of_server[0], *(event["payload"]["properties"] for event in of_tenant[::-1]), of_server[1]]
     assert [(record["what"], record["who"]) for record in records] == [
         ("namespace.register", "admin token"),
         ("token.create", f"token {main.split('_')[1]}"),
@@ -285,15 +382,17 @@ async def test_every_change_is_recorded_with_who_made_it_and_no_secret(client, m
         "prefix": "acme/k/",
         "expiresAt": "2100-01-01T00:00:00+00:00",
     }
-    for secret in (main, token["token"], rotated["token"], "boss"):
-        assert secret.rpartition("_")[2] not in str(records)
+    for text in (main, token["token"], rotated["token"]):
+        assert text.split("_", 2)[2] not in str(records)
+    assert "boss" not in str(records)
 
 
 async def test_of_a_private_namespace_a_record_tells_no_name(client, standing):
     vault = (await registered(client, "vault", visibility="private")).json()
     wish = {"scopes": ["read"], "prefix": "vault/k/"}
     await client.post("/api/namespaces/vault/tokens", json=wish, headers=bearer(vault["token"]))
-    records = await audit(client, standing)
+    of_tenant = await audit(client, standing, f"{AUDIT_ID}/{vault['namespaceId']}")
+    records = [*await audit(client, standing), *of_tenant]
     assert len(records) == 2
     assert all(r["payload"]["properties"]["details"]["namespaceId"] == vault["namespaceId"] for r in records)
     assert "vault" not in str(records)
@@ -320,7 +419,7 @@ async def test_what_cannot_be_recorded_is_not_done(client, main, standing, monke
     assert await written(client, main, "acme/x") == 200
 
 
-async def audit(client, standing):
+async def audit(client, standing, entity_id=AUDIT_ID):
     """Return the records, newest first."""
-    await standing.door.caught_up((standing.door.partitioning.of_entity(AUDIT_ID),))
-    return (await client.get(f"/api/events?entity={AUDIT_ID}")).json()
+    await standing.door.caught_up((standing.door.partitioning.of_entity(entity_id),))
+    return (await client.get(f"/api/events?entity={entity_id}")).json()
