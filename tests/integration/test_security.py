@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import pickle
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from tests.integration.api.support import RawConnection, Watcher, event, post
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 ADMIN = "admin-sekret-0123456789"
+KEY = base64.b64encode(bytes(range(100, 132))).decode()
 HEALTH = b"GET /api/health HTTP/1.1\r\nHost: a\r\n\r\n"
 CONFIG = "/api/admin/config"
 AUDIT = "/api/state/entities/flux-core/audit"
@@ -38,6 +40,7 @@ def guarded(make_module_flux):
         ["--doors", "1"],
         {
             "FLUX_ADMIN_TOKEN": ADMIN,
+            "FLUX_ENCRYPTION_KEY": KEY,
             "FLUX_AUTH_ENABLED": "true",
             "FLUX_CORS_ORIGINS": "https://mine.example",
             "FLUX_CONNECTIONS_MAX": str(CONNECTIONS),
@@ -99,7 +102,7 @@ def test_no_secret_is_in_a_log_an_answer_or_the_list_of_processes(guarded, clien
         (guarded.data / "nats" / "server.conf").read_text().partition('password: "')[2].partition('"')[0]
     )
     ray_token = (guarded.data / "ray-token").read_text()
-    secrets = {"admin": ADMIN, "token": token, "password": password, "ray": ray_token}
+    secrets = {"admin": ADMIN, "token": token, "password": password, "ray": ray_token, "key": KEY}
     secrets |= {"wrong": "wrong-sekret-4711", "half": token[: len(token) // 2]}
     with httpx.Client(base_url=f"http://127.0.0.1:{guarded.serve_port}", timeout=10) as proxy:
         answers = [
@@ -110,7 +113,9 @@ def test_no_secret_is_in_a_log_an_answer_or_the_list_of_processes(guarded, clien
         ]
     for value in (ADMIN, token, secrets["wrong"]):
         _odd_bytes(guarded, value.encode())
-    lines = [" ".join(process.cmdline()) for process in of_run(guarded.run.run_id)]
+    processes = of_run(guarded.run.run_id)
+    lines = [" ".join(process.cmdline()) for process in processes]
+    variables = [str(process.environ()) for process in processes]
     logged = logs_of(guarded)
     assert lines
     assert len(logged) > 5
@@ -118,6 +123,7 @@ def test_no_secret_is_in_a_log_an_answer_or_the_list_of_processes(guarded, clien
         assert len(secret) > 15
         assert [answer for answer in answers if secret in answer] == [], name
         assert [line for line in lines if secret in line] == [], name
+        assert [text for text in variables if secret in text] == [], name
         assert [path for path, text in logged.items() if secret in text] == [], name
 
 
@@ -138,6 +144,9 @@ def _odd_requests(client, value: str) -> list[httpx.Response]:
         client.get("/api/health", headers={"Authorization": f"Basic {value}"}),
         client.get(f"/api/state/entities?token={value}&namespace=none"),
         client.get("/api/ws", headers=bearer),
+        client.post("/api/connectors/github/token", json={"token": value}),
+        client.post("/api/connectors/github/token", json={"token": value}, headers=as_admin("wrong")),
+        client.post("/api/connectors/generic", json={"name": "x", "url": f"http://u:{value}@a/"}),
         client.get("/api/ws", headers={"Sec-WebSocket-Protocol": f"flux.bearer.{value}"}),
     ]
 
