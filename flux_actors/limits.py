@@ -47,12 +47,13 @@ body_other_bytes: Final = 8 * MIB  # reads by id list, batch delete, admin: neve
 
 # -- tenants ---------------------------------------------------------------------------------------
 token_chars_max: Final = 256  # a token has 65; more is no token and need not be hashed
-tokens_max: Final = 1_000  # of one namespace: its record has then 250 KiB
+tokens_max: Final = 500  # of one namespace: its record has then 400 KiB at most
+token_changes_per_minute: Final = 60  # of one namespace at one door: each is read by all doors, and recorded
 body_tenancy_bytes: Final = 64 * KIB
 tenancy_poll_s: Final = 0.3  # how often a door looks for what other doors changed
 tenancy_look_s: Final = 0.05  # between two looks for tokens that are not known: guessing costs no more
 tenancy_fresh_s: Final = 0.9  # without a look into the store; then no token is trusted before the next
-tenancy_seen_s: Final = 1.0  # after a change every door goes by it
+tenancy_everywhere_s: Final = 20.0  # for every door to go by a change and have nothing of before under way
 
 # -- the log ---------------------------------------------------------------------------------------
 block_bytes_max: Final = 512 * KIB  # an fsync carries this much; docs/decisions/002
@@ -195,7 +196,8 @@ assert sockets_max < connections_max
 assert turned_away_max < files_spare
 assert coming_bytes_max >= 8 * body_batch_bytes_range[1]
 assert 2 * lease_share < lease_plenty <= 0.1
-assert tenancy_look_s < tenancy_poll_s < tenancy_fresh_s < tenancy_seen_s
+assert tenancy_look_s < tenancy_poll_s < tenancy_fresh_s < 1.0
+assert append_deadline_s + append_timeout_s < tenancy_everywhere_s
 assert socket_pressed_bytes < fan_out_slice_bytes <= socket_waiting_bytes_max <= sockets_waiting_bytes_max
 assert generic_answer_bytes_max < connector_answer_bytes_max < nats_payload_bytes_max
 assert connector_request_s < connector_poll_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -184,6 +185,14 @@ def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> S
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise Refused("TLS needs both --tls-cert and --tls-key (FLUX_TLS_CERT and FLUX_TLS_KEY)")
     return settings
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether an address or a name is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:

@@ -26,8 +26,10 @@ class Audit:
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
 
-    async def record(self, who: str, what: str, details: dict[str, Any]) -> None:
+    async def record(self, who: str, what: str, details: dict[str, Any], about: str = "") -> None:
         """Keep that `who` (in words, never a token) is about to do `what`; `details` are JSON.
+
+        What is `about` a namespace's own affairs, by its id, is kept beside it as `flux-core/audit/<id>`.
 
         Call it before the change: a change that went unrecorded could not be accounted for, while a record of
         a change that was not made can be followed by another which says so.
@@ -37,7 +39,10 @@ class Audit:
         """
         now_us = time.time_ns() // 1_000
         properties = {"who": who, "what": what, "when": iso_of(now_us), "details": details}
-        event = server_event(AUDIT_ID, properties, str(uuid.uuid4()), now_us // 1_000, CORE_NAMESPACE, STREAM)
+        entity_id = f"{AUDIT_ID}/{about}" if about else AUDIT_ID
+        event = server_event(
+            entity_id, properties, str(uuid.uuid4()), now_us // 1_000, CORE_NAMESPACE, STREAM
+        )
         try:
             await self._publisher.publish_own(event)
         except Unavailable as error:

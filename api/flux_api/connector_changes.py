@@ -16,6 +16,7 @@ from flux_actors.connectors.web import origin_of, parse_url
 from flux_actors.errors import Refused
 
 if TYPE_CHECKING:
+    from flux_api.audit import Audit
     from flux_api.connectors import DoorConnectors, Owner
 
 _TOKEN_FIELDS: Final = frozenset({"token", "settings"})
@@ -24,8 +25,9 @@ _TOKEN_FIELDS: Final = frozenset({"token", "settings"})
 class ConnectorChanges:
     """Changes the configuration, and has it taken up."""
 
-    def __init__(self, connectors: DoorConnectors) -> None:
+    def __init__(self, connectors: DoorConnectors, audit: Audit) -> None:
         self._connectors = connectors
+        self._audit = audit
         self._vault = Vault(connectors.settings.encryption_keys)
         self._rule = AddressRule(allow_private=connectors.settings.connectors_allow_private)
 
@@ -38,7 +40,7 @@ class ConnectorChanges:
         token, settings = _read_token_body(body)
         _check_within(owner, f"{owner.namespace}/{name}/")
         configured = new_configured(self._vault.of(owner.namespace).seal(name, token), settings)
-        await self._change(owner.namespace, name, configured)
+        await self._change(owner, "connector.token", name, configured)
 
     async def forget_token(self, owner: Owner, name: str) -> None:
         """Forget a connector's token, and what it remembers.
@@ -48,7 +50,7 @@ class ConnectorChanges:
         """
         _check_within(owner, f"{owner.namespace}/{name}/")
         self._vault.check()
-        await self._change(owner.namespace, name, None)
+        await self._change(owner, "connector.forget", name, None)
 
     async def add_source(self, owner: Owner, body: object) -> str:
         """Add a generic source and return its id.
@@ -65,7 +67,7 @@ class ConnectorChanges:
         source_id = f"src_{secrets.token_hex(8)}"
         key = f"{GENERIC}/{source_id}"
         sealed = None if token is None else self._vault.of(owner.namespace).seal(key, token)
-        await self._change(owner.namespace, key, new_configured(sealed, _settings(source)))
+        await self._change(owner, "connector.source", key, new_configured(sealed, _settings(source)))
         return source_id
 
     async def remove_source(self, owner: Owner, source_id: str) -> None:
@@ -78,22 +80,37 @@ class ConnectorChanges:
         configured = (await self._connectors.store.record(owner.namespace)).connectors.get(key)
         if configured is not None:
             _check_within(owner, source_of(configured.settings).entity_id)
-        await self._change(owner.namespace, key, None)
+        await self._change(owner, "connector.remove", key, None)
 
-    async def _change(self, namespace: str, key: Key, configured: Configured | None) -> None:
+    async def _change(self, owner: Owner, what: str, key: Key, configured: Configured | None) -> None:
+        """Record the change, make it, and have it taken up."""
+
         def change(connectors: dict[Key, Configured]) -> None:
-            if configured is None:
-                if connectors.pop(key, None) is None and key.startswith(f"{GENERIC}/"):
-                    raise Refused("there is no such source; GET /api/connectors/generic lists them", 404)
-                return
-            connectors[key] = configured
-            if sum(other.startswith(f"{GENERIC}/") for other in connectors) > limits.generic_sources_max:
-                raise Refused(f"a namespace may have at most {limits.generic_sources_max} sources", 409)
+            _changed(connectors, key, configured)
 
-        await self._connectors.store.change(namespace, change)
+        store, namespace = self._connectors.store, owner.namespace
+        change(dict((await store.record(namespace)).connectors))  # refuse before it is recorded
+        await self._audit.record(owner.who, what, {**owner.shown, "connector": key})
+        await store.change(namespace, change)
         if configured is None:
-            await self._connectors.store.forget_memory(namespace, key)
+            await store.forget_memory(namespace, key)
         self._connectors.actors.changed(namespace)
+
+
+def _changed(connectors: dict[Key, Configured], key: Key, configured: Configured | None) -> None:
+    """Put a connector in, or take it out.
+
+    Raises:
+        Refused: 404, there is no such source to take out; 409, there are too many.
+    """
+    source = f"{GENERIC}/"
+    if configured is None:
+        if connectors.pop(key, None) is None and key.startswith(source):
+            raise Refused("there is no such source; GET /api/connectors/generic lists them", 404)
+        return
+    connectors[key] = configured
+    if sum(other.startswith(source) for other in connectors) > limits.generic_sources_max:
+        raise Refused(f"a namespace may have at most {limits.generic_sources_max} sources", 409)
 
 
 def _check_within(owner: Owner, written: str) -> None:

@@ -7,6 +7,7 @@ needs ciphers and an HTTP client, 12 MB that a door loads only when somebody doe
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
@@ -22,6 +23,7 @@ from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.router.ray_shards import RAY_NAMESPACE
 from flux_actors.settings import Settings
+from flux_api.audit import Audit
 
 if TYPE_CHECKING:
     from flux_api.connector_changes import ConnectorChanges
@@ -60,6 +62,8 @@ class Owner(NamedTuple):
     namespace: str
     prefix: str = ""  # with which all that is written must begin
     writes_elsewhere: bool = True  # whether a source may name another namespace: with tokens off
+    who: str = "anyone"  # in words that an audit record may hold
+    shown: Mapping[str, Any] = {}  # what a record may tell of the namespace
 
 
 class DoorConnectors:
@@ -101,10 +105,10 @@ class DoorConnectors:
         told = await self._told(namespace, record, keys)
         return [_source(key, record.connectors[key], told.get(key)) for key in keys]
 
-    async def changes(self) -> ConnectorChanges:
+    async def changes(self, audit: Audit) -> ConnectorChanges:
         """Return what changes the configuration, loaded beside the event loop."""
         module: Any = await asyncio.to_thread(import_module, "flux_api.connector_changes")
-        return cast("ConnectorChanges", module.ConnectorChanges(self))
+        return cast("ConnectorChanges", module.ConnectorChanges(self, audit))
 
     def check_name(self, name: str) -> None:
         """Raise `Refused` (404) for a name that no connector has."""

@@ -14,6 +14,7 @@ from flux_actors.log.connection import NatsAccess
 from flux_actors.logs import set_up_logs
 from flux_actors.settings import Settings
 from flux_api.app import build_app
+from flux_api.closed_port import close_replica_port
 from flux_api.door import Door, open_door
 from flux_api.hot.routes import HotRoutes
 from flux_api.listener import Listener
@@ -30,6 +31,7 @@ class Ingress:
     async def __init__(self, settings: Settings, access: NatsAccess) -> None:  # type: ignore[misc]
         # Serve awaits the constructor of a replica.
         set_up_logs()
+        close_replica_port()
         self._door: Door = await open_door(settings, access)
         self._flux_app = build_app(settings, self._door)
         hot = HotRoutes(self._door)

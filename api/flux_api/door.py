@@ -30,6 +30,7 @@ from flux_actors.router.lender import RouterLender
 from flux_actors.router.ray_shards import RAY_NAMESPACE
 from flux_actors.router.topology import (
     CONFIG_BUCKET,
+    REGISTRY_BUCKET,
     TENANCY_BUCKET,
     TOPOLOGY_BUCKET,
     TOPOLOGY_KEY,
@@ -44,12 +45,13 @@ from flux_api.config import ConfigKeeper
 from flux_api.connectors import DoorConnectors, RayConnectorActors
 from flux_api.counts import entity_counts
 from flux_api.feed import Feeds, PartitionFeed
+from flux_api.fences import Fences
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
 from flux_api.publishing import Publisher
 from flux_api.rates import Rates
 from flux_api.shards import RayShardCalls
-from flux_api.tenancy import TenancyKeeper
+from flux_api.tenancy import TenancyKeeper, check_begun
 from flux_api.view import LiveView
 
 _TOPOLOGY_S: Final = 60.0
@@ -84,10 +86,12 @@ class Door:
     tenancy: TenancyKeeper
     rates: Rates
     connectors: DoorConnectors
+    fences: Fences = field(init=False)
     batches: LargeBatches = field(init=False)
 
     def __post_init__(self) -> None:
         """Put together what stands on the other parts alone."""
+        self.fences = Fences(self.tenancy, self.publisher.committers, self.metrics)
         self.batches = LargeBatches(self.publisher)
 
     @property
@@ -97,6 +101,7 @@ class Door:
 
     async def close(self) -> None:
         """Finish what is under way and let go of everything."""
+        self.fences.close()
         await self.rates.close()
         await self.publisher.close()
         await self.connectors.close()
@@ -240,6 +245,7 @@ async def _tenancy(settings: Settings, client: Client) -> TenancyKeeper:
     store = None
     if settings.auth_enabled:
         store = await JetStreamKeyValue.open(client, TENANCY_BUCKET, settings.log_replicas)
+        await check_begun(await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas), store)
     tenancy = TenancyKeeper(store, settings.admin_token)
     await tenancy.open()
     return tenancy

@@ -111,43 +111,63 @@ class Hub:
             self._drain_later(watcher)
 
     def dispatch(self, changes: Sequence[UnreadChange | Change]) -> None:
-        """Tell each change to those who watch it."""
+        """Tell each change to those who watch it, and may."""
         touched: list[Channel] = []
+        private: dict[Watcher, list[bytes]] = {}
         size = 0
-        self._look_for_slow()
         hidden = self._registry.hidden
+        self._look_for_slow()
         for unread in changes:
-            if hidden and namespace_of(unread.entity_id) in hidden:
-                self._dispatch_hidden(unread.read())
-                continue
             channels = self._channels.of(unread.entity_id)
             if not channels:
                 continue
             change = unread.read()
-            if self._behind and self._conflate(change, channels):
-                continue
-            frames = self._renderer.frames_of(change)
-            for channel in channels:
-                if not channel.frames:
-                    touched.append(channel)
-                channel.frames.append(frames)
-            size += len(frames)
+            if hidden and namespace_of(change.entity_id) in hidden:
+                size += self._collect_hidden(change, channels, private)
+            elif not (self._behind and self._conflate(change, channels)):
+                size += self._collect(change, channels, touched)
             if size >= limits.fan_out_slice_bytes:
                 _write(touched)
+                _write_private(private)
                 size = 0
                 self._look_for_slow()
         _write(touched)
+        _write_private(private)
 
-    def _dispatch_hidden(self, change: Change) -> None:
-        """Tell a change to those who watch it and may: they are few, and each is asked for."""
-        holders = self._holders.get(namespace_of(change.entity_id), ())
-        watchers = [watcher for watcher in holders if self._may_have(watcher, change.entity_id)]
-        if any(watcher.lag is not None for watcher in watchers):
-            self._conflation.put(change)
-        frames = self._renderer.frames_of(change) if watchers else b""
+    def _collect(self, change: Change, channels: AbstractSet[Channel], touched: list[Channel]) -> int:
+        """Add a change to what is about to be written to its channels; return its size."""
+        frames = self._renderer.frames_of(change)
+        for channel in channels:
+            if not channel.frames:
+                touched.append(channel)
+            channel.frames.append(frames)
+        return len(frames)
+
+    def _collect_hidden(
+        self, change: Change, channels: AbstractSet[Channel], private: dict[Watcher, list[bytes]]
+    ) -> int:
+        """Add a change that not everybody may see to what is about to be written to those who may."""
+        if self._behind:
+            self._conflation.put(change)  # whoever is sent it from there is asked for then
+        holders = self._holders.get(namespace_of(change.entity_id))
+        if holders is None:
+            return 0
+        watchers = [watcher for channel in channels for watcher in channel.watchers & holders]
+        allowed: dict[str, bool] = {}
+        frames = b""
         for watcher in watchers:
-            if watcher.lag is None:
-                watcher.link.write(frames)
+            if watcher.lag is None and self._may_see(watcher.principal, change.entity_id, allowed):
+                frames = frames or self._renderer.frames_of(change)
+                private.setdefault(watcher, []).append(frames)
+        return len(frames)
+
+    def _may_see(self, principal: Principal, entity_id: str, known: dict[str, bool]) -> bool:
+        """Whether an entity is there for `principal`; asked once for all sockets of its token."""
+        found = known.get(principal.token_id)
+        if found is None:
+            found = may_read(principal, entity_id, self._registry, time.time_ns() // 1_000)
+            known[principal.token_id] = found
+        return found
 
     def _may_have(self, watcher: Watcher, entity_id: str) -> bool:
         """Whether an entity concerns a socket and is there for it."""
@@ -212,6 +232,13 @@ class Hub:
             self._catch_up(watcher, lag)
         elif watcher not in self._pressed:
             self._draining[watcher] = None
+
+
+def _write_private(private: dict[Watcher, list[bytes]]) -> None:
+    """Write what was collected for single watchers, and empty the table."""
+    for watcher, frames in private.items():
+        watcher.link.write(b"".join(frames))
+    private.clear()
 
 
 def _write(channels: list[Channel]) -> None:

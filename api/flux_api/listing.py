@@ -16,24 +16,50 @@ from operator import itemgetter
 from typing import Final
 
 from flux_actors import limits
-from flux_actors.shard.reads import Page, PageOrder, Veil, decode_page
+from flux_actors.errors import Unavailable
+from flux_actors.shard.reads import NO_VEIL, Page, PageOrder, Veil, decode_page
 from flux_actors.tenancy.principal import ANYONE, Principal
 from flux_api.door import Door
 
 _PAGES_WHOLE: Final = 4  # of more partitions, each gives smaller pages, so that they hold as much together
 
 
+class _Eyes:
+    """What the reader of a list sees, at each page anew: it may lose its token while it takes its time."""
+
+    def __init__(self, door: Door, principal: Principal, prefix: str) -> None:
+        self._tenancy = door.tenancy
+        self._principal = principal
+        self._prefix = prefix
+        self._holds = self._tenancy.holds_still(principal)  # else it is a stranger's, all along
+        self._revision = -1
+        self._veil = NO_VEIL
+
+    async def veil(self) -> Veil:
+        """Return what must not be shown now.
+
+        Raises:
+            Unavailable: the token is good no longer, or that cannot be known.
+        """
+        await self._tenancy.current()
+        if self._holds and not self._tenancy.holds_still(self._principal):
+            raise Unavailable("the token that this list was asked with was revoked or has expired")
+        if self._revision != self._tenancy.revision:
+            self._revision = self._tenancy.revision
+            self._veil = self._tenancy.veil(self._principal, self._prefix)
+        return self._veil
+
+
 class _Source:
     """One partition's runs in id order, a page ahead of the reader."""
 
-    def __init__(self, door: Door, partition: int, prefix: str, partitions: int, veil: Veil) -> None:
+    def __init__(self, door: Door, partition: int, prefix: str, partitions: int, eyes: _Eyes) -> None:
         self._door = door
         self._partition = partition
         share = limits.page_bytes * _PAGES_WHOLE // max(partitions, _PAGES_WHOLE)
         self._bytes_max = max(share, limits.page_first_bytes)
-        self._order: PageOrder | None = PageOrder(
-            prefix, None, limits.page_first_bytes, partitions == 1, veil
-        )
+        self._eyes = eyes
+        self._order: PageOrder | None = PageOrder(prefix, None, limits.page_first_bytes, partitions == 1)
         self._page = Page([], [], None)
         self._taken = 0
         self._coming: asyncio.Task[Page] | None = None
@@ -70,6 +96,7 @@ class _Source:
             self._coming.cancel()  # of one that has failed already, too: then its error is not complained of
 
     async def _fetch(self, order: PageOrder) -> Page:
+        order = order._replace(veil=await self._eyes.veil())
         return decode_page(await self._door.shards.call(self._partition, "page", self._partition, order))
 
 
@@ -83,18 +110,22 @@ class Listing:
         self.partitions = rule.of_namespace(namespace) if namespace else rule.of_prefix(prefix)
         wanted = () if self._empty else self.partitions
         self._joined = len(wanted) == 1
-        self._veil = door.tenancy.veil(principal, self._prefix)
-        self._sources = [_Source(door, p, self._prefix, len(wanted), self._veil) for p in wanted]
+        self._eyes = _Eyes(door, principal, self._prefix)
+        self._sources = [_Source(door, p, self._prefix, len(wanted), self._eyes) for p in wanted]
 
     async def begin(self) -> None:
         """Fetch the first pages, so that a fault is answered before the answer has begun."""
-        await asyncio.gather(*(source.fill() for source in self._sources))
+        if not (await self._eyes.veil()).covers(self._prefix):
+            await asyncio.gather(*(source.fill() for source in self._sources))
 
     async def count(self) -> int:
         """Return how many there are."""
         if self._empty:
             return 0
-        calls = (self._door.shards.call(p, "count", p, self._prefix, self._veil) for p in self.partitions)
+        veil = await self._eyes.veil()
+        if veil.covers(self._prefix):
+            return 0
+        calls = (self._door.shards.call(p, "count", p, self._prefix, veil) for p in self.partitions)
         return sum(await asyncio.gather(*calls))
 
     async def ids(self, limit: int) -> list[str]:

@@ -28,6 +28,7 @@ class DoorBeat(msgspec.Struct, array_like=True, frozen=True):
 
     door: str
     connections: int
+    fence: int = 0  # up to which revision of the tenants it goes by them, with nothing of before under way
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -51,7 +52,8 @@ class Metrics:
         self._bus = bus
         self._hub = hub
         self._parts = parts
-        self._doors: dict[str, tuple[int, float]] = {}
+        self._doors: dict[str, tuple[DoorBeat, float]] = {}
+        self.fence = 0
         self._sources: dict[str, float] = {}
         self._samples: deque[tuple[float, int]] = deque()
         self._subscription: Subscription | None = None
@@ -80,14 +82,24 @@ class Metrics:
 
     def connections(self) -> int:
         """Return the sockets of all doors."""
-        fresh = time.monotonic() - _DOOR_GONE_S
-        others = (count for door, (count, at) in self._doors.items() if door != self._name and at > fresh)
-        return len(self._hub.watchers) + sum(others)
+        return len(self._hub.watchers) + sum(beat.connections for beat in self._others())
 
     def doors(self) -> int:
         """Return how many doors are heard, this one included."""
-        fresh = time.monotonic() - _DOOR_GONE_S
-        return 1 + sum(door != self._name and at > fresh for door, (_, at) in self._doors.items())
+        return 1 + len(self._others())
+
+    def fence_of_all(self) -> int:
+        """Return the fence that every door has reached which was heard of late."""
+        return min([self.fence, *(beat.fence for beat in self._others())])
+
+    async def beat(self) -> None:
+        """Tell the other doors of this one.
+
+        Raises:
+            Unavailable: they cannot be reached.
+        """
+        beat = DoorBeat(self._name, len(self._hub.watchers), self.fence)
+        await self._bus.publish(DOORS_SUBJECT, _encode(beat))
 
     def snapshot(self) -> str:
         """Return the metrics message of this moment."""
@@ -103,7 +115,7 @@ class Metrics:
     async def _tell(self) -> None:
         while True:
             try:
-                await self._bus.publish(DOORS_SUBJECT, _encode(DoorBeat(self._name, len(self._hub.watchers))))
+                await self.beat()
             except Unavailable:
                 self._doors.clear()  # nobody can be heard either
             await self._count_hidden()
@@ -118,7 +130,11 @@ class Metrics:
 
     async def _on_beat(self, data: bytes) -> None:
         beat = _decode(data)
-        self._doors[beat.door] = (beat.connections, time.monotonic())
+        self._doors[beat.door] = (beat, time.monotonic())
+
+    def _others(self) -> list[DoorBeat]:
+        fresh = time.monotonic() - _DOOR_GONE_S
+        return [beat for door, (beat, at) in self._doors.items() if door != self._name and at > fresh]
 
     def _sample(self) -> None:
         if any(part.sequence is None for part in self._parts):

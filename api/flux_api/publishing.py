@@ -21,7 +21,7 @@ from flux_actors.log.block import encode_event, encode_events
 from flux_actors.log.committer import Committer
 from flux_actors.log.ports import EventLog
 from flux_actors.tenancy.authorising import Action, authorise, sift
-from flux_actors.tenancy.principal import Kind, Principal
+from flux_actors.tenancy.principal import UNKNOWN, Kind, Principal
 from flux_actors.tenancy.registry import Registry
 from flux_api.event_ids import EventIds
 from flux_api.incoming import envelope_of, too_deep
@@ -70,17 +70,25 @@ class Publisher:
         event = self._reader.read(envelope, now_ms, self._ids.take(now_ms))
         entity_id = event.entity_id
         if principal.kind is not Kind.ANYONE:
+            principal = self._now(principal)
             if not principal.may_write(entity_id, now_ms * 1_000):
                 namespace = namespace_of(entity_id or "")
                 authorise(principal, Action.WRITE, namespace, entity_id, self._registry, now_ms * 1_000)
             if not self._rates.off:
-                self._submit_within_rate(principal.namespace, event, done)
+                self._submit_within_rate(principal, event, done)
                 return
         self._submit(event, done)
 
-    def _submit_within_rate(self, namespace: str, event: Event, done: Callable[[Outcome], None]) -> None:
+    def _now(self, principal: Principal) -> Principal:
+        """Return whom a principal is by now: a token may have been revoked since it was looked up."""
+        revoked = principal.kind is Kind.HOLDER and not self._registry.has_token(principal.token_id)
+        return UNKNOWN if revoked else principal
+
+    def _submit_within_rate(
+        self, principal: Principal, event: Event, done: Callable[[Outcome], None]
+    ) -> None:
         """Publish an event of a namespace that may publish only so many, once it may."""
-        rates = self._rates
+        rates, namespace = self._rates, principal.namespace
         if rates.take(namespace):
             try:
                 self._submit(event, done)
@@ -90,14 +98,19 @@ class Publisher:
         elif rates.refuses(namespace):
             raise rates.refusal(namespace)
         else:
-            rates.admit(namespace, 1, partial(self._go_on, namespace, event, done))
+            rates.admit(namespace, 1, partial(self._go_on, principal, event, done))
 
-    def _go_on(self, namespace: str, event: Event, done: Callable[[Outcome], None], passed: int) -> None:
+    def _go_on(
+        self, principal: Principal, event: Event, done: Callable[[Outcome], None], passed: int
+    ) -> None:
         """Publish an event that had to wait for an answer of the budgets, or tell that it may not pass."""
+        namespace = principal.namespace
         if not passed:
             done(self._rates.refusal(namespace))
             return
         try:
+            if self._now(principal) is UNKNOWN:
+                authorise(UNKNOWN, Action.WRITE, namespace, event.entity_id, self._registry, 0)
             self._submit(event, done)
         except FluxError as error:
             self._rates.give_back(namespace, 1)
@@ -151,7 +164,7 @@ class Publisher:
         if text is not None and isinstance(bodies[0], Envelope):
             for number, refusal in too_deep(text, events).items():
                 events[number] = refusal
-        return sift(principal, events, self._registry, now_ms * 1_000)
+        return sift(self._now(principal), events, self._registry, now_ms * 1_000)
 
     def submit_events(
         self, events: list[Event | FluxError], principal: Principal, done: Callable[[Submission], None]
@@ -165,7 +178,11 @@ class Publisher:
         namespace, rates = principal.namespace, self._rates  # whose all of them are: the others were refused
 
         def go(passed: int) -> None:
-            if passed < len(good):
+            if self._now(principal) is UNKNOWN:
+                rates.give_back(namespace, passed)
+                passed = 0
+                sift(UNKNOWN, submission.events, self._registry, 0)
+            elif passed < len(good):
                 submission.fail(good[passed:], rates.refusal(namespace))
             before = submission.given_up
             self._commit_all(submission, lambda: rates.give_back(namespace, submission.given_up - before))
@@ -206,7 +223,7 @@ class Publisher:
             tombstone(entity_id, self._ids.take(now_ms), now_ms, _API_SOURCE) for entity_id in ids
         ]
         answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()
-        found = sift(principal, tombs, self._registry, now_ms * 1_000)
+        found = sift(self._now(principal), tombs, self._registry, now_ms * 1_000)
         self.submit_events(found, principal, into(answer))
         return await answer
 

@@ -6,29 +6,24 @@ it. The client's is echoed; one that it did not send is not.
 
 from __future__ import annotations
 
-import random
 import re
 from typing import Final
 
-import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flux_actors import limits
+from flux_actors.logs import RequestName, request_name
 from flux_api.security_headers import AT_DOOR
 
 _HEADER: Final = b"x-request-id"
 _FORM: Final = re.compile(rb"[\x21-\x7e]{1,%d}" % limits.request_id_chars_max)
-_MADE_BITS: Final = 64
 
 
 def name_request(scope: Scope) -> bytes | None:
     """Have the log lines of this request bear its id; return the id that the client gave it."""
     found = [value for name, value in scope.get("headers", []) if name == _HEADER]
     given = found[0] if found and _FORM.fullmatch(found[0]) else None
-    structlog.contextvars.clear_contextvars()  # a request runs in a context of its own
-    structlog.contextvars.bind_contextvars(
-        request_id=given.decode() if given is not None else f"{random.getrandbits(_MADE_BITS):016x}"
-    )
+    request_name.set(RequestName(given.decode() if given is not None else None))  # in the request's own task
     return given
 
 

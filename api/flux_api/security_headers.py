@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import ipaddress
 import re
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flux_actors.settings import Settings
+from flux_actors.settings import Settings, is_loopback_host
 
 AT_DOOR: Final = "flux.door"  # in the scope of a request whose answer gets the headers from the listener
 _HSTS: Final = "max-age=31536000"
 _SCRIPT: Final = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
+_PAGES: Final = "/docs"
 _PAGE: Final = (
     "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; script-src 'self'"
@@ -32,7 +32,7 @@ def headers_of(settings: Settings) -> list[tuple[str, str]]:
     headers = [("x-content-type-options", "nosniff")]
     if settings.auth_enabled:  # state may be private, and an answer may hold a token
         headers.append(("cache-control", "no-store"))
-    if settings.tls and not _is_loopback(settings.host):  # browsers keep it for a host, whatever the port
+    if settings.tls and not is_loopback_host(settings.host):  # browsers keep it for a host, whatever the port
         headers.append(("strict-transport-security", _HSTS))
     return headers
 
@@ -66,6 +66,9 @@ class PagePolicy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and its answer back, with a policy if it is a page."""
+        if scope["type"] != "http" or not scope["path"].startswith(_PAGES):
+            await self._app(scope, receive, send)
+            return
         page: Message | None = None  # the beginning of one, until its body is there
 
         async def send_guarded(message: Message) -> None:
@@ -79,7 +82,7 @@ class PagePolicy:
                 page = None
             await send(message)
 
-        await self._app(scope, receive, send_guarded if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_guarded)
 
 
 def _is_page(message: Message) -> bool:
@@ -93,10 +96,3 @@ def _page_headers(body: bytes) -> list[tuple[bytes, bytes]]:
     hashes = [base64.b64encode(hashlib.sha256(script).digest()).decode() for script in _SCRIPT.findall(body)]
     policy = " ".join([_PAGE, *(f"'sha256-{digest}'" for digest in hashes)])
     return [(b"content-security-policy", policy.encode()), (b"referrer-policy", b"no-referrer")]
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

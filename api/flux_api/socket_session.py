@@ -24,6 +24,7 @@ from flux_api.frames import framed, message
 from flux_api.publishing import Outcome, Published
 from flux_api.requests import too_large
 from flux_api.socket_requests import SocketRequest, read_request
+from flux_api.tenancy import now_us
 from flux_api.watcher import Link, Watcher
 
 
@@ -56,7 +57,7 @@ class Session:
         self._publishes = 0  # without an answer yet
         self._publish_bytes = 0
         self._acks: list[bytes] = []
-        self._gets: set[asyncio.Future[CachedEntity]] = set()
+        self._gets: set[asyncio.Future[CachedEntity | None]] = set()
         self._auth: asyncio.Task[Principal] | None = None
         self._open = True
         door.hub.join(self._watcher)
@@ -137,7 +138,7 @@ class Session:
         error = found.exception()
         if isinstance(error, FluxError):
             self._refuse(request_id, error)
-        elif found.result().kind is Kind.UNKNOWN:
+        elif found.result().kind is Kind.UNKNOWN or found.result().has_expired(now_us()):
             self._refuse(request_id, Refused(WHO_IS_IT))
         else:
             self._door.hub.identify(self._watcher, found.result())
@@ -195,14 +196,20 @@ class Session:
             self._tell(type="entity", id=request.id, entity=None)
             return
         kept = self._door.view.kept(entity_id)
-        if kept is not None:
+        if kept is not None and (self._door.tenancy.fresh or not self._door.tenancy.hides_any([entity_id])):
             self._tell_entity(request.id, kept)
             return
-        get = asyncio.ensure_future(self._door.view.get(entity_id))
+        get = asyncio.ensure_future(self._fetched(entity_id))
         self._gets.add(get)
         get.add_done_callback(partial(self._got, request.id))
 
-    def _got(self, request_id: Any, get: asyncio.Future[CachedEntity]) -> None:
+    async def _fetched(self, entity_id: str) -> CachedEntity | None:
+        """Return an entity, `None` when this client is not shown it by now."""
+        await self._door.tenancy.current()
+        entity = await self._door.view.get(entity_id)
+        return entity if self._door.tenancy.may_read(self._watcher.principal, entity_id) else None
+
+    def _got(self, request_id: Any, get: asyncio.Future[CachedEntity | None]) -> None:
         was_busy = self.busy
         self._gets.discard(get)
         if get.cancelled() or not self._open:
@@ -215,8 +222,9 @@ class Session:
         if was_busy and not self.busy:
             self._link.read_on()
 
-    def _tell_entity(self, request_id: Any, entity: CachedEntity) -> None:
-        self._tell(type="entity", id=request_id, entity=entity.public() if entity.lives else None)
+    def _tell_entity(self, request_id: Any, entity: CachedEntity | None) -> None:
+        shown = entity.public() if entity is not None and entity.lives else None
+        self._tell(type="entity", id=request_id, entity=shown)
 
     def _refuse(self, request_id: Any, error: FluxError) -> None:
         self._tell(type="error", id=request_id, error=error.message)

@@ -106,6 +106,9 @@ def ray_environment(token: Path | None) -> dict[str, str]:
     }
     if token is not None:
         variables |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        # Ray makes the machine's own address of 127.0.0.1, and its gRPC then listens on all interfaces. Told
+        # that there are no clusters of several machines (its default on other systems) it does neither.
+        variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     return variables
 
 

@@ -27,7 +27,7 @@ import psutil
 
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess, check_jetstream
-from flux_actors.settings import Settings, without_secrets
+from flux_actors.settings import Settings, is_loopback_host, without_secrets
 from flux_actors.tls import trust_in
 from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.launcher import Launcher
@@ -101,6 +101,8 @@ class Supervisor:
             asyncio.run(check_jetstream(self._access()))
         self._start_on_ray()
         self._write_run(ready=True)
+        if not (is_loopback_host(self._settings.host) or self._settings.auth_enabled):
+            self._report("without FLUX_AUTH_ENABLED=true everybody who reaches Flux may do everything")
         self._report(
             f"Flux is at {self._url()} (ready in {time.monotonic() - started:.1f} s; stop with Ctrl-C)"
         )

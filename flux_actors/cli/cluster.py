@@ -67,7 +67,7 @@ def up(
     Everything is also settable as FLUX_* (for example FLUX_PORT). With RAY_ADDRESS set, Flux joins
     that Ray cluster instead of starting its own. What Flux writes is for the user it runs as alone.
 
-    Example: flux up --port 3000 --data ./flux-data --tls-cert chain.pem --tls-key key.pem
+    Example: flux up --port 3000 --data ./flux-data
     """
     from flux_actors.settings import load_settings
     from flux_cluster.supervisor import Supervisor

@@ -67,6 +67,8 @@ class Committer:
         self._closed = False
         self.blocks_total = 0
         self.events_total = 0
+        self.taken_total = 0  # pieces that were put
+        self.settled_total = 0  # of them, in the same order
 
     @property
     def event_bytes_max(self) -> int:
@@ -128,6 +130,7 @@ class Committer:
         if loop is None:  # asked once: each time it costs a system call (getpid), 15 % of a busy door
             loop = self._loop = asyncio.get_running_loop()
         self._queue.append(Piece(data, count, settled, loop.time()))
+        self.taken_total += 1
         self._queued_events += count
         self._queued_bytes += len(data)
         if self._task is None:
@@ -150,6 +153,7 @@ class Committer:
             pieces = self._take()
             outcome = await self._outcome(pieces)
             _settle(pieces, outcome)
+            self.settled_total += len(pieces)
             if isinstance(outcome, Unavailable):
                 self._give_up_older(outcome)
             else:
@@ -225,6 +229,7 @@ class Committer:
             self._queued_events -= piece.events
             self._queued_bytes -= len(piece.data)
             _settle([piece], error)
+            self.settled_total += 1
 
 
 def _settle(pieces: list[Piece], outcome: int | Unavailable) -> None:

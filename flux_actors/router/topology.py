@@ -13,6 +13,7 @@ TENANCY_BUCKET = "flux_tenancy"
 LOG_KEY = "log"
 STREAMS_KEY = "streams"  # there once all streams of the log were made
 TOPOLOGY_KEY = "topology"
+TENANCY_KEY = "tenancy"  # there once tokens were on
 CONFIG_KEY = "config"
 PARTITIONS_DEFAULT = 4
 

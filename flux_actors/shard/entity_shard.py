@@ -103,10 +103,22 @@ class EntityShard:
     async def count(self, partition: int, prefix: str, veil: reads.Veil = reads.NO_VEIL) -> int:
         """Return how many living entities have ids beginning with `prefix`, those behind a veil left out."""
         host = self._host(partition)
-        if not prefix and not veil.namespaces:
-            return host.readable().alive
+        state = host.readable()
+        if not prefix:
+            veiled = sum(state.namespaces[n].entities for n in veil.namespaces if n in state.namespaces)
+            return state.alive - veiled + await self._shown(host, veil)
+        if prefix.endswith("/") and prefix.count("/") == 1 and not veil.namespaces:
+            totals = state.namespaces.get(prefix[:-1])
+            return totals.entities if totals is not None else 0
         async with self._listing:
             return sum([len(ids) async for ids in living_ids(host, prefix, veil)])
+
+    async def _shown(self, host: HostedPartition, veil: reads.Veil) -> int:
+        """Return how many living entities are shown in spite of a veil."""
+        if veil.shown is None:
+            return 0
+        async with self._listing:
+            return sum([len(ids) async for ids in living_ids(host, veil.shown)])
 
     async def entity_counts(self, partition: int, namespaces: list[str]) -> list[int]:
         """Return how many living entities each namespace has in a partition."""

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 from flux_actors import limits
 from flux_actors.domain.entity import Readable, render
+from flux_actors.domain.entity_id import namespace_of
 from flux_actors.shard.partition import HostedPartition
 from flux_actors.shard.reads import NO_VEIL, Page, PageOrder, Veil
+
+_LAST: Final = "\U0010ffff"  # behind nearly every name: those behind it are looked at one by one
 
 
 async def page_of(host: HostedPartition, order: PageOrder) -> Page:
@@ -27,7 +31,7 @@ async def page_of(host: HostedPartition, order: PageOrder) -> Page:
         actors = _unveiled(found, order.veil)
         rows = _rendered(actors, min(limits.run_bytes, order.bytes_max - size))
         ids = [actor.entity_id for actor in actors[: len(rows)]]
-        page.after = after if len(rows) == len(actors) else ids[-1]
+        page.after = _over(after, order.veil) if len(rows) == len(actors) else ids[-1]
         size += sum(map(len, rows))
         if rows:
             page.ids += ids[-1:] if order.joined else ids
@@ -46,6 +50,7 @@ async def living_ids(host: HostedPartition, prefix: str, veil: Veil = NO_VEIL) -
     while True:
         actors, after = host.index.living(prefix, after, limits.run_ids_max)
         yield [actor.entity_id for actor in _unveiled(actors, veil)]
+        after = _over(after, veil)
         if after is None:
             return
         await asyncio.sleep(0)
@@ -56,6 +61,14 @@ def _unveiled(actors: Sequence[Readable], veil: Veil) -> Sequence[Readable]:
     if not veil.namespaces:
         return actors
     return [actor for actor in actors if not veil.hides(actor.entity_id)]
+
+
+def _over(after: str | None, veil: Veil) -> str | None:
+    """Return where to go on: in a namespace that is veiled whole there is nothing to look at."""
+    if after is None or not veil.namespaces:
+        return after
+    namespace = namespace_of(after)
+    return f"{namespace}/{_LAST}" if veil.covers(f"{namespace}/") else after
 
 
 def _rendered(actors: Sequence[Readable], bytes_max: int) -> list[bytes]:

@@ -32,6 +32,12 @@ class Veil(NamedTuple):
             return False
         return self.shown is None or not entity_id.startswith(self.shown)
 
+    def covers(self, prefix: str) -> bool:
+        """Whether all ids that begin so are behind it."""
+        if "/" not in prefix or namespace_of(prefix) not in self.namespaces:
+            return False
+        return self.shown is None or not (self.shown.startswith(prefix) or prefix.startswith(self.shown))
+
 
 NO_VEIL: Final = Veil(frozenset())
 

@@ -13,6 +13,7 @@ from flux_actors.errors import Corrupt, Unavailable
 
 _CHUNK_BYTES: Final = 1 << 20
 _ASIDE: Final = ".tmp"
+_WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _FOLDER_MODE: Final = 0o700  # all state is in a snapshot, and some of it may be private
 _FILE_MODE: Final = 0o600
 _NAME: Final = re.compile(r"(\d{20})\.flux")
@@ -78,8 +79,7 @@ class FileSink:
         try:
             path.parent.parent.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
             path.parent.mkdir(_FOLDER_MODE, exist_ok=True)
-            self._aside.touch(_FILE_MODE)
-            self._file = self._aside.open("wb")
+            self._file = os.fdopen(os.open(self._aside, _WRITE, _FILE_MODE), "wb")
         except OSError as error:
             raise Unavailable(f"a snapshot cannot be written: {error.strerror}") from error
 

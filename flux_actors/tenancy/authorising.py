@@ -51,7 +51,7 @@ def refusal(
         case Action.MANAGE:
             return _refusal_to_manage(principal, namespace, now_us)
         case Action.GOVERN:
-            return _refusal_to_govern(principal)
+            return _refusal_to_govern(principal, now_us)
 
 
 def authorise(
@@ -142,11 +142,11 @@ def _refusal_to_manage(principal: Principal, namespace: str, now_us: int) -> Ref
     return None if Scope.ADMIN in principal.scopes else _lacks(Scope.ADMIN)
 
 
-def _refusal_to_govern(principal: Principal) -> Refused | None:
+def _refusal_to_govern(principal: Principal, now_us: int) -> Refused | None:
     match principal.kind:
         case Kind.ADMIN:
             return None
-        case Kind.HOLDER:
+        case Kind.HOLDER if not principal.has_expired(now_us):
             return Refused("this needs the server's admin token; a namespace's token does not do", 403)
         case _:
             return _unknown('this needs the header "Authorization: Bearer <FLUX_ADMIN_TOKEN>"')

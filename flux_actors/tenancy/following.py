@@ -7,16 +7,34 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
+import structlog
 
 from flux_actors.tenancy.namespace import Namespace
 from flux_actors.tenancy.registry import Registry
 
+_log = structlog.get_logger(__name__)
+_PREFIX: Final = "ns."
 encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.Decoder(Namespace).decode
 
 
+def key_of(name: str) -> str:
+    """Return under which key a namespace is stored."""
+    return _PREFIX + name
+
+
+def name_of(key: str) -> str | None:
+    """Return whose key it is, `None` when it is not one of a namespace."""
+    return key.removeprefix(_PREFIX) if key.startswith(_PREFIX) else None
+
+
 class Entry(Protocol):
     """A key that was stored, with its value and revision."""
+
+    @property
+    def key(self) -> str:
+        """Whose it is."""
+        ...
 
     @property
     def value(self) -> bytes | None:
@@ -44,7 +62,7 @@ class Follower:
         self._source = source
         self._registry = registry
         self._changed = changed
-        self._revision = 0
+        self.revision = 0  # up to which the registry is as the store is
         self._reading: asyncio.Task[None] | None = None
 
     async def read(self) -> None:
@@ -63,13 +81,22 @@ class Follower:
         await asyncio.shield(self._reading)
 
     async def _read(self) -> None:
-        entries = await self._source.changes(self._revision)
+        entries = await self._source.changes(self.revision)
         for entry in entries:
-            if entry.value is not None:
-                self._registry.apply(decode(entry.value))
-            self._revision = max(self._revision, entry.revision)
+            self._take(entry)
+            self.revision = max(self.revision, entry.revision)
         if entries:
             self._changed()
+
+    def _take(self, entry: Entry) -> None:
+        name = name_of(entry.key)
+        if name is None or entry.value is None:
+            return
+        try:
+            self._registry.apply(decode(entry.value))
+        except msgspec.DecodeError:  # of a newer version, maybe: others are not to suffer, and nothing leaks
+            _log.error("tenancy.unreadable", namespace=name, revision=entry.revision)
+            self._registry.seal(name)
 
     def _has_read(self, reading: asyncio.Task[None]) -> None:
         self._reading = None

@@ -54,6 +54,10 @@ class TokenRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     prefix: str = ""  # ids that it is good for begin so
     expires_us: int | None = None
 
+    def has_expired(self, now_us: int) -> bool:
+        """Whether the token's time is over."""
+        return self.expires_us is not None and now_us >= self.expires_us
+
 
 class Namespace(msgspec.Struct, frozen=True, omit_defaults=True):
     """One namespace."""
@@ -65,24 +69,26 @@ class Namespace(msgspec.Struct, frozen=True, omit_defaults=True):
     main: str  # the id of its main token
     tokens: dict[str, TokenRecord]
     phase: Phase = Phase.ACTIVE
-    reused: bool = False  # another namespace had this name before
+    past: dict[int, int] = {}  # the last sequence of each partition that earlier owners of the name wrote in
 
     @property
     def hidden(self) -> bool:
-        """Whether those without its token are told nothing of it."""
-        return self.visibility is Visibility.PRIVATE or self.phase is not Phase.ACTIVE
+        """Whether those without its token are told nothing; of one that is gone nothing is left to tell."""
+        return self.visibility is Visibility.PRIVATE and self.phase is not Phase.DELETED
 
     def with_token(self, token: Token, record: TokenRecord) -> Namespace:
-        """Return the namespace with one token more.
+        """Return the namespace with one token more, and without those that have expired.
 
         Raises:
             Refused: it has as many as it may.
         """
-        if len(self.tokens) >= limits.tokens_max:
+        now_us = record.created_us
+        tokens = {key: kept for key, kept in self.tokens.items() if not kept.has_expired(now_us)}
+        if len(tokens) >= limits.tokens_max:
             raise Refused(
                 f"{self.name} has {limits.tokens_max} tokens, as many as it may; revoke some first", 409
             )
-        return msgspec.structs.replace(self, tokens={**self.tokens, token.id: record})
+        return msgspec.structs.replace(self, tokens={**tokens, token.id: record})
 
     def without_token(self, token_id: str) -> Namespace:
         """Return the namespace without a token; raises `Refused` (404) when there is none."""
@@ -97,19 +103,21 @@ class Namespace(msgspec.Struct, frozen=True, omit_defaults=True):
         tokens[token.id] = _main_record(token, self.id, now_us)
         return msgspec.structs.replace(self, main=token.id, tokens=tokens)
 
-    def in_phase(self, phase: Phase) -> Namespace:
-        """Return the namespace in another phase; one that ends has no tokens."""
-        return msgspec.structs.replace(self, phase=phase, tokens={})
+    def ending(self) -> Namespace:
+        """Return the namespace while it ends: without tokens."""
+        return msgspec.structs.replace(self, phase=Phase.DELETING, tokens={})
+
+    def ended(self, past: dict[int, int]) -> Namespace:
+        """Return the namespace when it is gone; `past` is how far the log had come by then."""
+        return msgspec.structs.replace(self, phase=Phase.DELETED, tokens={}, past=past)
 
 
-def register(
-    name: str, visibility: Visibility, now_us: int, *, reused: bool = False
-) -> tuple[Namespace, Token]:
+def register(name: str, visibility: Visibility, now_us: int) -> tuple[Namespace, Token]:
     """Return a new namespace and its main token."""
     namespace_id = f"ns_{secrets.token_hex(_ID_BYTES)}"
     token = new_token()
     tokens = {token.id: _main_record(token, namespace_id, now_us)}
-    return Namespace(namespace_id, name, now_us, visibility, token.id, tokens, reused=reused), token
+    return Namespace(namespace_id, name, now_us, visibility, token.id, tokens), token
 
 
 def check_name(name: Any) -> str:

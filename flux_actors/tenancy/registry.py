@@ -32,6 +32,13 @@ class Registry:
         if namespace.hidden:
             self.hidden.add(namespace.name)
 
+    def seal(self, name: str) -> None:
+        """Hide a name whose record cannot be read, and take no token for it."""
+        before = self._by_name.pop(name, None)
+        for token_id in before.tokens if before is not None else ():
+            del self._by_token[token_id]
+        self.hidden.add(name)
+
     def namespace(self, name: str) -> Namespace | None:
         """Return the namespace of a name, also one that is gone."""
         return self._by_name.get(name)

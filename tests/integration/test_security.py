@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import base64
 import pickle
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
+import grpc
 import httpx
+import psutil
 import pytest
+from ray.serve.generated.serve_pb2 import ASGIRequest
+from ray.serve.generated.serve_pb2_grpc import ASGIServiceStub
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from flux_cluster.processes import of_run
+from flux_cluster.ray_head import ray_environment
 from tests.conftest import clean_environment
 from tests.integration.api.support import RawConnection, Watcher, event, post
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 ADMIN = "admin-sekret-0123456789"
+KEY = base64.b64encode(bytes(range(100, 132))).decode()
 HEALTH = b"GET /api/health HTTP/1.1\r\nHost: a\r\n\r\n"
 CONFIG = "/api/admin/config"
 AUDIT = "/api/state/entities/flux-core/audit"
@@ -32,6 +40,7 @@ def guarded(make_module_flux):
         ["--doors", "1"],
         {
             "FLUX_ADMIN_TOKEN": ADMIN,
+            "FLUX_ENCRYPTION_KEY": KEY,
             "FLUX_AUTH_ENABLED": "true",
             "FLUX_CORS_ORIGINS": "https://mine.example",
             "FLUX_CONNECTIONS_MAX": str(CONNECTIONS),
@@ -93,7 +102,7 @@ def test_no_secret_is_in_a_log_an_answer_or_the_list_of_processes(guarded, clien
         (guarded.data / "nats" / "server.conf").read_text().partition('password: "')[2].partition('"')[0]
     )
     ray_token = (guarded.data / "ray-token").read_text()
-    secrets = {"admin": ADMIN, "token": token, "password": password, "ray": ray_token}
+    secrets = {"admin": ADMIN, "token": token, "password": password, "ray": ray_token, "key": KEY}
     secrets |= {"wrong": "wrong-sekret-4711", "half": token[: len(token) // 2]}
     with httpx.Client(base_url=f"http://127.0.0.1:{guarded.serve_port}", timeout=10) as proxy:
         answers = [
@@ -104,7 +113,9 @@ def test_no_secret_is_in_a_log_an_answer_or_the_list_of_processes(guarded, clien
         ]
     for value in (ADMIN, token, secrets["wrong"]):
         _odd_bytes(guarded, value.encode())
-    lines = [" ".join(process.cmdline()) for process in of_run(guarded.run.run_id)]
+    processes = of_run(guarded.run.run_id)
+    lines = [" ".join(process.cmdline()) for process in processes]
+    variables = [str(process.environ()) for process in processes]
     logged = logs_of(guarded)
     assert lines
     assert len(logged) > 5
@@ -112,6 +123,7 @@ def test_no_secret_is_in_a_log_an_answer_or_the_list_of_processes(guarded, clien
         assert len(secret) > 15
         assert [answer for answer in answers if secret in answer] == [], name
         assert [line for line in lines if secret in line] == [], name
+        assert [text for text in variables if secret in text] == [], name
         assert [path for path, text in logged.items() if secret in text] == [], name
 
 
@@ -132,6 +144,9 @@ def _odd_requests(client, value: str) -> list[httpx.Response]:
         client.get("/api/health", headers={"Authorization": f"Basic {value}"}),
         client.get(f"/api/state/entities?token={value}&namespace=none"),
         client.get("/api/ws", headers=bearer),
+        client.post("/api/connectors/github/token", json={"token": value}),
+        client.post("/api/connectors/github/token", json={"token": value}, headers=as_admin("wrong")),
+        client.post("/api/connectors/generic", json={"name": "x", "url": f"http://u:{value}@a/"}),
         client.get("/api/ws", headers={"Sec-WebSocket-Protocol": f"flux.bearer.{value}"}),
     ]
 
@@ -209,7 +224,7 @@ def test_ray_is_not_reachable_without_its_token(guarded):
     code = f"import ray; ray.init(address={guarded.run.ray_address!r}); print(ray.nodes())"
     run = subprocess.run(
         [sys.executable, "-c", code],
-        env=clean_environment() | {"RAY_AUTH_MODE": "disabled"},
+        env=clean_environment() | ray_environment(Path("none")) | {"RAY_AUTH_MODE": "disabled"},
         capture_output=True,
         text=True,
         timeout=90,
@@ -219,12 +234,45 @@ def test_ray_is_not_reachable_without_its_token(guarded):
     assert "NodeID" not in run.stdout
 
 
-def test_a_pickle_of_a_client_is_never_loaded(guarded, client, tmp_path):
-    class Bomb:
-        def __reduce__(self):
-            return (Path.touch, (tmp_path / "exploded",))
+def test_everything_listens_on_this_machine_alone(guarded):
+    """Ray makes the machine's own address of 127.0.0.1 if it is let, and Serve's replicas listen on all."""
+    found = {(one.laddr.ip, one.laddr.port) for one in listening_of(guarded)}
+    assert (guarded.host, guarded.port) in found
+    assert len(found) > 8
+    assert {ip for ip, _ in found} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
-    bomb = pickle.dumps(Bomb())
+
+def listening_of(flux) -> list[Any]:
+    """Return the listening sockets of all processes of a run."""
+    found = []
+    for process in of_run(flux.run.run_id):
+        with suppress(psutil.NoSuchProcess):
+            found += [s for s in process.net_connections(kind="inet") if s.status == psutil.CONN_LISTEN]
+    return found
+
+
+def test_no_port_unpickles_what_a_stranger_sends(guarded, tmp_path):
+    """Replicas of Serve would do so for whoever has Ray's token, or for everybody where Ray asks for none."""
+    exploded = tmp_path / "exploded"
+    request = ASGIRequest(pickled_request_metadata=pickle.dumps(Bomb(exploded)))
+    for port in sorted({one.laddr.port for one in listening_of(guarded)}):
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError):
+            ASGIServiceStub(channel).HandleRequest(request, timeout=2)
+    assert not exploded.exists()
+
+
+class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self._path,))
+
+
+def test_a_pickle_of_a_client_is_never_loaded(guarded, client, tmp_path):
+    bomb = pickle.dumps(Bomb(tmp_path / "exploded"))
     for path in ("/api/events", "/api/events/batch", "/api/state/entities/get", "/api/namespaces"):
         for kind in ("application/octet-stream", "application/x-python-pickle", "application/json"):
             answer = client.post(path, content=bomb, headers=as_admin() | {"Content-Type": kind})

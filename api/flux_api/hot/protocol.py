@@ -66,11 +66,13 @@ class HotProtocol(DoorProtocol):
             self._parse(data)
 
     def on_headers_complete(self) -> None:
-        """Remember the head of a request that began its chunk, then go on."""
+        """Go on, and remember the head of a request that began its chunk, unless it was refused."""
         chunk, self._first = self._first, None
-        if chunk is not None and self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1":
-            self._hot.heads.learn(chunk, self.parser.get_method(), self.url, self.headers)
         super().on_headers_complete()
+        if chunk is None or self._refused:
+            return
+        if self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1":
+            self._hot.heads.learn(chunk, self.parser.get_method(), self.url, self.headers)
 
     def on_message_begin(self) -> None:
         """Only the first request of a chunk has its head at a known place."""

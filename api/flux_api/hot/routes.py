@@ -77,8 +77,9 @@ class HotRoutes:
 
     def post(self, head: Head, body: bytes | bytearray, answered: Answered) -> bool:
         """Do what a body asks; `answered` hears the answer, now or later. False: FastAPI must do it."""
-        if not self._tenancy.holds_still(head.principal):
-            return False  # revoked while the body came in
+        holder = head.principal.kind is Kind.HOLDER
+        if holder and not (self._tenancy.fresh and self._tenancy.holds_still(head.principal)):
+            return False  # revoked while the body came in, or that is not known
         try:
             match head.route:
                 case Route.EVENT:
@@ -95,14 +96,14 @@ class HotRoutes:
 
     def _read_many(self, body: bytes | bytearray, answered: Answered) -> bool:
         """Answer when the view has all that is asked for; a body that is none is FastAPI's to refuse."""
-        if self._tenancy.registry.hidden:
-            return False
         try:
             asked = parse_json(body)
         except Refused:
             return False
         ids = asked.get("ids") if isinstance(asked, dict) else None
-        answer = entities_body(self._door.view, ids) if isinstance(ids, list) else None
+        if not isinstance(ids, list) or self._tenancy.hides_any(ids):
+            return False
+        answer = entities_body(self._door.view, ids)
         if answer is None:
             return False
         answered(json_part(answer))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ from starlette.responses import Response
 
 from flux_actors import limits
 from flux_actors.errors import Refused
+from flux_actors.settings import is_loopback_host
 from flux_actors.tenancy.authorising import Action
 from flux_api.openapi import CONFIG_BODY, describe
 from flux_api.requests import door_of, principal_of, read_json
@@ -69,9 +69,9 @@ def _this_machine(request: Request) -> str:
     """
     address = request.client.host if request.client is not None else ""
     origin = request.headers.get("origin")
-    if not _is_loopback(address) or any(name in request.headers for name in _FORWARDED):
+    if not is_loopback_host(address) or any(name in request.headers for name in _FORWARDED):
         raise _elsewhere("another machine")
-    if origin is not None and not _is_loopback(_host_of(origin)):
+    if origin is not None and not is_loopback_host(_host_of(origin)):
         raise _elsewhere("a page of another site")
     return address
 
@@ -85,10 +85,3 @@ def _host_of(origin: str) -> str:
         return urlsplit(origin).hostname or ""
     except ValueError:
         return ""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -15,6 +15,7 @@ from flux_actors import limits
 from flux_actors.connectors.records import GENERIC
 from flux_actors.errors import Refused
 from flux_actors.tenancy.authorising import Action
+from flux_actors.tenancy.namespace import Namespace, Visibility
 from flux_actors.tenancy.principal import Kind, Principal
 from flux_api.connectors import Owner
 from flux_api.openapi import CONNECTOR_TOKEN_BODY, SOURCE_BODY, describe
@@ -50,7 +51,8 @@ async def add_source(request: Request) -> Response:
     """Poll a URL, at once and then every so often, into one entity."""
     owner = await _managed_by(request)
     body = await read_json(request, limits.connector_body_bytes_max)
-    changes = await door_of(request).connectors.changes()
+    door = door_of(request)
+    changes = await door.connectors.changes(door.audit)
     return json_response({"source_id": await changes.add_source(owner, body)})
 
 
@@ -58,7 +60,8 @@ async def add_source(request: Request) -> Response:
 async def remove_source(request: Request, source_id: str) -> Response:
     """End a generic source; its entity stays."""
     owner = await _managed_by(request)
-    changes = await door_of(request).connectors.changes()
+    door = door_of(request)
+    changes = await door.connectors.changes(door.audit)
     await changes.remove_source(owner, source_id)
     return json_response(_DONE)
 
@@ -70,10 +73,11 @@ async def remove_source(request: Request, source_id: str) -> Response:
 async def set_token(request: Request, name: str) -> Response:
     """Keep a token, encrypted, and poll with it; it replaces an earlier one."""
     owner = await _managed_by(request)
-    connectors = door_of(request).connectors
-    connectors.check_name(name)
+    door = door_of(request)
+    door.connectors.check_name(name)
     body = await read_json(request, limits.connector_body_bytes_max)
-    await (await connectors.changes()).set_token(owner, name, body)
+    changes = await door.connectors.changes(door.audit)
+    await changes.set_token(owner, name, body)
     return json_response(_DONE)
 
 
@@ -81,9 +85,10 @@ async def set_token(request: Request, name: str) -> Response:
 async def forget_token(request: Request, name: str) -> Response:
     """Forget a token and end its polls; the entities stay."""
     owner = await _managed_by(request)
-    connectors = door_of(request).connectors
-    connectors.check_name(name)
-    await (await connectors.changes()).forget_token(owner, name)
+    door = door_of(request)
+    door.connectors.check_name(name)
+    changes = await door.connectors.changes(door.audit)
+    await changes.forget_token(owner, name)
     return json_response(_DONE)
 
 
@@ -109,8 +114,23 @@ async def _managed_by(request: Request) -> Owner:
     if principal.kind is Kind.ADMIN:
         raise Refused(f"the admin token is of no namespace, so it has no connectors; {_WANTED}", 403)
     namespace = _holder(principal).namespace
-    door_of(request).tenancy.authorise(principal, Action.MANAGE, namespace)
-    return Owner(namespace, principal.prefix, writes_elsewhere=False)
+    tenancy = door_of(request).tenancy
+    tenancy.authorise(principal, Action.MANAGE, namespace)
+    return Owner(
+        namespace,
+        principal.prefix,
+        writes_elsewhere=False,
+        who=f"token {principal.token_id}",
+        shown=_shown(tenancy.registry.namespace(namespace)),
+    )
+
+
+def _shown(namespace: Namespace | None) -> dict[str, str]:
+    """Return what an audit record, which is public, may tell of a namespace."""
+    if namespace is None:
+        return {}
+    named = {"name": namespace.name} if namespace.visibility is Visibility.PUBLIC else {}
+    return {"namespaceId": namespace.id, **named}
 
 
 def _holder(principal: Principal) -> Principal:

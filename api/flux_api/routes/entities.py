@@ -81,8 +81,9 @@ async def get_many(request: Request) -> Response:
         partitions = {door.partitioning.of_entity(check_entity_id(entity_id)) for entity_id in given}
         await door.reached(positions, tuple(partitions))
     principal = await principal_of(request)
-    answer = None if door.tenancy.registry.hidden else entities_body(door.view, given)
+    answer = None if door.tenancy.hides_any(given) else entities_body(door.view, given)
     if answer is None:
+        await door.tenancy.current()
         answer = body_of(*await _seen(door, principal, [check_entity_id(entity_id) for entity_id in given]))
     return raw_json(answer)
 
@@ -124,8 +125,14 @@ async def get_entity(request: Request) -> Response:
     positions = wanted_positions(request)
     if positions:
         await door.reached(positions, (door.partitioning.of_entity(entity_id),))
-    door.tenancy.authorise(await principal_of(request), Action.READ, namespace_of(entity_id), entity_id)
-    return _entity_response(request, await door.view.get(entity_id))
+    principal, namespace = await principal_of(request), namespace_of(entity_id)
+    door.tenancy.authorise(principal, Action.READ, namespace, entity_id)
+    entity = door.view.kept(entity_id)
+    if entity is None:
+        await door.tenancy.current()
+        entity = await door.view.get(entity_id)
+        door.tenancy.authorise(principal, Action.READ, namespace, entity_id)  # fetching may have taken long
+    return _entity_response(request, entity)
 
 
 @router.delete(

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from flux_actors import limits
 from flux_actors.domain.clock import us_of
 from flux_actors.domain.entity_id import check_entity_id, namespace_of
-from flux_actors.domain.position import Packed
+from flux_actors.domain.position import Packed, pack
 from flux_actors.errors import Refused
 from flux_actors.tenancy.authorising import Action
 from flux_actors.tenancy.principal import Principal
@@ -48,25 +48,25 @@ async def history(request: Request) -> Response:
     if not query.get("entity"):
         raise Refused("entity is required: /api/events?entity=namespace/name")
     entity_id = check_entity_id(query["entity"])
-    floor_us = _floor_us(door, await principal_of(request), entity_id)
-    if floor_us is None:
-        return raw_json(b"[]")
     since_us = us_of(query["since"], "since") if query.get("since") else _default_since_us()
     until_us = us_of(query["until"], "until") if query.get("until") else _FOREVER_US
     limit = whole_number(query.get("limit") or str(limits.history_default), "limit")
     count = min(max(limit, 1), limits.history_positions_max)
     partition = door.partitioning.of_entity(entity_id)
     await door.reached(wanted_positions(request), (partition,))
-    found = await door.shards.call(
-        partition, "history", partition, entity_id, max(since_us, floor_us), until_us, count
-    )
-    return raw_json(await raw_events(door.log, partition, [Packed(position) for position, _ in found]))
+    await door.tenancy.current()
+    floor = _floor(door, await principal_of(request), entity_id, partition)
+    if floor is None:
+        return raw_json(b"[]")
+    found = await door.shards.call(partition, "history", partition, entity_id, since_us, until_us, count)
+    positions = [Packed(position) for position, _ in found if position >= floor]
+    return raw_json(await raw_events(door.log, partition, positions))
 
 
-def _floor_us(door: Door, principal: Principal, entity_id: str) -> int | None:
-    """Return since when `principal` may know what happened; `None` for one who is not shown the entity.
+def _floor(door: Door, principal: Principal, entity_id: str, partition: int) -> int | None:
+    """Return from which position on `principal` may know; `None` for one who is not shown the entity.
 
-    A name may have had another owner before: what was theirs ended when the namespace was made anew.
+    A name may have had another owner before: what was theirs is in front of the end of their namespace.
     """
     namespace = namespace_of(entity_id)
     refused = door.tenancy.refusal(principal, Action.READ, namespace, entity_id)
@@ -75,7 +75,9 @@ def _floor_us(door: Door, principal: Principal, entity_id: str) -> int | None:
             raise refused
         return None
     record = door.tenancy.registry.namespace(namespace)
-    return record.created_us if record is not None and record.reused else 0
+    if record is None or partition not in record.past:
+        return 0
+    return pack(record.past[partition] + 1, 0)
 
 
 def _default_since_us() -> int:

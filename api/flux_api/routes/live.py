@@ -15,6 +15,7 @@ from flux_api.responses import error_response
 from flux_api.socket_asgi import AsgiLink
 from flux_api.socket_protocol import protocol_of
 from flux_api.socket_session import WHO_IS_IT
+from flux_api.tenancy import now_us
 
 router = APIRouter(tags=["live"])
 _BEARER: Final = "flux.bearer."
@@ -48,7 +49,7 @@ async def _handshake(socket: WebSocket) -> tuple[Principal, str | None]:
         principal = await door_of(socket).tenancy.principal_of(f"Bearer {token}")
     else:
         principal = await principal_of(socket)
-    if principal.kind is Kind.UNKNOWN:
+    if principal.kind is Kind.UNKNOWN or principal.has_expired(now_us()):
         raise Refused(WHO_IS_IT, 401, {"WWW-Authenticate": "Bearer"})
     return principal, _PLAIN if _PLAIN in offered else next(iter(bearers), None)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from flux_actors.tenancy.following import key_of
 from flux_actors.tenancy.namespace import Namespace, Scope, TokenRecord, Visibility, register
 from flux_actors.tenancy.token import Token, digest_of, new_token
 from flux_api.tenancy import now_us
@@ -61,10 +62,10 @@ class Tenants:
         """Change a namespace in the store alone: this door does not know yet."""
         store = self.standing.tenants
         assert store is not None
-        stored = await store.get(name)
+        stored = await store.get(key_of(name))
         assert stored is not None
         namespace = change(msgspec.json.decode(stored.value, type=Namespace))
-        await store.put(name, msgspec.json.encode(namespace), stored.revision)
+        await store.put(key_of(name), msgspec.json.encode(namespace), stored.revision)
 
 
 async def _registered(standing: Standing, name: str, visibility: Visibility) -> tuple[Namespace, Token]:

@@ -67,7 +67,7 @@ WRITES = table(401, 401, 403, 403, 200, 403, 200, 403, 403, 401)
 WRITES_IN_KITCHEN = WRITES | {"prefix": 200}
 READS = table(404, 404, 404, 404, 200, 200, 200, 403, 403, 404)
 READS_IN_KITCHEN = READS | {"prefix": 200}
-GOVERNS = table(401, 401, 200, 403, 403, 403, 403, 403, 403, 403)
+GOVERNS = table(401, 401, 200, 403, 403, 403, 403, 403, 403, 401)
 MANAGES = table(401, 401, 200, 403, 200, 403, 403, 200, 403, 401)
 SEES_ITS_OWN = table(200, 401, 200, 200, 200, 200, 200, 200, 200, 401)
 CONFIGURES = table(401, 401, 403, 200, 200, 403, 403, 200, 403, 401)
@@ -250,6 +250,7 @@ ROWS = [
         table(404, 404, 200, 404, 200, 200, 200, 200, 200, 404),
     ),
     Row(f"DELETE {NAMESPACE}", "one that is none", ends_namespace, GOVERNS),
+    Row(f"GET {NAMESPACE}/tokens", "all", writes("/api/namespaces/vault/tokens", "GET"), MANAGES),
     Row(f"POST {NAMESPACE}/tokens", "a token", makes_token, MANAGES),
     Row(f"DELETE {NAMESPACE}/tokens/{{token_id}}", "a token", revokes_token, MANAGES),
     Row("GET /api/admin/config", "it holds no secret", writes("/api/admin/config", "GET"), everybody(200)),
@@ -277,7 +278,6 @@ ROWS = [
 async def asker_of(monkeypatch):
     """Return a client of each kind of one app with tenants."""
     monkeypatch.setattr(limits, "heartbeat_s", 0.002)
-    monkeypatch.setattr(limits, "tenancy_seen_s", 0)
     standing = await Standing.up(auth_enabled=True, admin_token=ADMIN_TOKEN)
     tenants = await Tenants.settle(standing)
     transport = httpx.ASGITransport(build_app(standing.door.settings, standing.door))

@@ -283,3 +283,19 @@ def test_a_line_is_whole_when_it_is_told(capsys):
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     assert json.loads(out) == {"progress": "ünï\ncode"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"host": "10.0.0.7"}, {"host": "127.0.0.1", "port": 5}),
+        ({"host": "10.0.0.7", "serve_port": 5}, {"host": "10.0.0.7", "port": 5}),
+        (
+            {"tls_cert": "/c", "tls_key": "/k"},
+            {"host": "127.0.0.1", "port": 5, "ssl_certfile": "/c", "ssl_keyfile": "/k"},
+        ),
+    ],
+    ids=["by itself", "asked for", "encrypted"],
+)
+def test_serves_own_proxy_is_as_open_as_it_was_asked_to_be(settings, expected):
+    assert launch._proxy_options(Settings(**settings), 5) == expected  # noqa: SLF001

@@ -34,8 +34,12 @@ def test_our_own_cluster_takes_a_token_named_by_its_path(tmp_path):
     assert "secret" not in variables.values()
 
 
+def test_our_own_cluster_is_of_this_machine_alone(tmp_path):
+    assert ray_environment(tmp_path / "token")["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+
+
 def test_a_cluster_of_others_has_its_own_rules():
-    assert not any(name.startswith("RAY_AUTH") for name in ray_environment(None))
+    assert not any(name.startswith(("RAY_AUTH", "RAY_ENABLE")) for name in ray_environment(None))
 
 
 class FakeProcess:

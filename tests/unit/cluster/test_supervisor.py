@@ -6,7 +6,9 @@ import gc
 import os
 import signal
 import socket
+import threading
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import MappingProxyType, SimpleNamespace
 
 import pytest
@@ -15,10 +17,12 @@ from pydantic import SecretStr
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.settings import Settings
+from flux_actors.tls import Certificate
 from flux_cluster import supervisor
 from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.ports import free_ports
 from flux_cluster.supervisor import Supervisor
+from tests.certificates import make_pair
 
 
 class Stage:
@@ -340,3 +344,72 @@ def test_its_address_is_one_that_a_browser_takes(stage, up, monkeypatch, host, s
     monkeypatch.setattr(supervisor, "is_free", lambda *_: True)
     up(host=host, port=3000)
     assert any(text.startswith(f"Flux is at http://{shown}:3000 ") for text in stage.reports)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"host": "10.0.0.7"}, True),
+        ({"host": "box"}, True),
+        ({"host": "10.0.0.7", "auth_enabled": True}, False),
+        ({"host": "127.0.0.1"}, False),
+        ({"host": "localhost"}, False),
+        ({"host": "::1"}, False),
+    ],
+)
+def test_it_says_when_everybody_may_do_everything(stage, up, monkeypatch, settings, told):
+    monkeypatch.setattr(supervisor, "check_free", lambda *_: None)
+    monkeypatch.setattr(supervisor, "is_free", lambda *_: True)
+    up(**{"port": 3000} | settings)
+    assert any("FLUX_AUTH_ENABLED" in text for text in stage.reports) == told
+
+
+def test_with_tls_it_asks_and_tells_of_its_doors_by_https(stage, up, monkeypatch, tmp_path):
+    pair = make_pair(tmp_path)
+    asked = []
+    monkeypatch.setattr(supervisor, "_answers", lambda *asks: not asked.append(asks))
+    runs = []
+
+    def note():
+        runs.append(DataFolder(tmp_path / "data").run())
+        stage.ask_to_stop()
+
+    stage.on_report["Flux is at"] = note
+    up(tls_cert=pair.certificate, tls_key=pair.key, port=3000)
+    assert asked == [("https://localhost:3000/api/ready", pair.certificate)]
+    (run,) = runs
+    assert (run.url, run.tls_cert) == ("https://localhost:3000", str(pair.certificate))
+    assert run.serve_url.startswith("https://")
+
+
+def test_a_certificate_that_does_not_fit_is_refused_before_anything_starts(stage, up, tmp_path):
+    pair = make_pair(tmp_path)
+    with pytest.raises(Refused, match="cannot be read"):
+        up(tls_cert=pair.certificate, tls_key=tmp_path / "none")
+    assert stage.done == []
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_door_is_known_by_its_own_certificate_whatever_that_names(tmp_path):
+    ours, others = make_pair(tmp_path, "flux.example"), make_pair(tmp_path, "other")
+    server = HTTPServer(("127.0.0.1", 0), Ready)
+    server.socket = Certificate(*ours).context.wrap_socket(server.socket, server_side=True)
+    with closing(server.socket):
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        url = f"https://127.0.0.1:{server.server_port}/api/ready"
+        answers = [supervisor._answers(url, pair.certificate) for pair in (ours, others)]  # noqa: SLF001
+        server.shutdown()
+        thread.join(5)
+    assert answers == [True, False]
+
+
+class Ready(BaseHTTPRequestHandler):
+    """A door that is ready."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Say nothing."""

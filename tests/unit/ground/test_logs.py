@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import structlog
 
-from flux_actors.logs import set_up_logs
+from flux_actors.logs import RequestName, request_name, set_up_logs
 
 
 @pytest.fixture
@@ -39,3 +39,21 @@ def test_a_line_is_plain_text_with_time_level_event_and_fields(lines) -> None:
     assert "partition.recovered" in line
     assert "entities=5" in line
     assert line[:2] == "20"
+
+
+def test_the_lines_of_a_request_bear_its_id_and_others_none(lines) -> None:
+    logger = structlog.get_logger("test")
+    logger.info("before")
+    token = request_name.set(RequestName("mine"))
+    logger.info("within")
+    request_name.reset(token)
+    before, within = lines().splitlines()
+    assert "request_id" not in before
+    assert "request_id=mine" in within
+
+
+def test_an_id_that_was_not_given_is_made_once() -> None:
+    name, other = RequestName(None), RequestName(None)
+    made = str(name)
+    assert (str(name), len(made)) == (made, 16)
+    assert str(other) != made

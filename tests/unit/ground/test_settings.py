@@ -135,6 +135,29 @@ def test_no_text_of_the_settings_holds_a_key() -> None:
     assert KEYS[0] not in repr(loaded(encryption_key=KEYS[0]))
 
 
+@pytest.mark.parametrize("given", [{"tls_cert": "c"}, {"tls_key": "k"}])
+def test_half_of_tls_is_refused_by_the_names_of_both_options(given: dict[str, str]) -> None:
+    with pytest.raises(Refused, match="both --tls-cert and --tls-key"):
+        loaded(**given)
+
+
+def test_files_of_tls_are_named_for_processes_that_stand_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FLUX_TLS_CERT", "c.pem")
+    settings = loaded(tls_key=Path("k.pem"))
+    assert (settings.tls_cert, settings.tls_key) == (tmp_path / "c.pem", tmp_path / "k.pem")
+    assert settings.tls
+    assert not Settings().tls
+    assert Settings().certificate() is None
+
+
+def test_serves_own_proxy_is_for_this_machine_unless_its_port_was_asked_for() -> None:
+    assert loaded(host="10.0.0.7").serve_host == "127.0.0.1"
+    assert loaded(host="10.0.0.7", serve_port=8_000).serve_host == "10.0.0.7"
+
+
 @pytest.mark.parametrize("url", ["api.github.com", "ftp://x", ""])
 def test_githubs_address_must_be_one_of_the_web(url: str) -> None:
     with pytest.raises(Refused, match="FLUX_GITHUB_URL"):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from flux_actors.domain.event import server_event
 from flux_actors.errors import Refused
 from flux_actors.tenancy.authorising import Action, authorise, may_read, refusal, sift
-from flux_actors.tenancy.namespace import Phase, Scope, Visibility, register
+from flux_actors.tenancy.namespace import Scope, Visibility, register
 from flux_actors.tenancy.principal import ADMIN, ANYONE, NOBODY, UNKNOWN, Kind, Principal
 from flux_actors.tenancy.registry import Registry
 
@@ -22,7 +22,7 @@ def registry():
     registry = Registry()
     registry.apply(register("acme", Visibility.PUBLIC, 5)[0])
     registry.apply(register("vault", Visibility.PRIVATE, 5)[0])
-    registry.apply(register("gone", Visibility.PUBLIC, 5)[0].in_phase(Phase.DELETED))
+    registry.apply(register("gone", Visibility.PRIVATE, 5)[0].ending())
     return registry
 
 
@@ -71,7 +71,7 @@ def test_whoever_may_write_an_entity_may_read_it(registry, principal, entity_id)
 
 
 @given(principals)
-def test_what_is_gone_is_there_for_nobody(registry, principal):
+def test_what_is_private_and_ends_is_there_for_nobody(registry, principal):
     assert may_read(principal, "gone/x", registry, NOW_US) == (principal is ANYONE)
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from flux_actors.errors import Unavailable
 from flux_actors.log.memory import MemoryKeyValue
-from flux_actors.tenancy.following import Follower, encode
+from flux_actors.tenancy.following import Follower, encode, key_of
 from flux_actors.tenancy.namespace import Visibility, register
+from flux_actors.tenancy.principal import UNKNOWN
 from flux_actors.tenancy.registry import Registry
 
 
@@ -37,7 +38,7 @@ async def test_what_was_stored_is_known_after_a_read_and_told_once(store, regist
     namespace, token = register("acme", Visibility.PUBLIC, 5)
     await follower.read()
     assert told == []
-    await store.put("acme", encode(namespace))
+    await store.put(key_of("acme"), encode(namespace))
     await follower.read()
     await follower.read()
     assert registry.holder(token.text).namespace == "acme"
@@ -58,7 +59,7 @@ async def test_a_read_holds_what_was_stored_before_it_though_another_is_under_wa
     first = asyncio.create_task(follower.read())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    await store.put("acme", encode(register("acme", Visibility.PUBLIC, 5)[0]))
+    await store.put(key_of("acme"), encode(register("acme", Visibility.PUBLIC, 5)[0]))
     later = [asyncio.create_task(follower.read()) for _ in range(5)]
     await asyncio.gather(first, *later)
     assert len(registry) == 1
@@ -72,6 +73,23 @@ async def test_a_store_that_is_away_is_told_to_all_who_wait_and_the_next_read_tr
     outcomes = await asyncio.gather(follower.read(), follower.read(), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [Unavailable, Unavailable]
     store.away = False
-    await store.put("acme", encode(register("acme", Visibility.PUBLIC, 5)[0]))
+    await store.put(key_of("acme"), encode(register("acme", Visibility.PUBLIC, 5)[0]))
     await follower.read()
     assert len(registry) == 1
+
+
+async def test_a_record_that_cannot_be_read_is_sealed_and_keeps_nobody_else_from_being_read(
+    store, registry, follower, told
+):
+    vault, token = register("vault", Visibility.PUBLIC, 5)
+    await store.put(key_of("vault"), encode(vault))
+    await follower.read()
+    await store.put(key_of("vault"), b'{"visibility":"by-invitation"}')
+    await store.put("something-else", b"no namespace")
+    await store.put(key_of("acme"), encode(register("acme", Visibility.PUBLIC, 5)[0]))
+    await follower.read()
+    assert registry.hidden == {"vault"}
+    assert registry.holder(token.text) is UNKNOWN
+    assert registry.namespace("acme") is not None
+    assert registry.namespace("something-else") is None
+    assert len(told) == 2

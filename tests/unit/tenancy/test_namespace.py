@@ -18,7 +18,7 @@ from flux_actors.tenancy.namespace import (
     check_visibility,
     register,
 )
-from flux_actors.tenancy.token import new_token
+from flux_actors.tenancy.token import Token, new_token
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_new_one_has_a_main_token_with_all_scopes_and_no_secret_in_it():
 
 def test_it_is_stored_and_read_back_as_it_is(namespace):
     record = TokenRecord("id", "digest", frozenset({Scope.READ}), 1, "acme/x", 9)
-    whole = namespace.with_token(new_token(), record).in_phase(Phase.DELETING)
+    whole = namespace.with_token(new_token(), record).ending()
     for one in (namespace, namespace.with_token(new_token(), record), whole):
         assert msgspec.json.decode(msgspec.json.encode(one), type=Namespace) == one
 
@@ -96,9 +96,15 @@ def test_there_is_a_bound_on_tokens(namespace, monkeypatch):
     assert caught.value.status == 409
 
 
-def test_one_that_ends_has_no_tokens_and_is_hidden(namespace):
-    for phase in (Phase.DELETING, Phase.DELETED):
-        ended = namespace.in_phase(phase)
-        assert ended.tokens == {}
-        assert ended.hidden
-    assert register("vault", Visibility.PRIVATE, 5)[0].hidden
+def test_one_that_ends_has_no_tokens(namespace):
+    assert namespace.ending().phase is Phase.DELETING
+    assert namespace.ended({1: 7}).past == {1: 7}
+    assert namespace.ending().tokens == namespace.ended({}).tokens == {}
+
+
+def test_tokens_that_have_expired_make_room(namespace, monkeypatch):
+    monkeypatch.setattr(limits, "tokens_max", 2)
+    old = TokenRecord("old", "d", frozenset({Scope.READ}), 1, "", 5)
+    new = TokenRecord("new", "d", frozenset({Scope.READ}), 5)
+    full = namespace.with_token(Token("old", "s"), old)
+    assert set(full.with_token(Token("new", "s"), new).tokens) == {namespace.main, "new"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flux_actors.tenancy.namespace import Phase, Scope, TokenRecord, Visibility, register
+from flux_actors.tenancy.namespace import Scope, TokenRecord, Visibility, register
 from flux_actors.tenancy.principal import UNKNOWN, Principal
 from flux_actors.tenancy.registry import Registry
 from flux_actors.tenancy.token import Token, digest_of, new_token
@@ -44,19 +44,32 @@ def test_a_change_takes_the_place_of_what_was(registry):
     assert not registry.has_token(main.id)
     assert registry.holder(main.text) is UNKNOWN
     assert registry.holder(newer.text).namespace == "acme"
-    registry.apply(rotated.in_phase(Phase.DELETED))
+    registry.apply(rotated.ended({}))
     assert registry.holder(newer.text) is UNKNOWN
     assert len(registry) == 1
 
 
-def test_hidden_are_the_private_and_those_that_are_gone(registry):
+def test_hidden_are_the_private_until_nothing_of_them_is_left(registry):
     hidden = registry.hidden  # whoever holds it sees every change
     public, private = register("acme", Visibility.PUBLIC, 5)[0], register("vault", Visibility.PRIVATE, 5)[0]
     registry.apply(public)
     registry.apply(private)
     assert hidden == {"vault"}
-    registry.apply(public.in_phase(Phase.DELETING))
-    assert hidden == {"acme", "vault"}
-    registry.apply(register("acme", Visibility.PUBLIC, 6)[0])
+    registry.apply(public.ending())
+    registry.apply(private.ending())
     assert hidden == {"vault"}
+    registry.apply(private.ended({0: 7}))
+    assert hidden == set()
     assert [namespace.name for namespace in registry.all()] == ["acme", "vault"]
+
+
+def test_a_name_that_is_sealed_is_hidden_and_has_no_token(registry):
+    namespace, main = register("acme", Visibility.PUBLIC, 5)
+    registry.apply(namespace)
+    registry.seal("acme")
+    registry.seal("never")
+    assert registry.hidden == {"acme", "never"}
+    assert registry.holder(main.text) is UNKNOWN
+    registry.apply(namespace)
+    assert registry.hidden == {"never"}
+    assert registry.has_token(main.id)

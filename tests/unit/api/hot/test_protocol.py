@@ -352,6 +352,15 @@ async def test_a_connection_that_never_asks_ends(ways: TwoWays) -> None:
     assert way.transport.is_closing()
 
 
+async def test_a_head_that_is_refused_is_not_known_afterwards(ways: TwoWays) -> None:
+    await ways.hot_way().send(get("n/e"))  # so that the door has the entity at hand
+    twice = get("n/e").replace(b"Host: x\r\n", b"Host: x\r\nHost: y\r\n")
+    for _ in range(3):
+        way = ways.hot_way()
+        assert (await way.send(twice)).startswith(b"HTTP/1.1 400 ")
+        assert way.transport.ended
+
+
 async def test_a_hot_request_after_a_refused_one_is_not_answered(known: Way) -> None:
     await known.send(b"nonsense\r\n\r\n")
     before = len(known.transport.written)

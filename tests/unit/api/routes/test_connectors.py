@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
@@ -255,11 +256,51 @@ class TestSources:
         assert (await client.post("/api/connectors/generic", json=body)).status_code == 403
 
 
+async def test_every_change_is_recorded_with_who_made_it_and_no_secret(keyed, keyed_client):
+    await keyed_client.post("/api/connectors/github/token", json={"token": TOKEN})
+    added = await keyed_client.post("/api/connectors/generic", json=SOURCE)
+    await keyed_client.delete(f"/api/connectors/generic/{added.json()['source_id']}")
+    await keyed_client.delete("/api/connectors/github/token")
+    refused = [
+        await keyed_client.delete("/api/connectors/generic/none"),
+        await keyed_client.post("/api/connectors/github/token", json={}),
+    ]
+    assert [answer.status_code for answer in refused] == [404, 400]
+    records = await recorded(keyed_client, 4)
+    assert [(record["who"], record["what"]) for record in records] == [
+        ("anyone", "connector.token"),
+        ("anyone", "connector.source"),
+        ("anyone", "connector.remove"),
+        ("anyone", "connector.forget"),
+    ]
+    assert records[0]["details"] == {"connector": "github"}
+    assert TOKEN not in str(records)
+
+
+async def recorded(client: httpx.AsyncClient, count: int) -> list[Any]:
+    """Return what was recorded, oldest first, once there are `count`."""
+    async with asyncio.timeout(5):
+        while True:
+            events = (await client.get("/api/events?entity=flux-core/audit")).json()
+            if len(events) >= count:
+                return [event["payload"]["properties"] for event in reversed(events)]
+
+
+async def test_a_change_that_cannot_be_recorded_is_not_made(keyed, keyed_client, monkeypatch):
+    monkeypatch.setattr(limits, "append_deadline_s", 0.0)
+    monkeypatch.setattr(limits, "append_timeout_s", 0.0)
+    keyed.log.away = True
+    answer = await keyed_client.post("/api/connectors/github/token", json={"token": TOKEN})
+    keyed.log.away = False
+    assert answer.status_code == 503
+    assert "could not be recorded" in answer.json()["error"]
+    assert await the_record(keyed) == {}
+
+
 class TestTenants:
     @pytest.fixture
     async def tenants(self, monkeypatch):
         monkeypatch.setattr(limits, "heartbeat_s", 0.002)
-        monkeypatch.setattr(limits, "tenancy_seen_s", 0)
         key = SecretStr(KEY)
         standing = await Standing.up(auth_enabled=True, admin_token=ADMIN_TOKEN, encryption_key=key)
         yield await Tenants.settle(standing)
@@ -287,6 +328,23 @@ class TestTenants:
         assert told == {"main": "configured", "read": "configured", "other": "not_configured"}
         assert (await ask("none", "GET", "/github")).json()["status"] == "not_configured"
         assert tenants.standing.door.connectors.actors.heard == ["vault"]
+
+    async def test_a_record_tells_nothing_of_a_private_namespace_but_its_id(self, ask, tenants):
+        await ask("main", "POST", "/github/token", {"token": TOKEN})
+        await ask("other", "POST", "/gmail/token", {"token": TOKEN})
+        door = tenants.standing.door
+        transport = httpx.ASGITransport(build_app(door.settings, door))
+        async with httpx.AsyncClient(transport=transport, base_url="http://flux") as http:
+            records = await recorded(http, 2)
+        private, public = [record for record in records if record["what"] == "connector.token"]
+        namespaces = door.tenancy.registry
+        assert private["details"] == {"namespaceId": _id(namespaces, "vault"), "connector": "github"}
+        assert public["details"] == {
+            "namespaceId": _id(namespaces, "acme"),
+            "name": "acme",
+            "connector": "gmail",
+        }
+        assert private["who"] == f"token {tenants.tokens['main'].split('_')[1]}"
 
     async def test_a_source_writes_to_the_tokens_own_namespace_alone(self, ask):
         answer = await ask("main", "POST", "/generic", SOURCE | {"namespace": "acme"})
@@ -350,6 +408,10 @@ class TestTenants:
         monkeypatch.setattr(connectors.actors, "told", never)
         with pytest.raises(Unavailable, match="delete it again"):
             await connectors.end("vault")
+
+
+def _id(registry: Any, name: str) -> str:
+    return str(registry.namespace(name).id)
 
 
 def _fields(struct: Any) -> dict[str, Any]:
