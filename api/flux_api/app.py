@@ -22,7 +22,7 @@ from flux_api.plain_paths import NOTHING_HERE, PlainPaths
 from flux_api.request_ids import NamedRequests
 from flux_api.requests import POSITION_HEADER
 from flux_api.responses import FAULT, error_response, json_response
-from flux_api.routes import admin, connectors, entities, events, health, history, live, namespaces
+from flux_api.routes import admin, connectors, entities, events, health, history, live, namespaces, tokens
 from flux_api.security_headers import PagePolicy, SecurityHeaders
 
 _log = structlog.get_logger(__name__)
@@ -36,6 +36,7 @@ _ROUTERS: Final = (
     health.router,
     admin.router,
     namespaces.router,
+    tokens.router,
     connectors.router,
     live.router,
 )

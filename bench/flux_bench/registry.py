@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from flux_actors.errors import Refused
-from flux_bench.cases import fairness, listing, live, memory, publishing, reading, restarting, scaling
+from flux_bench.cases import fairness, listing, live, memory, publishing, reading, restarting, scaling, tokens
 from flux_bench.cases.case import Case
 
 ALL: Final[tuple[Case, ...]] = (
@@ -17,6 +17,7 @@ ALL: Final[tuple[Case, ...]] = (
     *memory.CASES,
     *scaling.CASES,
     *fairness.CASES,
+    *tokens.CASES,
 )
 
 

@@ -44,6 +44,7 @@ def register(app: typer.Typer) -> None:
         ),
     )
     tokens.command("create")(make_token)
+    tokens.command("list")(list_tokens)
     tokens.command("rotate")(rotate)
     tokens.command("revoke")(revoke)
     app.add_typer(tokens, name="token")
@@ -131,6 +132,23 @@ def make_token(
         show_json(made)
     else:
         say(made.token)
+
+
+def list_tokens(name: Name, url: Url = DEFAULT_URL, output: Output = OutputFormat.TABLE) -> None:
+    """Show what is known of a namespace's tokens: all but what makes them good."""
+    from flux_actors.client.tenants import Tenants
+
+    with open_client(url) as client:
+        found = Tenants(client).tokens(name)
+    if output is OutputFormat.JSON:
+        show_json(found)
+        return
+    table = new_table("id", "scopes", "ids", "expires", "created")
+    for facts in found:
+        scopes = "main" if facts.main else " ".join(facts.scopes)
+        ids = f"{facts.prefix or name + '/'}…"
+        table.add_row(*as_texts(facts.id, scopes, ids, facts.expires_at or "never", facts.created_at))
+    show_table(table)
 
 
 def rotate(name: Name, url: Url = DEFAULT_URL, output: Output = OutputFormat.TABLE) -> None:

@@ -36,6 +36,21 @@ class NewToken(msgspec.Struct, frozen=True):
     token: str
 
 
+class TokenFacts(msgspec.Struct, frozen=True, rename="camel"):
+    """What is told of a token: all but what makes it good."""
+
+    id: str
+    main: bool
+    scopes: list[str]
+    prefix: str | None
+    created_at: str
+    expires_at: str | None
+
+
+class _Tokens(msgspec.Struct, frozen=True):
+    tokens: list[TokenFacts]
+
+
 class _Namespaces(msgspec.Struct, frozen=True):
     namespaces: list[NamespaceFacts]
 
@@ -70,6 +85,10 @@ class Tenants:
         given = {"scopes": list(scopes), "prefix": prefix, "expiresAt": expires_at}
         wish = {key: value for key, value in given.items() if value is not None}
         return decode_answer(self._send("POST", f"{_path(name)}/tokens", wish), NewToken)
+
+    def tokens(self, name: str) -> Sequence[TokenFacts]:
+        """Return what is known of a namespace's tokens."""
+        return decode_answer(self._send("GET", f"{_path(name)}/tokens"), _Tokens).tokens
 
     def rotate(self, name: str) -> NewToken:
         """Put a new main token in the place of the old one."""

@@ -12,6 +12,7 @@ import structlog
 from flux_actors import limits
 from flux_api.app import build_app
 from tests.unit.api.standing import Standing
+from tests.unit.api.tenants import ADMIN_TOKEN, Tenants
 
 
 @pytest.fixture(autouse=True)
@@ -36,3 +37,12 @@ async def client(standing: Standing) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://flux") as client:
         yield client
+
+
+@pytest.fixture
+async def tenants(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Tenants]:
+    """A door with a public and a private namespace, and clients of every kind."""
+    monkeypatch.setattr(limits, "heartbeat_s", 0.002)
+    standing = await Standing.up(auth_enabled=True, admin_token=ADMIN_TOKEN)
+    yield await Tenants.settle(standing)
+    await standing.down()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import httpx
 import pytest
@@ -18,19 +17,8 @@ from flux_actors.tenancy.token import new_token
 from flux_api.app import build_app
 from flux_api.listing import Listing
 from flux_api.tenancy import TenancyKeeper, check_begun
-from flux_api.watcher import Watcher
-from tests.unit.api.hot.two_ways import TwoWays, alike
-from tests.unit.api.sockets import CLIENTS, FakeLink, RawClient
-from tests.unit.api.standing import Standing, change, event, until
-from tests.unit.api.tenants import ADMIN_TOKEN, Tenants
-
-
-@pytest.fixture
-async def tenants(monkeypatch):
-    monkeypatch.setattr(limits, "heartbeat_s", 0.002)
-    standing = await Standing.up(auth_enabled=True, admin_token=ADMIN_TOKEN)
-    yield await Tenants.settle(standing)
-    await standing.down()
+from tests.unit.api.standing import event, until
+from tests.unit.api.tenants import ADMIN_TOKEN
 
 
 @pytest.fixture
@@ -41,27 +29,6 @@ def keeper(tenants):
 def client_of(tenants):
     app = build_app(tenants.standing.door.settings, tenants.standing.door)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://flux")
-
-
-def post(tenants, kind, entity_id="vault/x", path="/api/events", body=None):
-    text = json.dumps(body or event(entity_id, {"v": 1})).encode()
-    head = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(text)}"]
-    head += [f"{name}: {value}" for name, value in tenants.headers(kind).items()]
-    return "\r\n".join([*head, "", ""]).encode() + text
-
-
-def get(tenants, kind, entity_id="vault/x"):
-    headers = [f"{name}: {value}" for name, value in tenants.headers(kind).items()]
-    return "\r\n".join(
-        [f"GET /api/state/entities/{entity_id} HTTP/1.1", "Host: x", *headers, "", ""]
-    ).encode()
-
-
-def status(answer):
-    return int(answer.split(b" ", 2)[1])
-
-
-# -- who is it --------------------------------------------------------------------------------------
 
 
 async def test_a_header_stands_for_one_client(keeper, tenants):
@@ -162,225 +129,6 @@ async def test_a_veil_covers_what_is_hidden_and_not_ones_own(keeper, tenants):
     assert veil("none", "va") == veil("none", "vault/k") == Veil(frozenset({"vault"}))
 
 
-# -- the hot way ------------------------------------------------------------------------------------
-
-
-async def test_both_ways_answer_every_client_alike(tenants):
-    ways = TwoWays(tenants.standing)
-    bodies = [event("vault/x", {"v": 1}), event("vault/kitchen/x", {"v": 1}), event("acme/x", {"v": 1})]
-    bodies += [event("lonely", {"v": 1}), event(None), event("flux-core/x", {"v": 1})]
-    hot = 0
-    for kind in tenants.kinds:
-        requests = [post(tenants, kind, body=body) for body in bodies]
-        requests.append(post(tenants, kind, path="/api/events/batch", body=bodies))
-        ids = {"ids": ["vault/x", "vault/kitchen/x", "acme/x"]}
-        requests.append(post(tenants, kind, path="/api/state/entities/get", body=ids))
-        requests += [get(tenants, kind, i) for i in ("vault/x", "vault/kitchen/x", "acme/x", "vault/none")]
-        for request in requests:
-            expected = alike(await ways.plain_way().send(request))
-            connection = ways.hot_way()
-            before = ways.hot.answered_hot
-            for _ in range(3):
-                assert alike(await connection.send(request)) == expected, request
-            hot += ways.hot.answered_hot - before
-    assert hot > 100
-
-
-async def test_the_same_bytes_mean_something_else_after_a_token_was_revoked_or_made(tenants):
-    ways = TwoWays(tenants.standing)
-    connection = ways.hot_way()
-    write, read = post(tenants, "write"), get(tenants, "write")
-    assert [status(await connection.send(request)) for request in (write, write, read, read)] == [200] * 4
-    assert ways.hot.answered_hot == 2  # the second of each
-    await tenants.revoke("write")
-    await tenants.standing.door.tenancy.read()
-    for request, expected in ((write, 401), (read, 404)):
-        assert status(await connection.send(request)) == expected
-        assert status(await ways.plain_way().send(request)) == expected
-
-
-async def test_a_token_revoked_while_the_body_comes_in_is_not_good_any_more(tenants):
-    ways = TwoWays(tenants.standing)
-    connection = ways.hot_way()
-    request = post(tenants, "write")
-    assert status(await connection.send(request)) == 200
-    connection.protocol.data_received(request[:-5])
-    await tenants.revoke("write")
-    await tenants.standing.door.tenancy.read()
-    assert status(await connection.send(request[-5:])) == 401
-
-
-async def test_the_hot_way_trusts_no_token_when_the_store_was_not_heard(tenants, monkeypatch):
-    ways = TwoWays(tenants.standing)
-    connection = ways.hot_way()
-    write, read = post(tenants, "write"), get(tenants, "write")
-    assert [status(await connection.send(request)) for request in (write, read)] == [200] * 2
-    await tenants.revoke("write")
-    monkeypatch.setattr(limits, "tenancy_fresh_s", -1)
-    assert [status(await connection.send(request)) for request in (write, read)] == [401, 404]
-
-
-async def test_an_entity_is_not_answered_from_memory_once_its_namespace_is_hidden(tenants):
-    ways = TwoWays(tenants.standing)
-    connection = ways.hot_way()
-    request = get(tenants, "none", "vivid/x")
-    await tenants.standing.publish(event("vivid/x", {"v": 1}))
-    assert [status(await connection.send(request)) for _ in range(3)] == [200] * 3
-    namespace, _ = register("vivid", Visibility.PRIVATE, 1)
-    await tenants.standing.door.tenancy.change("vivid", lambda _: namespace)
-    assert status(await connection.send(request)) == 404
-
-
-# -- sockets ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(params=CLIENTS.values(), ids=CLIENTS)
-async def socket(request, tenants):
-    socket = request.param(tenants.standing)
-    await until(lambda: tenants.standing.door.hub.watchers)
-    yield socket
-    await socket.close()
-
-
-async def authenticate(socket, tenants, kind):
-    socket.say(type="auth", id="a", token=tenants.tokens[kind])
-    await until(lambda: socket.received)
-    return socket.received.pop()
-
-
-async def told(socket, tenants, pattern, *events):
-    """Return the entities that a socket with this subscription is told of."""
-    socket.say(type="subscribe", entity_id=pattern, id="s")
-    await until(lambda: socket.kinds("subscribed"))
-    socket.received.clear()
-    await tenants.standing.publish(*events, event("acme/end", {"v": 1}))
-    socket.say(type="get", id="g", entity_id="acme/end")
-    await until(lambda: socket.kinds("entity"))
-    return [message["entity_id"] for message in socket.kinds("state_update")]
-
-
-EVENTS = [event(i, {"v": 1}) for i in ("vault/x", "acme/x", "vault/kitchen/x")]
-
-
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        ("main", ["vault/x", "acme/x", "vault/kitchen/x", "acme/end"]),
-        ("read", ["vault/x", "acme/x", "vault/kitchen/x", "acme/end"]),
-        ("prefix", ["acme/x", "vault/kitchen/x", "acme/end"]),
-        ("other", ["acme/x", "acme/end"]),
-        ("manage", ["acme/x", "acme/end"]),
-        ("admin", ["acme/x", "acme/end"]),
-        (None, ["acme/x", "acme/end"]),
-    ],
-)
-async def test_a_socket_is_told_of_hidden_entities_only_when_it_may_read_them(
-    socket, tenants, kind, expected
-):
-    if kind is not None:
-        assert await authenticate(socket, tenants, kind) == {"type": "authenticated", "id": "a"}
-    found = await told(socket, tenants, "*", *EVENTS)
-    assert sorted(found) == sorted(expected)  # hidden ones are written at once, others in one piece
-
-
-async def test_patterns_count_for_hidden_entities_too(socket, tenants):
-    await authenticate(socket, tenants, "main")
-    assert await told(socket, tenants, "vault/kitchen/*", *EVENTS) == ["vault/kitchen/x"]
-
-
-async def test_a_stranger_who_names_a_hidden_entity_is_told_nothing(socket, tenants):
-    assert await told(socket, tenants, "vault/x", *EVENTS) == []
-    socket.say(type="get", id=1, entity_id="vault/x")
-    await until(lambda: len(socket.kinds("entity")) == 2)
-    assert socket.kinds("entity")[1] == {"type": "entity", "id": 1, "entity": None}
-
-
-async def test_an_unknown_token_is_refused_and_the_socket_stays_what_it_was(socket, tenants):
-    for kind in ("wrong", "expired"):
-        assert (await authenticate(socket, tenants, kind))["type"] == "error"
-    for token in (None, 5, ""):
-        socket.received.clear()
-        socket.say(type="auth", token=token)
-        await until(lambda: socket.kinds("error"))
-    assert "vault/x" not in await told(socket, tenants, "*", *EVENTS)
-
-
-async def test_what_is_said_behind_a_token_is_done_with_it(socket, tenants):
-    socket.say(type="auth", token=tenants.tokens["write"])
-    socket.say(type="publish", id=1, **event("vault/x", {"v": 7}))
-    socket.say(type="publish", id=2, **event("acme/x", {"v": 7}))
-    await until(lambda: socket.kinds("ack") and socket.kinds("error"))
-    assert socket.kinds("ack")[0]["id"] == 1
-    assert socket.kinds("error")[0]["id"] == 2
-
-
-async def test_a_revoked_token_ends_at_the_socket_too_and_it_is_told(socket, tenants):
-    await authenticate(socket, tenants, "write")
-    await tenants.revoke("write")
-    await tenants.standing.door.tenancy.read()
-    await until(lambda: socket.kinds("error"))
-    assert "revoked" in socket.kinds("error")[0]["error"]
-    socket.received.clear()
-    socket.say(type="publish", id=1, **event("vault/x", {"v": 7}))
-    await until(lambda: socket.kinds("error"))
-    assert "unknown, revoked or expired" in socket.kinds("error")[0]["error"]
-    assert "vault/x" not in await told(socket, tenants, "*", *EVENTS)
-
-
-async def test_a_socket_writes_nothing_while_tokens_cannot_be_checked(socket, tenants, monkeypatch):
-    await authenticate(socket, tenants, "write")
-    monkeypatch.setattr(limits, "tenancy_fresh_s", -1)
-    socket.say(type="publish", id=1, **event("vault/x", {"v": 7}))
-    await until(lambda: socket.kinds("error"))
-    assert "try again" in socket.kinds("error")[0]["error"]
-
-
-@pytest.mark.parametrize("name", ["Authorization", "Sec-WebSocket-Protocol"])
-@pytest.mark.parametrize(("kind", "expected"), [("main", 101), ("expired", 401), ("wrong", 401)])
-async def test_a_socket_is_opened_with_a_token_by_header_or_subprotocol(tenants, name, kind, expected):
-    token = tenants.tokens[kind]
-    value = f"Bearer {token}" if name == "Authorization" else f"flux, flux.bearer.{token}"
-    socket = RawClient(tenants.standing, headers={name: value})
-    await until(lambda: socket.response is not None)
-    assert socket.response.status_code == expected
-    if expected == 101:
-        assert token not in str(socket.response.headers.get("Sec-WebSocket-Protocol"))
-        assert ("vault/x" in await told(socket, tenants, "*", *EVENTS)) == (kind == "main")
-    await socket.close()
-
-
-async def test_a_socket_with_two_tokens_is_refused(tenants):
-    value = f"flux.bearer.{tenants.tokens['main']}"
-    socket = RawClient(
-        tenants.standing,
-        headers={"Authorization": f"Bearer {tenants.tokens['main']}", "Sec-WebSocket-Protocol": value},
-    )
-    await until(lambda: socket.response is not None)
-    assert socket.response.status_code == 400
-    await socket.close()
-
-
-async def test_a_slow_socket_is_owed_only_what_it_may_read(tenants, monkeypatch):
-    monkeypatch.setattr(limits, "socket_waiting_bytes_max", 1_000)
-    monkeypatch.setattr(limits, "fan_out_slice_bytes", 1_000)
-    stranger, holder = RawClient(tenants.standing), RawClient(tenants.standing)
-    await until(lambda: len(tenants.standing.door.hub.watchers) == 2)
-    await authenticate(holder, tenants, "main")
-    for socket in (stranger, holder):
-        socket.stop_reading()
-    text = "x" * 40_000
-    for number in range(6):
-        await tenants.standing.publish(event("acme/x", {"v": number, "t": text}))
-    await tenants.standing.publish(event("vault/x", {"v": "hidden"}), event("acme/y", {"v": "last"}))
-    for socket in (stranger, holder):
-        socket.read_again()
-        await until(lambda: any(m.get("value") == "last" for m in socket.received))  # noqa: B023
-    assert "vault/x" in {m.get("entity_id") for m in holder.received}
-    assert "vault/x" not in {m.get("entity_id") for m in stranger.received}
-    for socket in (stranger, holder):
-        await socket.close()
-
-
 async def test_guessing_tokens_makes_few_looks_into_the_store(tenants, keeper, monkeypatch):
     asked = []
     changes = tenants.standing.tenants.changes
@@ -394,9 +142,6 @@ async def test_guessing_tokens_makes_few_looks_into_the_store(tenants, keeper, m
     found = await asyncio.gather(*(keeper.principal_of(f"Bearer {new_token().text}") for _ in range(200)))
     assert set(found) == {UNKNOWN}
     assert len(asked) <= 3
-
-
-# -- what was known a moment ago --------------------------------------------------------------------
 
 
 async def test_a_list_that_is_under_way_ends_when_its_token_does(tenants, monkeypatch):
@@ -474,29 +219,6 @@ async def test_an_odd_header_costs_no_look_into_the_store(tenants, keeper):
     main = tenants.tokens["main"]
     for header in ("Basic abc", "Bearer x", "Bearer", main, f"Bearer {main}x"):
         assert await keeper.principal_of(header) is UNKNOWN
-
-
-async def test_sockets_of_one_token_are_told_in_one_write_and_others_cost_nothing(tenants, monkeypatch):
-    hub = tenants.standing.door.hub
-    holder = tenants.standing.door.tenancy.known(tenants.headers("main")["Authorization"])
-    asked = []
-    monkeypatch.setattr("flux_api.hub.may_read", lambda *given: asked.append(given) or True)
-    watchers = []
-    for pattern in ["vault/*"] * 5 + ["acme/*"] * 5:
-        watcher = Watcher(FakeLink())
-        hub.join(watcher)
-        hub.identify(watcher, holder)
-        hub.subscribe(watcher, pattern)
-        watchers.append(watcher)
-    hub.dispatch([change(f"vault/{n}", {"v": n}, n + 1) for n in range(20)])
-    assert [len(watcher.link.written) for watcher in watchers] == [1] * 5 + [0] * 5
-    assert [m["value"] for m in watchers[0].link.take()] == list(range(20))
-    assert len(asked) == 20  # once for each change, not for each socket
-    for watcher in watchers:
-        hub.leave(watcher)
-
-
-# -- a store that was lost --------------------------------------------------------------------------
 
 
 async def test_tenants_that_are_gone_are_no_reason_to_open_what_was_private():

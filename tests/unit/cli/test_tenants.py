@@ -76,3 +76,11 @@ def test_scopes_and_bounds_of_a_token_are_passed_on(run, flux):
         "T",
     )
     assert flux.last.json == {"scopes": ["read", "admin"], "prefix": "acme/k/", "expiresAt": "T"}
+
+
+def test_the_tokens_of_a_namespace_are_a_table_or_json(run, flux):
+    token = b'{"id":"a","main":false,"scopes":["read"],"prefix":null,"createdAt":"T","expiresAt":null}'
+    flux.answer_with(200, b'{"tokens":[' + token + b"]}", times=2)
+    assert "never" in run("token", "list", "acme").stdout
+    assert answer_of(run("token", "list", "acme", "-o", "json"))[0]["scopes"] == ["read"]
+    assert flux.last.target == "/api/namespaces/acme/tokens"
