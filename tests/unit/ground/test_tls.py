@@ -66,6 +66,10 @@ def test_tls_1_2_and_1_3_are_spoken(pair: Pair, version: ssl.TLSVersion) -> None
     assert greeted(Certificate(*pair).context, client)
 
 
+def test_a_client_has_nothing_to_read_before_it_is_answered(pair: Pair) -> None:
+    assert Certificate(*pair).context.num_tickets == 0
+
+
 def test_nothing_older_is(pair: Pair) -> None:
     assert Certificate(*pair).context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert Certificate(*pair).context.options & ssl.OP_NO_RENEGOTIATION
