@@ -79,7 +79,7 @@ def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     # Without tickets a client has nothing to read before it is answered. A threaded client of Python may
-    # lose what it writes while it reads them: of 360 WebSocket handshakes one hung; without them none of 1,080.
+    # lose what it writes while it reads them: 1 of 360 WebSocket handshakes hung, without them none of 1,080.
     context.num_tickets = 0
     context.set_alpn_protocols(_PROTOCOLS)
     text = _text(certificate, "certificate", "--tls-cert")
