@@ -78,8 +78,8 @@ def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
-    # Without tickets a client has nothing to read before it is answered. A threaded client of Python may lose
-    # what it writes while it reads them: of 360 handshakes of WebSockets one hung, without tickets none of 1,080.
+    # Without tickets a client has nothing to read before it is answered. A threaded client of Python may
+    # lose what it writes while it reads them: 1 of 360 WebSocket handshakes hung, without them none of 1,080.
     context.num_tickets = 0
     context.set_alpn_protocols(_PROTOCOLS)
     text = _text(certificate, "certificate", "--tls-cert")
