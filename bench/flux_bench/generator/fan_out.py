@@ -22,6 +22,8 @@ from flux_bench.workload import PROPERTIES, Pieces, event_pieces, with_number
 _BUFFER_BYTES: Final = 256 * 1024
 _PROBE_S: Final = 20.0
 _POLL_S: Final = 0.002
+_OPEN_S: Final = 10.0
+_SWITCHES: Final = b"HTTP/1.1 101"
 _CONFLATED: Final = b'"conflated"'
 
 
@@ -38,6 +40,7 @@ class Watching(asyncio.BufferedProtocol):
         self.last_at = 0.0
         self.lost = False
         self.kept: list[bytes] | None = [] if keep else None
+        self._answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.measuring = False
         self._buffer = buffer
         self._view = memoryview(buffer)
@@ -50,9 +53,12 @@ class Watching(asyncio.BufferedProtocol):
             await loop.create_connection(cast("Any", lambda: self), place.host, place.port)
         except OSError as error:
             raise Failed(f"cannot connect to {place.name}: {error.strerror}") from None
-        subscribe = msgspec.json.encode({"type": "subscribe", "entity_id": pattern})
-        # The handshake's answer need not be awaited: the server reads one after the other.
-        cast("asyncio.Transport", self._transport).write(handshake(place.name) + frame(subscribe))
+        transport = cast("asyncio.Transport", self._transport)
+        transport.write(handshake(place.name))
+        answer = await asyncio.wait_for(self._answered, _OPEN_S)
+        if not answer.startswith(_SWITCHES):
+            raise Failed(f"a WebSocket was answered with {answer[:100].decode(errors='replace')!r}")
+        transport.write(frame(msgspec.json.encode({"type": "subscribe", "entity_id": pattern})))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -61,6 +67,8 @@ class Watching(asyncio.BufferedProtocol):
         return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
+        if not self._answered.done():
+            self._answered.set_result(bytes(self._view[:nbytes]))
         self.messages.take(self._buffer, nbytes)
         if self.measuring:
             self.last_at = perf_counter()
@@ -72,6 +80,8 @@ class Watching(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        if not self._answered.done():
+            self._answered.set_result(b"nothing")
 
     def close(self) -> None:
         """Close the socket."""
