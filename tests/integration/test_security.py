@@ -24,6 +24,7 @@ from flux_cluster.processes import of_run
 from flux_cluster.ray_head import ray_environment
 from tests.conftest import clean_environment
 from tests.integration.api.support import RawConnection, Watcher, event, post
+from tests.integration.odd_requests import odd_requests, send_odd_bytes
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 ADMIN = "admin-sekret-0123456789"
@@ -109,10 +110,10 @@ def test_no_secret_is_in_a_log_an_answer_or_the_list_of_processes(guarded, clien
             answer.text + str(answer.headers)
             for value in (ADMIN, token, secrets["wrong"])
             for entrance in (client, proxy)
-            for answer in _odd_requests(entrance, value)
+            for answer in odd_requests(entrance, value)
         ]
     for value in (ADMIN, token, secrets["wrong"]):
-        _odd_bytes(guarded, value.encode())
+        send_odd_bytes(guarded, value.encode())
     processes = of_run(guarded.run.run_id)
     lines = [" ".join(process.cmdline()) for process in processes]
     variables = [str(process.environ()) for process in processes]
@@ -125,47 +126,6 @@ def test_no_secret_is_in_a_log_an_answer_or_the_list_of_processes(guarded, clien
         assert [line for line in lines if secret in line] == [], name
         assert [text for text in variables if secret in text] == [], name
         assert [path for path, text in logged.items() if secret in text] == [], name
-
-
-def _odd_requests(client, value: str) -> list[httpx.Response]:
-    """Send a secret in every place where clients put theirs, and where they put it by mistake."""
-    bearer = as_admin(value)
-    return [
-        client.put(CONFIG, json={"unknown": 1}, headers=bearer),
-        client.put(CONFIG, content=b"{", headers=bearer),
-        client.post("/api/events", content=b"\xff", headers=bearer),
-        client.post("/api/events", json=event("other/x", {"a": 1}), headers=bearer),
-        client.post("/api/events/batch", json=[event("other/x", {"a": 1}), 5], headers=bearer),
-        client.post("/api/namespaces", json={"name": "X"}, headers=bearer),
-        client.get("/nowhere", headers=bearer),
-        client.get(f"{AUDIT}/%00", headers=bearer),
-        client.get("/api/health", headers={"Cookie": f"token={value}", "X-Api-Key": value}),
-        client.get("/api/health", headers={"Authorization": value}),
-        client.get("/api/health", headers={"Authorization": f"Basic {value}"}),
-        client.get(f"/api/state/entities?token={value}&namespace=none"),
-        client.get("/api/ws", headers=bearer),
-        client.post("/api/connectors/github/token", json={"token": value}),
-        client.post("/api/connectors/github/token", json={"token": value}, headers=as_admin("wrong")),
-        client.post("/api/connectors/generic", json={"name": "x", "url": f"http://u:{value}@a/"}),
-        client.get("/api/ws", headers={"Sec-WebSocket-Protocol": f"flux.bearer.{value}"}),
-    ]
-
-
-def _odd_bytes(flux, value: bytes) -> None:
-    """Send a secret in requests that are none."""
-    for data in (
-        b"GET / HTTP/1.1\r\nAuthorization: Bearer " + value + b"\x00\r\n\r\n",
-        b"GET / HTTP/9\r\nAuthorization: Bearer " + value + b"\r\n\r\n",
-        b"Authorization: Bearer " + value + b"\r\n\r\n",
-        b"POST /api/events HTTP/1.1\r\nAuthorization: Bearer " + value + b"\r\nContent-Length: x\r\n\r\n",
-        b"GET / HTTP/1.1\r\nAuthorization: Bearer " + value + b"\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",
-    ):
-        for port in (flux.port, flux.serve_port):
-            with RawConnection(port) as connection:
-                connection.send(data)
-                connection.socket.shutdown(socket.SHUT_WR)
-                while connection.socket.recv(65_536):
-                    pass
 
 
 @pytest.mark.parametrize("name", ["token", "access_token", "authorization", "bearer", "api_key"])

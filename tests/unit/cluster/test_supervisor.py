@@ -9,7 +9,7 @@ import socket
 import threading
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 from pydantic import SecretStr
@@ -23,79 +23,7 @@ from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.ports import free_ports
 from flux_cluster.supervisor import Supervisor
 from tests.certificates import make_pair
-
-
-class Stage:
-    """All that a supervisor starts, as a list of what was done; a report may make something happen."""
-
-    def __init__(self):
-        self.done = []
-        self.reports = []
-        self.orders = []
-        self.on_report = {}
-        self.on_obey = {}
-        self.faults = {}
-        self.handlers = {}
-        self.nats = self.head = None
-        self.ready = True
-
-    def report(self, text):
-        self.reports.append(text)
-        for start, act in self.on_report.items():
-            if text.startswith(start):
-                act()
-
-    def ask_to_stop(self):
-        self.handlers[signal.SIGINT](signal.SIGINT, None)
-
-    def does(self, what):
-        self.done.append(what)
-        if self.faults.get(what):
-            raise self.faults[what].pop()
-
-
-class FakeServer:
-    """nats-server or Ray's head."""
-
-    address = "127.0.0.1:1"
-    environment = MappingProxyType({"RAY": "1"})
-    pid = None
-
-    def __init__(self, stage, name, folder):
-        self._stage, self._name = stage, name
-        self.folder = folder
-        self.lives = False
-        self.access = NatsAccess("nats://127.0.0.1:2", "flux", "secret-of-nats")
-
-    def start(self):
-        self._stage.does(f"{self._name} starts")
-        self.lives = True
-
-    def begin(self):
-        self._stage.does(f"{self._name} begins")
-
-    def wait(self):
-        self._stage.does(f"{self._name} is waited for")
-        self.lives = True
-
-    def stop(self):
-        self._stage.does(f"{self._name} stops")
-
-    def forget(self):
-        self._stage.does(f"{self._name} is forgotten")
-
-
-class FakeLauncher:
-    """A launcher that does what it is told, or raises."""
-
-    def __init__(self, stage):
-        self._stage = stage
-
-    def obey(self, orders, silence_s, report=None):
-        name = type(orders).__name__.lower()
-        self._stage.orders.append(orders)
-        self._stage.does(name)
-        self._stage.on_obey.get(name, int)()
+from tests.unit.cluster.stage import FakeLauncher, FakeServer, Stage
 
 
 @pytest.fixture
