@@ -37,10 +37,12 @@ lease_plenty: Final = 0.1  # of the limit: above it a door may be ahead
 # A batch within these is read and published in one go, a larger one in slices: none holds a door up for long.
 batch_at_once_bytes: Final = 128 * KIB
 batch_at_once_events: Final = 2_000
-batch_slice_bytes: Final = 16 * KIB  # decoded in about 0.2 ms, checked in 0.1
-batch_slice_events: Final = 500
+batch_slice_bytes: Final = 4 * KIB  # a turn of 0.1 ms: docs/decisions/012
+batch_slice_events: Final = 50
 batch_turn_idle_s: Final = 0.00005  # a turn of the loop that took longer had something to do
+batch_slices_together: Final = 4  # to the log, and rendered, in one go
 batch_pause_s: Final = 0.001
+batch_steps: Final = 4  # of a slice each, between two such pauses
 answer_piece_bytes: Final = 128 * KIB  # of a large answer, written in one go
 batches_at_once: Final = 2  # large ones, of all namespaces; others wait
 body_other_bytes: Final = 8 * MIB  # reads by id list, batch delete, admin: never a stream of events

@@ -56,6 +56,7 @@ class LargeBatches:
         self._lanes: dict[str, asyncio.Lock] = {}
         self._room = asyncio.Semaphore(limits.batches_at_once)
         self._turn = asyncio.Lock()
+        self._steps = 0  # since others had more than a turn
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(
@@ -108,7 +109,9 @@ class LargeBatches:
             yield
             done_at = time.perf_counter()
             await asyncio.sleep(0)
-            if time.perf_counter() - done_at > limits.batch_turn_idle_s:
+            self._steps += 1
+            if time.perf_counter() - done_at > limits.batch_turn_idle_s and self._steps >= limits.batch_steps:
+                self._steps = 0
                 await asyncio.sleep(limits.batch_pause_s)
 
     async def _read(self, body: bytes | bytearray) -> deque[bytes]:
@@ -129,7 +132,7 @@ class LargeBatches:
         under_way: deque[tuple[_Checked, asyncio.Future[Submission]]] = deque()
         while texts or under_way:
             if texts and len(under_way) < _UNDER_WAY:
-                checked = await self._checked(texts.popleft(), principal)
+                checked = await self._checked_together(texts, principal)
                 under_way.append((checked, self._submit(checked, principal, answer.stopped)))
             else:
                 checked, submission = under_way.popleft()
@@ -137,6 +140,15 @@ class LargeBatches:
                 async with self._step():
                     answer.add(checked, done)
         return Answer(batch_answer_of(answer.parts, answer.events, answer.failed), answer.positions)
+
+    async def _checked_together(self, texts: deque[bytes], principal: Principal) -> _Checked:
+        """Take as many slices as go to the log together, read and checked: a sync for each would be slow."""
+        checked = _Checked([], [])
+        for _ in range(min(len(texts), limits.batch_slices_together)):
+            some = await self._checked(texts.popleft(), principal)
+            checked.events.extend(some.events)
+            checked.said.extend(some.said)
+        return checked
 
     async def _checked(self, text: bytes, principal: Principal) -> _Checked:
         """Read and check the events of a slice; of a namespace that may publish nothing now they are not."""

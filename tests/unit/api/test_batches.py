@@ -35,6 +35,7 @@ MIXED = [
 def _small_slices(monkeypatch):
     monkeypatch.setattr(limits, "batch_slice_bytes", 600)
     monkeypatch.setattr(limits, "batch_slice_events", 3)
+    monkeypatch.setattr(limits, "batch_slices_together", 1)
 
 
 @pytest.fixture
@@ -224,3 +225,11 @@ async def test_of_a_namespace_at_its_limit_the_rest_is_not_even_looked_at(monkey
     assert all("20 events per minute" in result["error"] for result in answer["results"][20:])
     assert sum(checked) < 60
     await standing.down()
+
+
+@pytest.mark.parametrize("together", [2, 7, 1_000])
+async def test_slices_that_go_to_the_log_together_are_answered_as_one_by_one(batches, monkeypatch, together):
+    bodies = [event("a/1", {"v": n}, eventId=f"e{n}") if n % 7 else n for n in range(60)]
+    alone = b"".join((await batches.publish(text(bodies), ANYONE)).parts)
+    monkeypatch.setattr(limits, "batch_slices_together", together)
+    assert b"".join((await batches.publish(text(bodies), ANYONE)).parts) == alone
