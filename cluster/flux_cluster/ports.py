@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import time
+from typing import Final
 
 from flux_actors.errors import Refused
+
+_POLL_S: Final = 0.02
 
 
 def check_free(host: str, port: int, option: str) -> None:
@@ -32,6 +36,13 @@ def is_free(host: str, port: int) -> bool:
     except Refused:
         return False
     return True
+
+
+def wait_free(host: str, port: int, timeout_s: float) -> None:
+    """Return when `port` can be listened on, or the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while not is_free(host, port) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
 
 
 def free_ports(count: int) -> list[int]:

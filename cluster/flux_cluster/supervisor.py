@@ -33,7 +33,7 @@ from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.launcher import Launcher
 from flux_cluster.nats_server import NatsServer
 from flux_cluster.orders import Site, Start, Stop, Sweep
-from flux_cluster.ports import check_free, free_ports, is_free
+from flux_cluster.ports import check_free, free_ports, is_free, wait_free
 from flux_cluster.processes import RUN_ID, become_reaper, end_all, of_run, reap, same_process
 from flux_cluster.ray_head import RayHead, ray_environment
 
@@ -43,6 +43,7 @@ _LAUNCH_S: Final = 150.0
 _READY_S: Final = 120.0
 _STOP_S: Final = 120.0
 _GRACE_S: Final = 1.0
+_PORT_S: Final = 5.0
 _LOOK_S: Final = 0.2
 _SWEEPS: Final = 5
 
@@ -185,6 +186,11 @@ class Supervisor:
         except Unavailable as error:
             self._report(f"Ray at {run.ray_address} was not swept: {error.message}")
         end_run(self._folder, run)
+        # The first thread of a killed process is gone a moment before its last one, which lets its ports go.
+        settings = self._settings
+        wait_free(settings.host, settings.port, _PORT_S)
+        if settings.serve_port is not None:
+            wait_free(settings.serve_host, settings.serve_port, _PORT_S)
 
     def _choose_ports(self) -> None:
         settings = self._settings

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+import threading
 from contextlib import closing
 
 import pytest
 
 from flux_actors.errors import Refused
-from flux_cluster.ports import check_free, free_ports, is_free
+from flux_cluster.ports import check_free, free_ports, is_free, wait_free
 
 
 @pytest.fixture
@@ -61,3 +62,15 @@ def test_ports_are_all_different():
     ports = free_ports(20)
     assert len(set(ports)) == 20
     assert all(is_free("127.0.0.1", port) for port in ports)
+
+
+def test_a_port_is_waited_for_until_it_is_free_and_no_longer_than_told():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        port = taken.getsockname()[1]
+        wait_free("127.0.0.1", port, 0.03)
+        assert not is_free("127.0.0.1", port)
+        threading.Timer(0.03, taken.close).start()
+        wait_free("127.0.0.1", port, 5)
+        assert is_free("127.0.0.1", port)
