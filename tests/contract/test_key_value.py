@@ -107,6 +107,13 @@ async def test_keys_are_sorted_and_those_that_were_deleted_left_out(store: KeyVa
     assert await store.keys() == ["A", "a.1", "a.2", "b"]
 
 
+async def test_keys_are_all_told_however_often_one_asks(store: KeyValue) -> None:
+    for key in ("a", "b"):
+        await store.put(key, b"x")
+    for _ in range(1_000):
+        assert await store.keys() == ["a", "b"]
+
+
 @pytest.mark.real
 async def test_bucket_is_kept_when_it_is_opened_again(nats_server: RunningNats) -> None:
     client = await connect(nats_server.access, "test")
