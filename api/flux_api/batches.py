@@ -55,6 +55,7 @@ class LargeBatches:
         self._publisher = publisher
         self._lanes: dict[str, asyncio.Lock] = {}
         self._room = asyncio.Semaphore(limits.batches_at_once)
+        self._slow_room = asyncio.Semaphore(limits.batches_at_once)  # of those that will be refused
         self._turn = asyncio.Lock()
         self._steps = 0  # since others had more than a turn
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,8 +74,10 @@ class LargeBatches:
         Raises:
             Refused: the body is no batch; nothing of it was published.
         """
-        async with self._lane(principal.namespace), self._room:
-            return await self._commit(await self._read(body), principal)
+        async with self._lane(principal.namespace):
+            refused = self._publisher.refusal(principal) is not None
+            async with self._slow_room if refused else self._room:
+                return await self._commit(await self._read(body, principal), principal)
 
     async def _tell(
         self, body: bytes | bytearray, principal: Principal, done: Callable[[Answer | FluxError], None]
@@ -99,29 +102,37 @@ class LargeBatches:
                 del self._lanes[namespace]
 
     @asynccontextmanager
-    async def _step(self) -> AsyncIterator[None]:
+    async def _step(self, principal: Principal) -> AsyncIterator[None]:
         """Do something short while no other large batch does, then let everybody else have a turn.
 
         When somebody else did something in it, or the processor was needed elsewhere, they have more of it:
-        on a machine with few cores the log and the client wait for this core as well.
+        on a machine with few cores the log and the client wait for this core as well. One that will be
+        refused is in no hurry.
         """
+        pause_s = 0.0
         async with self._turn:
             yield
             done_at = time.perf_counter()
             await asyncio.sleep(0)
             self._steps += 1
-            if time.perf_counter() - done_at > limits.batch_turn_idle_s and self._steps >= limits.batch_steps:
+            if self._publisher.refusal(principal) is not None:
+                pause_s = limits.batch_refused_pause_s
+            elif (
+                time.perf_counter() - done_at > limits.batch_turn_idle_s and self._steps >= limits.batch_steps
+            ):
                 self._steps = 0
                 await asyncio.sleep(limits.batch_pause_s)
+        if pause_s:
+            await asyncio.sleep(pause_s)
 
-    async def _read(self, body: bytes | bytearray) -> deque[bytes]:
+    async def _read(self, body: bytes | bytearray, principal: Principal) -> deque[bytes]:
         """Return the slices of a body, read to its end, for only then it is known to be a batch.
 
         Their events are not kept: 100 MB of small objects, which the collector would look at again and again.
         """
         slices, texts = slices_of(body), deque[bytes]()
         while True:
-            async with self._step():
+            async with self._step(principal):
                 some = next(slices, None)
             if some is None:
                 return texts
@@ -137,7 +148,7 @@ class LargeBatches:
             else:
                 checked, submission = under_way.popleft()
                 done = await submission
-                async with self._step():
+                async with self._step(principal):
                     answer.add(checked, done)
         return Answer(batch_answer_of(answer.parts, answer.events, answer.failed), answer.positions)
 
@@ -154,15 +165,15 @@ class LargeBatches:
         """Read and check the events of a slice; of a namespace that may publish nothing now they are not."""
         refusal = self._publisher.refusal(principal)
         if refusal is not None:
-            async with self._step():
+            async with self._step(principal):
                 names = read_names(text)
             return _Checked([refusal] * len(names), names)
-        async with self._step():
+        async with self._step(principal):
             bodies = read_some(text)
         events: list[Event | FluxError] = []
         size = limits.batch_slice_events
         for first in range(0, len(bodies), size):
-            async with self._step():
+            async with self._step(principal):
                 events += self._publisher.check_all(bodies[first : first + size], principal)
         if isinstance(bodies[0], Envelope):
             for number, refused in too_deep(text, events).items():

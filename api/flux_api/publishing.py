@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
+from flux_actors import limits
 from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.event import Envelope, Event, tombstone
 from flux_actors.domain.event_reader import EventReader
@@ -96,7 +97,7 @@ class Publisher:
                 rates.give_back(namespace, 1)
                 raise
         elif rates.refuses(namespace):
-            raise rates.refusal(namespace)
+            _refuse_later(done, rates.refusal(namespace))
         else:
             rates.admit(namespace, 1, partial(self._go_on, principal, event, done))
 
@@ -106,7 +107,7 @@ class Publisher:
         """Publish an event that had to wait for an answer of the budgets, or tell that it may not pass."""
         namespace = principal.namespace
         if not passed:
-            done(self._rates.refusal(namespace))
+            _refuse_later(done, self._rates.refusal(namespace))
             return
         try:
             if self._now(principal) is UNKNOWN:
@@ -182,6 +183,10 @@ class Publisher:
                 rates.give_back(namespace, passed)
                 passed = 0
                 sift(UNKNOWN, submission.events, self._registry, 0)
+            elif not passed and good:
+                submission.fail(good, rates.refusal(namespace))
+                _later(submission.begun)
+                return
             elif passed < len(good):
                 submission.fail(good[passed:], rates.refusal(namespace))
             before = submission.given_up
@@ -315,6 +320,15 @@ def into(answer: asyncio.Future[_T]) -> Callable[[_T], None]:
             answer.set_result(value)
 
     return fill
+
+
+def _refuse_later(done: Callable[[Outcome], None], refusal: Refused) -> None:
+    """Tell a refusal for want of budget, not at once: else who asks again and again has the door busy."""
+    _later(partial(done, refusal))
+
+
+def _later(tell: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(limits.refusal_delay_s, tell)
 
 
 def _number_error(event: Event) -> Refused:

@@ -22,7 +22,7 @@ from flux_bench.targets import Target
 from flux_bench.workload import Workload, with_number
 
 _CONNECTIONS: Final = 4  # of the tenant that is measured
-_PAUSE_S: Final = 0.01  # it is no load: what it feels is measured, and not how much it gets
+_PAUSE_S: Final = 0.004  # it is no load: what it feels is measured, and not how much it gets
 _ENTITIES: Final = 200
 _GREEDY: Final = 8  # connections of one who publishes as fast as it is refused
 _BATCH_EVENTS: Final = 64_000  # of those that the benchmark publishes: 10 MB

@@ -117,6 +117,31 @@ async def test_a_namespace_has_one_under_way_and_others_do_not_wait_for_its_next
     await standing.down()
 
 
+async def test_those_that_will_be_refused_are_in_no_hurry_and_hold_up_nobody(monkeypatch):
+    monkeypatch.setattr(limits, "heartbeat_s", 0.002)
+    standing = await Standing.up(auth_enabled=True, admin_token="admin")
+    limit = {"rate_limit_per_namespace_per_minute": 60}
+    await standing.door.config.change(limit, "test", standing.door.audit)
+    holders = []
+    for name in ("greedy", "greedier", "modest"):
+        namespace, token = register(name, Visibility.PUBLIC, 0)
+        standing.door.tenancy.registry.apply(namespace)
+        holders.append(standing.door.tenancy.known(f"Bearer {token.text}"))
+
+    async def publish(holder, count):
+        body = text([event(f"{holder.namespace}/e", {"v": 1})] * count)
+        return json.loads(b"".join((await standing.door.batches.publish(body, holder)).parts))
+
+    for holder in holders[:2]:
+        await publish(holder, 70)
+    refused = [asyncio.ensure_future(publish(holder, 900)) for holder in holders[:2]]
+    await settle()
+    assert (await publish(holders[2], 50))["successful"] == 50
+    assert not any(one.done() for one in refused)
+    assert [(await one)["successful"] for one in refused] == [0, 0]
+    await standing.down()
+
+
 async def test_behind_what_the_log_did_not_take_nothing_is_published(standing, batches, monkeypatch):
     puts = []
     for committer in standing.door.publisher.committers:

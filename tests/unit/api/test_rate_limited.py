@@ -214,6 +214,24 @@ async def test_a_socket_is_told_with_the_id_of_its_event(standing, tenants, kind
     await client.close()
 
 
+async def test_a_refusal_takes_its_time_and_nobody_else_s(standing, tenants, publish, monkeypatch):
+    monkeypatch.setattr(limits, "refusal_delay_s", 0.2)
+    loop, publisher = asyncio.get_running_loop(), standing.door.publisher
+    for _ in range(LIMIT):
+        await publish()
+    holder, begun = principal(standing, tenants["home"]), loop.time()
+    refused = [
+        asyncio.ensure_future(publish()),
+        asyncio.ensure_future(publisher.publish_all([event("home/e", {"v": 1})] * 3, holder)),
+    ]
+    assert await publish("shop") == 200
+    assert not any(one.done() for one in refused)
+    await asyncio.gather(*refused)
+    assert loop.time() - begun >= 0.2
+    assert refused[0].result() == 429
+    assert [outcome.status for outcome in outcomes_of(refused[1].result())] == [429] * 3
+
+
 async def test_switched_off_nobody_is_refused_and_a_change_is_in_force_at_once(standing, publish):
     for _ in range(6):
         last = await publish()
