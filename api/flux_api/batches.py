@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import structlog
 
@@ -48,6 +48,31 @@ class _Checked(NamedTuple):
     said: list[Any]
 
 
+class _Batch:
+    """A batch under way: whose it is, and its place among those that publish."""
+
+    __slots__ = ("_placed", "_room", "principal")
+
+    def __init__(self, principal: Principal, room: asyncio.Semaphore) -> None:
+        self.principal = principal
+        self._room = room
+        self._placed = False
+
+    async def __aenter__(self) -> Self:
+        await self._room.acquire()
+        self._placed = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.give_place()
+
+    def give_place(self) -> None:
+        """Let another batch have the place; what is left of this one holds nobody up."""
+        if self._placed:
+            self._placed = False
+            self._room.release()
+
+
 class LargeBatches:
     """The large batches of one door."""
 
@@ -55,7 +80,6 @@ class LargeBatches:
         self._publisher = publisher
         self._lanes: dict[str, asyncio.Lock] = {}
         self._room = asyncio.Semaphore(limits.batches_at_once)
-        self._slow_room = asyncio.Semaphore(limits.batches_at_once)  # of those that will be refused
         self._turn = asyncio.Lock()
         self._steps = 0  # since others had more than a turn
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,10 +98,8 @@ class LargeBatches:
         Raises:
             Refused: the body is no batch; nothing of it was published.
         """
-        async with self._lane(principal.namespace):
-            refused = self._publisher.refusal(principal) is not None
-            async with self._slow_room if refused else self._room:
-                return await self._commit(await self._read(body, principal), principal)
+        async with self._lane(principal.namespace), _Batch(principal, self._room) as batch:
+            return await self._commit(await self._read(body, batch), batch)
 
     async def _tell(
         self, body: bytes | bytearray, principal: Principal, done: Callable[[Answer | FluxError], None]
@@ -102,12 +124,12 @@ class LargeBatches:
                 del self._lanes[namespace]
 
     @asynccontextmanager
-    async def _step(self, principal: Principal) -> AsyncIterator[None]:
+    async def _step(self, batch: _Batch) -> AsyncIterator[None]:
         """Do something short while no other large batch does, then let everybody else have a turn.
 
         When somebody else did something in it, or the processor was needed elsewhere, they have more of it:
         on a machine with few cores the log and the client wait for this core as well. One that will be
-        refused is in no hurry.
+        refused is in no hurry, and gives its place to others.
         """
         pause_s = 0.0
         async with self._turn:
@@ -115,8 +137,9 @@ class LargeBatches:
             done_at = time.perf_counter()
             await asyncio.sleep(0)
             self._steps += 1
-            if self._publisher.refusal(principal) is not None:
+            if self._publisher.refusal(batch.principal) is not None:
                 pause_s = limits.batch_refused_pause_s
+                batch.give_place()
             elif (
                 time.perf_counter() - done_at > limits.batch_turn_idle_s and self._steps >= limits.batch_steps
             ):
@@ -125,56 +148,56 @@ class LargeBatches:
         if pause_s:
             await asyncio.sleep(pause_s)
 
-    async def _read(self, body: bytes | bytearray, principal: Principal) -> deque[bytes]:
+    async def _read(self, body: bytes | bytearray, batch: _Batch) -> deque[bytes]:
         """Return the slices of a body, read to its end, for only then it is known to be a batch.
 
         Their events are not kept: 100 MB of small objects, which the collector would look at again and again.
         """
         slices, texts = slices_of(body), deque[bytes]()
         while True:
-            async with self._step(principal):
+            async with self._step(batch):
                 some = next(slices, None)
             if some is None:
                 return texts
             texts.append(some.text)
 
-    async def _commit(self, texts: deque[bytes], principal: Principal) -> Answer:
+    async def _commit(self, texts: deque[bytes], batch: _Batch) -> Answer:
         answer = _Answering()
         under_way: deque[tuple[_Checked, asyncio.Future[Submission]]] = deque()
         while texts or under_way:
             if texts and len(under_way) < _UNDER_WAY:
-                checked = await self._checked_together(texts, principal)
-                under_way.append((checked, self._submit(checked, principal, answer.stopped)))
+                checked = await self._checked_together(texts, batch)
+                under_way.append((checked, self._submit(checked, batch.principal, answer.stopped)))
             else:
                 checked, submission = under_way.popleft()
                 done = await submission
-                async with self._step(principal):
+                async with self._step(batch):
                     answer.add(checked, done)
         return Answer(batch_answer_of(answer.parts, answer.events, answer.failed), answer.positions)
 
-    async def _checked_together(self, texts: deque[bytes], principal: Principal) -> _Checked:
+    async def _checked_together(self, texts: deque[bytes], batch: _Batch) -> _Checked:
         """Take as many slices as go to the log together, read and checked: a sync for each would be slow."""
         checked = _Checked([], [])
         for _ in range(min(len(texts), limits.batch_slices_together)):
-            some = await self._checked(texts.popleft(), principal)
+            some = await self._checked(texts.popleft(), batch)
             checked.events.extend(some.events)
             checked.said.extend(some.said)
         return checked
 
-    async def _checked(self, text: bytes, principal: Principal) -> _Checked:
+    async def _checked(self, text: bytes, batch: _Batch) -> _Checked:
         """Read and check the events of a slice; of a namespace that may publish nothing now they are not."""
-        refusal = self._publisher.refusal(principal)
+        refusal = self._publisher.refusal(batch.principal)
         if refusal is not None:
-            async with self._step(principal):
+            async with self._step(batch):
                 names = read_names(text)
             return _Checked([refusal] * len(names), names)
-        async with self._step(principal):
+        async with self._step(batch):
             bodies = read_some(text)
         events: list[Event | FluxError] = []
         size = limits.batch_slice_events
         for first in range(0, len(bodies), size):
-            async with self._step(principal):
-                events += self._publisher.check_all(bodies[first : first + size], principal)
+            async with self._step(batch):
+                events += self._publisher.check_all(bodies[first : first + size], batch.principal)
         if isinstance(bodies[0], Envelope):
             for number, refused in too_deep(text, events).items():
                 events[number] = refused
