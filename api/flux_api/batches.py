@@ -49,12 +49,13 @@ class _Checked(NamedTuple):
 
 
 class _Batch:
-    """A batch under way: whose it is, and its place among those that publish."""
+    """A batch under way: whose it is, how many of its events are left, and its place among those of all."""
 
-    __slots__ = ("_placed", "_room", "principal")
+    __slots__ = ("_placed", "_room", "events", "principal")
 
     def __init__(self, principal: Principal, room: asyncio.Semaphore) -> None:
         self.principal = principal
+        self.events = 0
         self._room = room
         self._placed = False
 
@@ -128,8 +129,8 @@ class LargeBatches:
         """Do something short while no other large batch does, then let everybody else have a turn.
 
         When somebody else did something in it, or the processor was needed elsewhere, they have more of it:
-        on a machine with few cores the log and the client wait for this core as well. One that will be
-        refused is in no hurry, and gives its place to others.
+        on a machine with few cores the log and the client wait for this core as well. One of more events than
+        its namespace may publish now is in no hurry, and gives its place to others.
         """
         pause_s = 0.0
         async with self._turn:
@@ -137,7 +138,7 @@ class LargeBatches:
             done_at = time.perf_counter()
             await asyncio.sleep(0)
             self._steps += 1
-            if self._publisher.refusal(batch.principal) is not None:
+            if self._publisher.short_of(batch.principal, batch.events):
                 pause_s = limits.batch_refused_pause_s
                 batch.give_place()
             elif (
@@ -160,6 +161,7 @@ class LargeBatches:
             if some is None:
                 return texts
             texts.append(some.text)
+            batch.events += len(some.events)
 
     async def _commit(self, texts: deque[bytes], batch: _Batch) -> Answer:
         answer = _Answering()
@@ -190,9 +192,11 @@ class LargeBatches:
         if refusal is not None:
             async with self._step(batch):
                 names = read_names(text)
+            batch.events -= len(names)
             return _Checked([refusal] * len(names), names)
         async with self._step(batch):
             bodies = read_some(text)
+        batch.events -= len(bodies)
         events: list[Event | FluxError] = []
         size = limits.batch_slice_events
         for first in range(0, len(bodies), size):

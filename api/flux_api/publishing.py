@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from flux_actors import limits
 from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.event import Envelope, Event, tombstone
 from flux_actors.domain.event_reader import EventReader
@@ -27,6 +26,7 @@ from flux_actors.tenancy.registry import Registry
 from flux_api.event_ids import EventIds
 from flux_api.incoming import envelope_of, too_deep
 from flux_api.rates import Rates, unlimited
+from flux_api.slow_refusals import SlowRefusals
 from flux_api.submission import Submission
 
 _API_SOURCE: Final = "flux-api"
@@ -56,6 +56,7 @@ class Publisher:
         self._ids = EventIds()
         self._reader = EventReader()
         identity = secrets.randbits(63)
+        self._refusals = SlowRefusals()
         self.committers = [
             Committer(log, partition, identity, _now_us) for partition in range(partitioning.partitions)
         ]
@@ -97,7 +98,7 @@ class Publisher:
                 rates.give_back(namespace, 1)
                 raise
         elif rates.refuses(namespace):
-            _refuse_later(done, rates.refusal(namespace))
+            self._refusals.later(partial(done, rates.refusal(namespace)))
         else:
             rates.admit(namespace, 1, partial(self._go_on, principal, event, done))
 
@@ -107,7 +108,7 @@ class Publisher:
         """Publish an event that had to wait for an answer of the budgets, or tell that it may not pass."""
         namespace = principal.namespace
         if not passed:
-            _refuse_later(done, self._rates.refusal(namespace))
+            self._refusals.later(partial(done, self._rates.refusal(namespace)))
             return
         try:
             if self._now(principal) is UNKNOWN:
@@ -152,6 +153,13 @@ class Publisher:
             return None
         return rates.refusal(namespace)
 
+    def short_of(self, principal: Principal, count: int) -> bool:
+        """Whether fewer than `count` events that `principal` publishes would pass now."""
+        rates = self._rates
+        if rates.off or principal.kind is not Kind.HOLDER:
+            return False
+        return rates.short_of(principal.namespace, count)
+
     def check_all(
         self, bodies: Sequence[Any], principal: Principal, text: bytes | bytearray | None = None
     ) -> list[Event | FluxError]:
@@ -185,7 +193,7 @@ class Publisher:
                 sift(UNKNOWN, submission.events, self._registry, 0)
             elif not passed and good:
                 submission.fail(good, rates.refusal(namespace))
-                _later(submission.begun)
+                self._refusals.later(submission.begun)
                 return
             elif passed < len(good):
                 submission.fail(good[passed:], rates.refusal(namespace))
@@ -320,15 +328,6 @@ def into(answer: asyncio.Future[_T]) -> Callable[[_T], None]:
             answer.set_result(value)
 
     return fill
-
-
-def _refuse_later(done: Callable[[Outcome], None], refusal: Refused) -> None:
-    """Tell a refusal for want of budget, not at once: else who asks again and again has the door busy."""
-    _later(partial(done, refusal))
-
-
-def _later(tell: Callable[[], None]) -> None:
-    asyncio.get_running_loop().call_later(limits.refusal_delay_s, tell)
 
 
 def _number_error(event: Event) -> Refused:

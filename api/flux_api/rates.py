@@ -136,6 +136,12 @@ class Rates:
             and self._clock() < purse.refused_until_s
         )
 
+    def short_of(self, namespace: str, count: int) -> bool:
+        """Whether fewer than `count` events may pass now, as far as this door has heard."""
+        purse = self._purses.get(namespace)
+        held = math.inf if purse is None else self._believed(purse, self._clock()) + purse.left
+        return count > min(held, self._limit.per_minute)
+
     def give_back(self, namespace: str, count: int) -> None:
         """Take back events that had passed and were refused for another reason."""
         purse = self._purses.get(namespace)

@@ -80,10 +80,14 @@ def start(orders: Start) -> None:
 
 
 def _start_connectors(orders: Start) -> None:
-    """Start the keeper of the connectors if there are any; else a door does when the first is configured."""
+    """Start the keeper of the connectors if there are any; else a door does when the first is configured.
+
+    It is awaited: Ray forgets an actor whose creator ends before its process runs, even a detached one.
+    """
     settings = orders.settings
     if asyncio.run(any_configured(orders.access, settings.log_replicas)):
-        keeper(orders.access, ConnectorsPlan.of_settings(settings))
+        kept = keeper(orders.access, ConnectorsPlan.of_settings(settings))
+        ray.get(kept.__ray_ready__.remote(), timeout=_ROUTER_S)
 
 
 def _proxy_options(settings: Settings, port: int) -> dict[str, Any]:

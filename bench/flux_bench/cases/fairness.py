@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
 from flux_actors.errors import Corrupt
@@ -21,9 +22,10 @@ from flux_bench.server import Server, wait_until
 from flux_bench.targets import Target
 from flux_bench.workload import Workload, with_number
 
+_WINDOW_S: Final = 4.0  # at least: a p99 of few requests is chance, and a refused batch takes seconds
 _CONNECTIONS: Final = 4  # of the tenant that is measured
 _PAUSE_S: Final = 0.004  # it is no load: what it feels is measured, and not how much it gets
-_WINDOWS: Final = 2  # times as long as other cases: a p99 of few requests is chance
+_ROUNDS: Final = 3  # alone and beside the other by turns: what the machine does meanwhile meets all alike
 _ENTITIES: Final = 200
 _GREEDY: Final = 8  # connections of one who publishes as fast as it is refused
 _BATCH_EVENTS: Final = 64_000  # of those that the benchmark publishes: 10 MB
@@ -42,26 +44,27 @@ class _Tenant:
 def fairness(lab: Lab) -> Measured:
     """Measure a tenant alone, beside one at its limit, and beside one that sends batches of 10 MB."""
     scale = lab.scale
-    with _tenants() as (server, quiet, greedy), Generator() as other:
+    with _tenants() as (server, quiet_ones, greedy), Generator() as other:
         flood = Workload(greedy.name, _GREEDY, _ENTITIES)
         events = _BATCH_EVENTS if scale.seconds >= 1 else _BATCH_EVENTS // 50
         batches = Workload(greedy.name, _BATCHES, _BATCHES * events, events)
-        found: dict[str, tuple[Latencies, Latencies]] = {}
-        for number, (name, beside) in enumerate(
-            {"alone": None, "flood": flood, "batches": batches, "after": None}.items()
-        ):
-            lab.say(f"a tenant, {name}")
-            work = Workload(quiet.name, _CONNECTIONS, _ENTITIES, letter=f"r{number}-")
-            found[name] = _felt(lab, other, server, work, (quiet, greedy), beside)
+        found: list[dict[str, tuple[Latencies, Latencies]]] = []
+        for number, quiet in enumerate(quiet_ones[: _ROUNDS if scale.seconds >= 1 else 1]):
+            found.append({})
+            for name, beside in {"alone": None, "flood": flood, "batches": batches}.items():
+                lab.say(f"a tenant, {name}, round {number + 1}")
+                work = Workload(quiet.name, _CONNECTIONS, _ENTITIES, letter=f"{name}-")
+                found[-1][name] = _felt(lab, other, server, work, (quiet, greedy), beside)
     return _measured(found)
 
 
 @contextmanager
-def _tenants() -> Iterator[tuple[Server, _Tenant, _Tenant]]:
-    """Start a Flux with two tenants, and yield how it is asked."""
+def _tenants() -> Iterator[tuple[Server, list[_Tenant], _Tenant]]:
+    """Start a Flux, and yield how it is asked, a quiet tenant for each round, and the other."""
     admin_token = secrets.token_hex(16)
     with OwnFlux(admin_token=admin_token) as flux, closing(Server(flux.url, admin_token)) as server:
-        quiet, greedy = (_Tenant(name, server.register(name)) for name in ("quiet", "greedy"))
+        names = [*(f"quiet-{number + 1}" for number in range(_ROUNDS)), "greedy"]
+        *quiet, greedy = (_Tenant(name, server.register(name)) for name in names)
         yield server, quiet, greedy
 
 
@@ -75,7 +78,8 @@ def _felt(
 ) -> tuple[Latencies, Latencies]:
     """Return how long publishes and reads of one tenant take, beside what the other does."""
     quiet, greedy = tenants
-    pace = Pace(_WINDOWS * lab.scale.seconds, lab.scale.warm_up_s, pause_s=_PAUSE_S)
+    seconds = lab.scale.seconds
+    pace = Pace(seconds if seconds < 1 else max(seconds, _WINDOW_S), lab.scale.warm_up_s, pause_s=_PAUSE_S)
     if beside is not None:
         other.begin(_load(server, beside, greedy, 2 * (pace.seconds + lab.scale.warm_up_s) + 1.0))
     published = lab.generator.run(Publish(server.place, work, pace, quiet.headers))
@@ -111,20 +115,20 @@ def _check(told: Told) -> Latencies:
     return told.latencies
 
 
-def _measured(found: dict[str, tuple[Latencies, Latencies]]) -> Measured:
-    """Return how many times as long it takes beside the other, by the slower of the two times alone."""
+def _measured(found: list[dict[str, tuple[Latencies, Latencies]]]) -> Measured:
+    """Return how many times as long it takes beside the other: medians of all rounds, compared."""
     values = {}
     notes = []
     for at, what in enumerate(("publish", "read")):
-        alone = max(found["alone"][at].p99_ms, found["after"][at].p99_ms)
+        p50, p99 = (
+            {name: median(getattr(one[name][at], field) for one in found) for name in found[0]}
+            for field in ("p50_ms", "p99_ms")
+        )
         for name in ("flood", "batches"):
-            values[f"{what}-{name}"] = found[name][at].p99_ms / alone
-        notes.append(f"{what} p50/p99 ms: " + ", ".join(_told(name, one[at]) for name, one in found.items()))
-    return Measured(values, found["batches"][0], note="; ".join(notes))
-
-
-def _told(name: str, latencies: Latencies) -> str:
-    return f"{name} {latencies.p50_ms:.2f}/{latencies.p99_ms:.2f}"
+            values[f"{what}-{name}"] = p99[name] / p99["alone"]
+        told = (f"{name} {p50[name]:.2f}/{p99[name]:.2f}" for name in p99)
+        notes.append(f"{what} p50/p99 ms: " + ", ".join(told))
+    return Measured(values, found[-1]["batches"][0], note="; ".join(notes))
 
 
 def _row(key: str, title: str) -> Row:

@@ -215,7 +215,7 @@ async def test_a_socket_is_told_with_the_id_of_its_event(standing, tenants, kind
 
 
 async def test_a_refusal_takes_its_time_and_nobody_else_s(standing, tenants, publish, monkeypatch):
-    monkeypatch.setattr(limits, "refusal_delay_s", 0.2)
+    monkeypatch.setattr(limits, "refusal_delay_s_range", (0.2, 0.4))
     loop, publisher = asyncio.get_running_loop(), standing.door.publisher
     for _ in range(LIMIT):
         await publish()

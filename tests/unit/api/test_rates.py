@@ -123,6 +123,22 @@ async def test_a_namespace_that_is_refused_asks_nobody_until_its_time_has_come()
 
 
 @on_virtual_clock
+async def test_it_is_known_whether_more_events_come_than_may_pass() -> None:
+    doors = Doors(600)
+    (rates,) = doors.rates
+    assert (rates.short_of("n", 600), rates.short_of("n", 601)) == (False, True)
+    assert await doors.publish(500) == 500
+    await settled()
+    assert (rates.short_of("n", 90), rates.short_of("n", 110)) == (False, True)
+    assert await doors.publish(200) == 100
+    assert rates.short_of("n", 1)
+    await asyncio.sleep(10)
+    assert not rates.refuses("n")
+    assert (rates.short_of("n", 100), rates.short_of("n", 101)) == (False, True)
+    await doors.close()
+
+
+@on_virtual_clock
 async def test_ten_thousand_events_take_few_calls() -> None:
     doors = Doors(10_000)
     assert await doors.one_by_one(10_000) == pytest.approx(10_000, abs=1)
