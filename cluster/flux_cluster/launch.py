@@ -86,8 +86,12 @@ def _start_connectors(orders: Start) -> None:
     """
     settings = orders.settings
     if asyncio.run(any_configured(orders.access, settings.log_replicas)):
-        kept = keeper(orders.access, ConnectorsPlan.of_settings(settings))
-        ray.get(kept.__ray_ready__.remote(), timeout=_ROUTER_S)
+        _await_ready(keeper(orders.access, ConnectorsPlan.of_settings(settings)))
+
+
+def _await_ready(actor: Any) -> None:
+    """Return when the process of an actor runs."""
+    ray.get(actor.__ray_ready__.remote(), timeout=_ROUTER_S)
 
 
 def _proxy_options(settings: Settings, port: int) -> dict[str, Any]:

@@ -193,11 +193,20 @@ class TestStartingConnectors:
     def started(self, monkeypatch):
         """What the keeper was started with."""
         started = []
-        monkeypatch.setattr(launch, "keeper", lambda *arguments: started.append(arguments))
+        monkeypatch.setattr(launch, "keeper", lambda *arguments: started.append(arguments) or "the keeper")
         return started
 
+    @pytest.fixture
+    def awaited(self, monkeypatch, cluster):
+        """Who was waited for until it was ready."""
+        awaited = []
+        monkeypatch.setattr(launch, "_await_ready", awaited.append)
+        return awaited
+
     @pytest.mark.parametrize("there_are_some", [True, False])
-    def test_a_keeper_is_started_when_there_is_something_to_keep(self, monkeypatch, started, there_are_some):
+    def test_a_keeper_is_started_and_awaited_when_there_is_something_to_keep(
+        self, monkeypatch, started, awaited, there_are_some
+    ):
         async def any_configured(access, replicas):
             assert (access, replicas) == (NatsAccess("nats://x"), 3)
             return there_are_some
@@ -206,6 +215,7 @@ class TestStartingConnectors:
         settings = Settings(_env_file=None, log_replicas=3, connectors_allow_private=True)
         launch._start_connectors(Start(OURS, settings, NatsAccess("nats://x"), 8000))  # noqa: SLF001 - the phase
         assert [plan.allow_private for _, plan in started] == [True] * there_are_some
+        assert awaited == ["the keeper"] * there_are_some  # else Ray forgets it when the launcher ends
 
 
 def test_serves_controller_is_waited_for_no_longer_than_its_start_takes(cluster):
