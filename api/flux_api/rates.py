@@ -138,6 +138,8 @@ class Rates:
 
     def short_of(self, namespace: str, count: int) -> bool:
         """Whether fewer than `count` events may pass now, as far as this door has heard."""
+        if self.refuses(namespace):
+            return count > 0
         purse = self._purses.get(namespace)
         held = math.inf if purse is None else self._believed(purse, self._clock()) + purse.left
         return count > min(held, self._limit.per_minute)

@@ -44,6 +44,19 @@ def batches(standing):
     return standing.door.batches
 
 
+async def limited(per_minute, *names):
+    """Return a door with tokens on and a limit, and a holder for each of some namespaces."""
+    standing = await Standing.up(auth_enabled=True, admin_token="admin")
+    limit = {"rate_limit_per_namespace_per_minute": per_minute}
+    await standing.door.config.change(limit, "test", standing.door.audit)
+    holders = []
+    for name in names:
+        namespace, token = register(name, Visibility.PUBLIC, 0)
+        standing.door.tenancy.registry.apply(namespace)
+        holders.append(standing.door.tenancy.known(f"Bearer {token.text}"))
+    return standing, holders
+
+
 def text(value):
     return json.dumps(value).encode()
 
@@ -121,14 +134,7 @@ async def test_a_namespace_has_one_under_way_and_others_do_not_wait_for_its_next
 @pytest.mark.parametrize("spent", [True, False])
 async def test_those_that_are_refused_are_in_no_hurry_and_hold_up_nobody(monkeypatch, spent):
     monkeypatch.setattr(limits, "heartbeat_s", 0.002)
-    standing = await Standing.up(auth_enabled=True, admin_token="admin")
-    limit = {"rate_limit_per_namespace_per_minute": 60}
-    await standing.door.config.change(limit, "test", standing.door.audit)
-    holders = []
-    for name in ("greedy", "greedier", "modest"):
-        namespace, token = register(name, Visibility.PUBLIC, 0)
-        standing.door.tenancy.registry.apply(namespace)
-        holders.append(standing.door.tenancy.known(f"Bearer {token.text}"))
+    standing, holders = await limited(60, "greedy", "greedier", "modest")
 
     async def publish(holder, count):
         body = text([event(f"{holder.namespace}/e", {"v": 1})] * count)
@@ -145,14 +151,9 @@ async def test_those_that_are_refused_are_in_no_hurry_and_hold_up_nobody(monkeyp
     await standing.down()
 
 
-async def test_a_batch_of_more_than_may_pass_rests_while_it_is_read_too(standing, monkeypatch):
+async def test_a_batch_of_more_than_may_pass_rests_while_it_is_read_too(monkeypatch):
     """Else it would be read in one go whenever a few events have come in, as they do all the time."""
-    standing = await Standing.up(auth_enabled=True, admin_token="admin")
-    limit = {"rate_limit_per_namespace_per_minute": 60}
-    await standing.door.config.change(limit, "test", standing.door.audit)
-    namespace, token = register("greedy", Visibility.PUBLIC, 0)
-    standing.door.tenancy.registry.apply(namespace)
-    holder = standing.door.tenancy.known(f"Bearer {token.text}")
+    standing, (holder,) = await limited(60, "greedy")
     assert standing.door.publisher.refusal(holder) is None
     monkeypatch.setattr(limits, "batch_refused_pause_s", 0.0011)  # no other wait is as long
     slept, real = [], asyncio.sleep
@@ -258,12 +259,7 @@ async def test_a_large_answer_is_written_as_fast_as_it_is_read(standing, monkeyp
 
 async def test_of_a_namespace_at_its_limit_the_rest_is_not_even_looked_at(monkeypatch):
     monkeypatch.setattr(limits, "heartbeat_s", 0.002)
-    standing = await Standing.up(auth_enabled=True, admin_token="admin")
-    limit = {"rate_limit_per_namespace_per_minute": 20}
-    await standing.door.config.change(limit, "test", standing.door.audit)
-    namespace, token = register("home", Visibility.PUBLIC, 0)
-    standing.door.tenancy.registry.apply(namespace)
-    holder = standing.door.tenancy.known(f"Bearer {token.text}")
+    standing, (holder,) = await limited(20, "home")
     checked: list[int] = []
     check_all = standing.door.publisher.check_all
     monkeypatch.setattr(
