@@ -184,6 +184,9 @@ connector_error_chars_max: Final = 300
 keeper_look_s: Final = 1.0
 keeper_list_s: Final = 10.0  # the keeper looks for namespaces that nobody told it of
 keeper_silences_max: Final = 3  # unanswered questions before an actor counts as dead
+keeper_missed_s: Final = (
+    15.0  # a door looks whether there is a keeper, should the one that starts it have died
+)
 keeper_restart_s_range: Final = (0.5, 60.0)  # before a dead actor is started again, doubling
 keeper_healthy_s: Final = 60.0  # an actor that lived so long begins again with the shortest wait
 

@@ -21,6 +21,7 @@ import pytest
 from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.ports import free_ports
 from flux_cluster.processes import lives, of_run
+from flux_cluster.ray_head import ray_environment
 
 START_S = 90.0
 STOP_S = 60.0
@@ -97,6 +98,16 @@ class RunningFlux:
                 victim.kill()
         self.process.wait(STOP_S)
         wait_for(lambda: not any(map(lives, victims)), STOP_S, "the killed processes to end")
+
+    def as_driver(self, code: str) -> None:
+        """Run a line of Python that may use `ray`, connected to this Flux's cluster."""
+        subprocess.run(
+            [sys.executable, "-c", f"import ray\nray.init(address={self.run.ray_address!r})\n{code}"],
+            env=clean_environment() | ray_environment(self.data.absolute() / "ray-token"),
+            check=True,
+            capture_output=True,
+            timeout=90,
+        )
 
     def pid_of(self, role: str) -> int:
         """Return the process whose title or name holds `role`, e.g. `ray::ShardProcess`."""

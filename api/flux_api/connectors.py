@@ -15,8 +15,9 @@ import ray
 import structlog
 from ray.exceptions import RayError
 
+from flux_actors import limits
 from flux_actors.connectors.catalogue import Catalogue
-from flux_actors.connectors.names import actor_name
+from flux_actors.connectors.names import KEEPER_NAME, actor_name
 from flux_actors.connectors.records import GENERIC, Configured, ConnectorStore, Key, NamespaceRecord, Status
 from flux_actors.domain.clock import iso_of
 from flux_actors.errors import FluxError, Refused, Unavailable
@@ -51,6 +52,10 @@ class ConnectorActors(Protocol):
         """Have it taken up before this returns, if that can be in a while."""
         ...
 
+    async def kept(self) -> bool:
+        """Whether there is a keeper."""
+        ...
+
     async def close(self) -> None:
         """Tell nobody any more."""
         ...
@@ -76,6 +81,20 @@ class DoorConnectors:
         self.catalogue = catalogue
         self.actors = actors
         self.settings = settings
+        self._looking: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """See to it from now on that somebody keeps what is configured."""
+        self._looking = asyncio.get_running_loop().create_task(self._look_for_ever())
+
+    async def look(self) -> None:
+        """Have a keeper started where there is none: the door that was to start it may have died first."""
+        if await self.actors.kept():
+            return
+        for namespace in await self.store.namespaces():
+            if (await self.store.record(namespace)).connectors:
+                await self.actors.told(namespace)
+                return
 
     async def listed(self, namespace: str | None) -> list[dict[str, Any]]:
         """Return name, enabled and status of each."""
@@ -118,6 +137,8 @@ class DoorConnectors:
 
     async def close(self) -> None:
         """Let go of the actors."""
+        if self._looking is not None:
+            self._looking.cancel()
         await self.actors.close()
 
     async def end(self, namespace: str) -> None:
@@ -134,6 +155,14 @@ class DoorConnectors:
             await asyncio.wait_for(self.actors.told(namespace), _END_S)
         except TimeoutError:
             raise Unavailable("its connectors could not be ended yet; delete it again in a second") from None
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(limits.keeper_missed_s)
+            try:
+                await self.look()
+            except FluxError as error:
+                _log.warning("keeper.not_looked_for", reason=error.message)
 
     async def _record(self, namespace: str | None) -> NamespaceRecord:
         return NamespaceRecord() if namespace is None else await self.store.record(namespace)
@@ -186,6 +215,16 @@ class RayConnectorActors:
         task = asyncio.get_running_loop().create_task(self.told(namespace))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+
+    async def kept(self) -> bool:
+        """Whether there is a keeper; where Ray does not say, there may be."""
+        try:
+            await asyncio.to_thread(ray.get_actor, KEEPER_NAME, namespace=RAY_NAMESPACE)
+        except ValueError:
+            return False
+        except RayError:
+            return True
+        return True
 
     async def close(self) -> None:
         """Tell nobody any more."""

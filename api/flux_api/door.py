@@ -218,6 +218,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     await feeds.ask_for_places()
     kept = ConnectorStore(await JetStreamKeyValue.open(client, CONNECTORS_BUCKET, settings.log_replicas))
     connectors = DoorConnectors(kept, Catalogue(), RayConnectorActors(access, settings), settings)
+    connectors.begin()
     rates = Rates(RouterLender(), name, in_force=tenancy.enabled)
     config.tell(rates.configure)
     publisher = Publisher(log, partitioning, tenancy.registry, rates)

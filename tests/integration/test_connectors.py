@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from flux_actors import limits
 from flux_actors.connectors.vault import new_key
 from flux_cluster.processes import of_run
 from tests.conftest import RunningFlux
@@ -256,6 +257,21 @@ def test_everything_killed_at_once_polls_again_after_the_next_start(polled, weat
     polled.flux.start()
     eventually(lambda: polled.entity(f"{namespace}/weather") == {"celsius": 23}, BEGIN_S, "polls to go on")
     assert polled.history(f"{namespace}/weather") == [{"celsius": 23}, {"celsius": 21}]
+    polled.remove(source_id)
+
+
+def test_a_keeper_that_is_gone_for_good_is_started_again(polled, weather, namespace, eventually):
+    """As when a door was killed between storing the first configuration and starting the keeper."""
+    source_id = polled.add(weather, namespace)
+    eventually(lambda: polled.entity(f"{namespace}/weather"), BEGIN_S, "the entity")
+    polled.flux.as_driver(
+        "for name in ('flux-keeper', 'flux-connectors-default'):"
+        " ray.kill(ray.get_actor(name, namespace='flux'), no_restart=True)"
+    )
+    eventually(lambda: polled.roles() == [], 15, "keeper and actor to end")
+    weather.answer = lambda _: Reply.of({"celsius": 23})
+    found = lambda: polled.entity(f"{namespace}/weather") == {"celsius": 23}  # noqa: E731
+    eventually(found, limits.keeper_missed_s + BEGIN_S, "polls to go on")
     polled.remove(source_id)
 
 

@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
-from flux_actors.connectors.records import Status
+from flux_actors import limits
+from flux_actors.connectors.catalogue import Catalogue
+from flux_actors.connectors.records import ConnectorStore, Status, new_configured
+from flux_actors.errors import Unavailable
 from flux_actors.log.connection import NatsAccess
+from flux_actors.log.memory import MemoryKeyValue
 from flux_actors.settings import Settings
 from flux_api import connectors
-from flux_api.connectors import RayConnectorActors
+from flux_api.connectors import DoorConnectors, RayConnectorActors
 from tests.unit.api.standing import settle
 
 STATUS = Status("r1", 1, None, False, 60.0)
@@ -105,6 +109,75 @@ class TestTelling:
         monkeypatch.setattr(actors, "_keeper", lambda: FakeActor(RayActorError()))
         async with asyncio.timeout(5):
             await actors.told("home")
+
+
+class TestLooking:
+    """A door may die between storing a configuration and starting the keeper."""
+
+    @pytest.fixture
+    def watched(self, actors) -> DoorConnectors:
+        store = ConnectorStore(MemoryKeyValue())
+        return DoorConnectors(store, Catalogue(), actors, Settings())
+
+    @pytest.fixture
+    def told(self, actors, monkeypatch) -> list[str]:
+        told: list[str] = []
+
+        async def tell(namespace: str) -> None:
+            told.append(namespace)
+
+        monkeypatch.setattr(actors, "told", tell)
+        return told
+
+    async def configure(self, watched: DoorConnectors, namespace: str) -> None:
+        await watched.store.change(namespace, lambda all_: all_.update(github=new_configured(None, {})))
+
+    async def test_a_keeper_that_is_missing_is_started_when_there_is_something_to_keep(
+        self, watched, told, monkeypatch
+    ):
+        def nobody(name: str, namespace: str) -> None:
+            assert (name, namespace) == ("flux-keeper", "flux")
+            raise ValueError("no such actor")
+
+        monkeypatch.setattr(connectors.ray, "get_actor", nobody)
+        await watched.look()
+        await self.configure(watched, "home")
+        await watched.store.change("home", lambda all_: all_.clear())
+        await watched.look()
+        assert told == []
+        await self.configure(watched, "office")
+        await watched.look()
+        assert told == ["office"]
+
+    @pytest.mark.parametrize("found", [None, RayActorError()])
+    async def test_one_that_is_there_or_may_be_is_left_alone(self, watched, told, monkeypatch, found):
+        def somebody(*_: Any, **__: Any) -> None:
+            if found is not None:
+                raise found
+
+        await self.configure(watched, "home")
+        monkeypatch.setattr(connectors.ray, "get_actor", somebody)
+        await watched.look()
+        assert told == []
+
+    async def test_a_door_looks_again_and_again_until_it_closes(self, watched, monkeypatch):
+        looked: list[None] = []
+
+        async def look() -> None:
+            looked.append(None)
+            raise Unavailable("the log's key-value store cannot be reached")
+
+        monkeypatch.setattr(limits, "keeper_missed_s", 0.001)
+        monkeypatch.setattr(watched, "look", look)
+        watched.begin()
+        async with asyncio.timeout(5):
+            while len(looked) < 3:  # noqa: ASYNC110 - nobody tells that it looked
+                await asyncio.sleep(0.001)
+        await watched.close()
+        await settle()
+        count = len(looked)
+        await asyncio.sleep(0.02)
+        assert len(looked) == count
 
 
 def test_a_door_without_connectors_holds_neither_ciphers_nor_an_http_client():
