@@ -9,6 +9,8 @@ lived from the first page to the last comes; of those that are made or deleted m
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from bisect import bisect_right
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -20,6 +22,7 @@ from flux_actors.errors import Unavailable
 from flux_actors.shard.reads import NO_VEIL, Page, PageOrder, Veil, decode_page
 from flux_actors.tenancy.principal import ANYONE, Principal
 from flux_api.door import Door
+from flux_api.queries import ALL, Asked
 
 _PAGES_WHOLE: Final = 4  # of more partitions, each gives smaller pages, so that they hold as much together
 
@@ -53,13 +56,13 @@ class _Eyes:
 class _Source:
     """One partition's runs in id order, a page ahead of the reader."""
 
-    def __init__(self, door: Door, partition: int, prefix: str, partitions: int, eyes: _Eyes) -> None:
+    def __init__(self, door: Door, partition: int, order: PageOrder, partitions: int, eyes: _Eyes) -> None:
         self._door = door
         self._partition = partition
         share = limits.page_bytes * _PAGES_WHOLE // max(partitions, _PAGES_WHOLE)
         self._bytes_max = max(share, limits.page_first_bytes)
         self._eyes = eyes
-        self._order: PageOrder | None = PageOrder(prefix, None, limits.page_first_bytes, partitions == 1)
+        self._order: PageOrder | None = order
         self._page = Page([], [], None)
         self._taken = 0
         self._coming: asyncio.Task[Page] | None = None
@@ -103,20 +106,52 @@ class _Source:
 class Listing:
     """The living entities of a namespace (or all) whose ids begin with a prefix, those that a reader sees."""
 
-    def __init__(self, door: Door, namespace: str | None, prefix: str, principal: Principal = ANYONE) -> None:
+    def __init__(
+        self,
+        door: Door,
+        namespace: str | None,
+        prefix: str,
+        principal: Principal = ANYONE,
+        asked: Asked = ALL,
+    ) -> None:
         self._door = door
         self._prefix, self._empty = _combined(namespace, prefix)
         rule = door.partitioning
         self.partitions = rule.of_namespace(namespace) if namespace else rule.of_prefix(prefix)
         wanted = () if self._empty else self.partitions
-        self._joined = len(wanted) == 1
+        self._asked = asked
+        self._joined = len(wanted) == 1 and asked.limit is None and not asked.lines
         self._eyes = _Eyes(door, principal, self._prefix)
-        self._sources = [_Source(door, p, self._prefix, len(wanted), self._eyes) for p in wanted]
+        rows_max = None if asked.limit is None else asked.limit + 1
+        order = PageOrder(
+            prefix=self._prefix,
+            after=asked.after,
+            bytes_max=limits.page_first_bytes,
+            joined=self._joined,
+            query=asked.query,
+            rows_max=rows_max,
+        )
+        self._sources = [_Source(door, p, order, len(wanted), self._eyes) for p in wanted]
+        self._left_s = math.inf if asked.query.where is None else limits.query_s
 
     async def begin(self) -> None:
-        """Fetch the first pages, so that a fault is answered before the answer has begun."""
-        if not (await self._eyes.veil()).covers(self._prefix):
-            await asyncio.gather(*(source.fill() for source in self._sources))
+        """Fetch the first pages, so that a fault is answered before the answer has begun.
+
+        Raises:
+            Unavailable: a shard cannot be asked, or a condition takes too long.
+        """
+        if (await self._eyes.veil()).covers(self._prefix):
+            return
+        begun_s = time.monotonic()
+        try:
+            async with asyncio.timeout(None if self._left_s == math.inf else self._left_s):
+                await asyncio.gather(*(source.fill() for source in self._sources))
+        except TimeoutError:
+            raise Unavailable(
+                f"asking all these entities took longer than {limits.query_s:.0f} s; "
+                "narrow the list by namespace or prefix, or ask for pages with limit"
+            ) from None
+        self._left_s -= time.monotonic() - begun_s
 
     async def count(self) -> int:
         """Return how many there are."""
@@ -125,8 +160,28 @@ class Listing:
         veil = await self._eyes.veil()
         if veil.covers(self._prefix):
             return 0
-        calls = (self._door.shards.call(p, "count", p, self._prefix, veil) for p in self.partitions)
+        where = self._asked.query.where
+        calls = (self._door.shards.call(p, "count", p, self._prefix, veil, where) for p in self.partitions)
         return sum(await asyncio.gather(*calls))
+
+    async def page(self, limit: int) -> tuple[list[bytes], str | None]:
+        """Return up to `limit` entities, fewer when they are large, and the id behind which others come."""
+        rows: list[bytes] = []
+        size, last = 0, None
+        try:
+            while True:
+                await self.begin()
+                heads = [source for source in self._sources if source.last_id is not None]
+                if not heads:
+                    return rows, None
+                for entity_id, row in _take(heads):
+                    size += len(row)
+                    if len(rows) == limit or (rows and size > limits.list_page_bytes_max):
+                        return rows, last
+                    rows.append(row)
+                    last = entity_id
+        finally:
+            self._close()
 
     async def ids(self, limit: int) -> list[str]:
         """Return up to `limit` ids of each partition."""
@@ -136,30 +191,41 @@ class Listing:
         return sorted(entity_id for ids in await asyncio.gather(*calls) for entity_id in ids)
 
     async def runs(self) -> AsyncGenerator[bytes, None]:
-        """Yield the JSON of entities in id order, several with commas between at a time."""
+        """Yield the JSON of entities in id order, several at a time with commas, or line ends, between."""
+        between = b"\n" if self._asked.lines else b","
         try:
             while True:
                 await self.begin()
                 heads = [source for source in self._sources if source.last_id is not None]
                 if not heads:
                     return
-                taken = _take(heads)
-                for run in taken if self._joined else [b",".join(taken)]:
+                taken = [run for _, run in _take(heads)]
+                for run in taken if self._joined else [between.join(taken)]:
                     yield run
                     for source in heads:
                         source.look_ahead()
         finally:
-            for source in self._sources:
-                source.close()
+            self._close()
+
+    def _close(self) -> None:
+        for source in self._sources:
+            source.close()
 
 
-def _take(sources: list[_Source]) -> list[bytes]:
-    """Take all runs up to the smallest last id at hand: behind it an unread page might still come."""
+def _take(sources: list[_Source]) -> list[tuple[str, bytes]]:
+    """Take all runs, with ids, up to the smallest last id at hand: behind it an unread page might come."""
     bound = min(source.last_id for source in sources if source.last_id is not None)
     found = [run for source in sources for run in source.take(bound)]
     if len(sources) > 1:
         found.sort(key=itemgetter(0))
-    return [run for _, run in found]
+    return found
+
+
+async def stream_lines(listing: Listing) -> AsyncGenerator[bytes, None]:
+    """Yield the listing as lines of JSON, one entity each."""
+    async with aclosing(listing.runs()) as runs:
+        async for run in runs:
+            yield run + b"\n"
 
 
 async def stream_json(listing: Listing) -> AsyncGenerator[bytes, None]:

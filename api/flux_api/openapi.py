@@ -154,6 +154,17 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     },
     "until": {"schema": {"type": "string", "format": "date-time"}, "description": "exclusive"},
     "limit": {"schema": {"type": "integer", "default": 100}, "description": "clamped to 1 to 500"},
+    "page_limit": {
+        "name": "limit",
+        "schema": {"type": "integer", "minimum": 1},
+        "description": "entities of a page; `Link` leads to the next",
+    },
+    "cursor": {"schema": {"type": "string"}, "description": "where a page begins, as `Link` gave it"},
+    "where": {
+        "schema": {"type": "string", "example": "battery.level < 0.2 and exists(owner)"},
+        "description": "only those of which this holds",
+    },
+    "fields": {"schema": {"type": "string"}, "description": "only these properties, with commas between"},
     "namespace": {"schema": {"type": "string"}, "description": "only ids of this namespace"},
     "prefix": {"schema": {"type": "string"}, "description": "only ids beginning so"},
     "count": {"schema": {"type": "boolean"}, "description": 'answer {"count": n} instead'},

@@ -93,6 +93,12 @@ def get(
 def list_entities(
     namespace: Namespace = None,
     prefix: Prefix = None,
+    where: Annotated[
+        str | None, typer.Option("--where", metavar="CONDITION", help="Only those of which this holds.")
+    ] = None,
+    fields: Annotated[
+        str | None, typer.Option("--fields", metavar="NAME,…", help="Only these properties of each.")
+    ] = None,
     count: Annotated[bool, typer.Option("--count", help="Only how many there are.")] = False,
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many.", show_default="1000 in a table, all as JSON")
@@ -103,10 +109,11 @@ def list_entities(
     """List entities, sorted by id."""
     with open_client(url) as client:
         if count:
-            number = client.count(namespace=namespace, prefix=prefix)
+            number = client.count(namespace=namespace, prefix=prefix, where=where)
             show({"count": number}, output, str(number))
             return
-        entities = client.list(namespace=namespace, prefix=prefix)
+        names = None if fields is None else fields.split(",")
+        entities = client.list(namespace=namespace, prefix=prefix, where=where, fields=names)
         if output is OutputFormat.JSON:
             show_json_array(islice(entities, limit))
             return
@@ -219,6 +226,7 @@ _GET_EXAMPLES: Final = examples("flux get home/lamp", "flux get home/lamp home/h
 _LIST_EXAMPLES: Final = examples(
     "flux list --namespace home",
     "flux list --prefix home/kitchen/ -o json | jq '.[].id'",
+    "flux list --where 'status = \"busy\" and battery.level < 0.2' --fields battery",
     "flux list --count",
 )
 _DELETE_EXAMPLES: Final = examples(

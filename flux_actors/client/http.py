@@ -163,14 +163,26 @@ class FluxClient:
         """Return several entities with one request."""
         return decode_answer(self.send("POST", f"{_ENTITIES}/get", body={"ids": [*entity_ids]}), Found)
 
-    def list(self, *, namespace: str | None = None, prefix: str | None = None) -> Iterator[EntityBody]:
-        """Yield the entities sorted by id while they arrive; both filters must hold if both are given."""
+    def list(
+        self,
+        *,
+        namespace: str | None = None,
+        prefix: str | None = None,
+        where: str | None = None,
+        fields: Iterable[str] | None = None,
+    ) -> Iterator[EntityBody]:
+        """Yield the entities sorted by id while they arrive; all filters that are given must hold.
+
+        `where` is a condition on properties, such as `battery < 0.2 and exists(owner)`. With `fields` they
+        have these properties alone.
+        """
+        shown = None if fields is None else ",".join(fields)
         with (
             self._errors_in_our_words(),
             self._http.stream(
                 "GET",
                 self.url + _ENTITIES,
-                params=_filters(namespace, prefix),
+                params=_given(namespace=namespace, prefix=prefix, where=where, fields=shown),
                 headers=_headers(self._authorization, {"Accept": _NDJSON}),
             ) as response,
         ):
@@ -186,9 +198,11 @@ class FluxClient:
         else:
             yield from self.get_many([pattern]).entities
 
-    def count(self, *, namespace: str | None = None, prefix: str | None = None) -> int:
+    def count(
+        self, *, namespace: str | None = None, prefix: str | None = None, where: str | None = None
+    ) -> int:
         """Return how many entities `list` would yield."""
-        parameters = _filters(namespace, prefix) | {"count": "true"}
+        parameters = _given(namespace=namespace, prefix=prefix, where=where, count="true")
         return decode_answer(self.send("GET", _ENTITIES, parameters=parameters), dict[str, int])["count"]
 
     def history(
@@ -328,9 +342,8 @@ def _waiting(*, wait_applied: bool) -> dict[str, str]:
     return {"wait": "applied"} if wait_applied else {}
 
 
-def _filters(namespace: str | None, prefix: str | None) -> dict[str, str]:
-    given = {"namespace": namespace, "prefix": prefix}
-    return {name: value for name, value in given.items() if value is not None}
+def _given(**parameters: str | None) -> dict[str, str]:
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _encode(body: object) -> bytes:

@@ -8,6 +8,7 @@ A deleted entity stays as an actor without properties: its history and its clock
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -63,6 +64,13 @@ _encode_json = msgspec.json.Encoder().encode
 def render(entity: Readable) -> bytes:
     """Return the JSON of a living entity."""
     return _encode_json(EntityBody(entity.entity_id, entity.properties or {}, iso_of(entity.updated_us)))
+
+
+def render_some(entity: Readable, fields: Sequence[str]) -> bytes:
+    """Return the JSON of a living entity with those of the named properties that it has."""
+    properties = entity.properties or {}
+    some = {name: properties[name] for name in fields if name in properties}
+    return _encode_json(EntityBody(entity.entity_id, some, iso_of(entity.updated_us)))
 
 
 def etag_of(partition: int, position: int) -> str:

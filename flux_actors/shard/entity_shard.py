@@ -100,9 +100,14 @@ class EntityShard:
         async with self._listing:
             return reads.encode(await page_of(self._host(partition), order))
 
-    async def count(self, partition: int, prefix: str, veil: reads.Veil = reads.NO_VEIL) -> int:
+    async def count(
+        self, partition: int, prefix: str, veil: reads.Veil = reads.NO_VEIL, where: str | None = None
+    ) -> int:
         """Return how many living entities have ids beginning with `prefix`, those behind a veil left out."""
         host = self._host(partition)
+        if where is not None:
+            async with self._listing:
+                return sum([len(ids) async for ids in living_ids(host, prefix, veil, where)])
         state = host.readable()
         if not prefix:
             veiled = sum(state.namespaces[n].entities for n in veil.namespaces if n in state.namespaces)

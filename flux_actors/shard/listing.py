@@ -8,12 +8,15 @@ the last id of the one before, so an id comes once at most, in order, and one th
 from __future__ import annotations
 
 import asyncio
+import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from flux_actors import limits
-from flux_actors.domain.entity import Readable, render
+from flux_actors.domain.entity import Readable, render, render_some
 from flux_actors.domain.entity_id import namespace_of
+from flux_actors.domain.where import where_of
 from flux_actors.shard.partition import HostedPartition
 from flux_actors.shard.reads import NO_VEIL, Page, PageOrder, Veil
 
@@ -25,11 +28,13 @@ async def page_of(host: HostedPartition, order: PageOrder) -> Page:
     host.readable()
     host.index.refresh()
     page = Page([], [], order.after)
-    size = 0
-    while size < order.bytes_max:
+    size, left = 0, sys.maxsize if order.rows_max is None else order.rows_max
+    until_s = time.monotonic() + limits.page_look_s
+    while size < order.bytes_max and left and time.monotonic() < until_s:
         found, after = host.index.living(order.prefix, page.after, limits.run_ids_max)
-        actors = _unveiled(found, order.veil)
-        rows = _rendered(actors, min(limits.run_bytes, order.bytes_max - size))
+        actors = _matching(_unveiled(found, order.veil), order.query.where)
+        rows = _rendered(actors[:left], min(limits.run_bytes, order.bytes_max - size), order.query.fields)
+        left -= len(rows)
         ids = [actor.entity_id for actor in actors[: len(rows)]]
         page.after = _over(after, order.veil) if len(rows) == len(actors) else ids[-1]
         size += sum(map(len, rows))
@@ -42,14 +47,16 @@ async def page_of(host: HostedPartition, order: PageOrder) -> Page:
     return page
 
 
-async def living_ids(host: HostedPartition, prefix: str, veil: Veil = NO_VEIL) -> AsyncIterator[list[str]]:
+async def living_ids(
+    host: HostedPartition, prefix: str, veil: Veil = NO_VEIL, where: str | None = None
+) -> AsyncIterator[list[str]]:
     """Yield the ids of living entities beginning with `prefix`, sorted, in runs."""
     host.readable()
     host.index.refresh()
     after: str | None = None
     while True:
         actors, after = host.index.living(prefix, after, limits.run_ids_max)
-        yield [actor.entity_id for actor in _unveiled(actors, veil)]
+        yield [actor.entity_id for actor in _matching(_unveiled(actors, veil), where)]
         after = _over(after, veil)
         if after is None:
             return
@@ -63,6 +70,14 @@ def _unveiled(actors: Sequence[Readable], veil: Veil) -> Sequence[Readable]:
     return [actor for actor in actors if not veil.hides(actor.entity_id)]
 
 
+def _matching(actors: Sequence[Readable], where: str | None) -> Sequence[Readable]:
+    """Return those of which a condition holds."""
+    if where is None:
+        return actors
+    holds = where_of(where)
+    return [actor for actor in actors if holds(actor.properties or {})]
+
+
 def _over(after: str | None, veil: Veil) -> str | None:
     """Return where to go on: in a namespace that is veiled whole there is nothing to look at."""
     if after is None or not veil.namespaces:
@@ -71,12 +86,12 @@ def _over(after: str | None, veil: Veil) -> str | None:
     return f"{namespace}/{_LAST}" if veil.covers(f"{namespace}/") else after
 
 
-def _rendered(actors: Sequence[Readable], bytes_max: int) -> list[bytes]:
+def _rendered(actors: Sequence[Readable], bytes_max: int, fields: tuple[str, ...] | None) -> list[bytes]:
     """Return the JSON of the first entities, up to the one with which they have `bytes_max`."""
     rows: list[bytes] = []
     size = 0
     for actor in actors:
-        rows.append(render(actor))
+        rows.append(render(actor) if fields is None else render_some(actor, fields))
         size += len(rows[-1])
         if size >= bytes_max:
             break

@@ -42,6 +42,16 @@ class Veil(NamedTuple):
 NO_VEIL: Final = Veil(frozenset())
 
 
+class Query(NamedTuple):
+    """What a reader asks of a list: which entities, and which of their properties; `None` means all."""
+
+    where: str | None = None
+    fields: tuple[str, ...] | None = None
+
+
+EVERYTHING: Final = Query()
+
+
 class PageOrder(NamedTuple):
     """Which page of a list a door wants; it holds one entity at least, however large."""
 
@@ -50,6 +60,8 @@ class PageOrder(NamedTuple):
     bytes_max: int
     joined: bool  # runs of many entities: nobody merges them with those of other partitions
     veil: Veil = NO_VEIL
+    query: Query = EVERYTHING
+    rows_max: int | None = None
 
 
 class Page(msgspec.Struct, array_like=True):

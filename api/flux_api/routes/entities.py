@@ -18,9 +18,10 @@ from flux_actors.tenancy.authorising import Action
 from flux_actors.tenancy.principal import Kind, Principal
 from flux_api.cached import CachedEntity
 from flux_api.door import Door
-from flux_api.listing import Listing, stream_json
+from flux_api.listing import Listing, stream_json, stream_lines
 from flux_api.many import body_of, entities_body
 from flux_api.openapi import DELETE_BODY, GET_BODY, describe
+from flux_api.queries import next_link, read_query
 from flux_api.requests import (
     door_of,
     is_true,
@@ -36,6 +37,7 @@ from flux_api.routes.events import position_header
 
 router = APIRouter(tags=["state"])
 _PATH: Final = "/api/state/entities/"
+_LINES: Final = "application/x-ndjson"
 
 
 class _AnyPath(PathConvertor):
@@ -49,25 +51,37 @@ register_url_convertor("any", _AnyPath())
 
 @router.head(
     "/api/state/entities",
-    **describe("Count entities: Flux-Count", query=["namespace", "prefix", "at_least"]),
+    **describe("Count entities: Flux-Count", query=["namespace", "prefix", "where", "at_least"]),
 )
 @router.get(
     "/api/state/entities",
-    **describe("List entities, sorted by id", query=["namespace", "prefix", "count", "at_least"]),
+    **describe(
+        "List entities, sorted by id",
+        query=["namespace", "prefix", "where", "fields", "page_limit", "cursor", "count", "at_least"],
+    ),
 )
 async def list_entities(request: Request) -> Response:
     """Stream the entities of a namespace and prefix, or tell how many they are."""
     door = door_of(request)
-    refuse_unavailable(request, "limit", "cursor", "fields", "where", "at")
+    refuse_unavailable(request, "at")
     query = query_of(request)
+    asked = read_query(query)._replace(lines=_wants_lines(request))
     principal = await principal_of(request)
-    listing = Listing(door, query.get("namespace") or None, query.get("prefix") or "", principal)
+    listing = Listing(door, query.get("namespace") or None, query.get("prefix") or "", principal, asked)
     await door.reached(wanted_positions(request), listing.partitions)
     if request.method == "HEAD":
         return Response(headers={"Flux-Count": str(await listing.count())}, media_type="application/json")
     if is_true(query.get("count")):
         return json_response({"count": await listing.count()})
+    if asked.limit is not None:
+        rows, after = await listing.page(asked.limit)
+        headers = {} if after is None else {"Link": next_link(request.url.path, query, after)}
+        if asked.lines:
+            return Response(b"".join(row + b"\n" for row in rows), headers=headers, media_type=_LINES)
+        return raw_json(b"[" + b",".join(rows) + b"]", headers=headers)
     await listing.begin()
+    if asked.lines:
+        return StreamingResponse(stream_lines(listing), media_type=_LINES)
     return StreamingResponse(stream_json(listing), media_type="application/json")
 
 
@@ -153,6 +167,12 @@ async def delete_entity(request: Request) -> Response:
     if wait:
         await door.reached(positions, tuple(positions))
     return json_response(answer, headers=position_header(positions))
+
+
+def _wants_lines(request: Request) -> bool:
+    """Whether lines of JSON were asked for: by name, for `*/*` has always meant an array."""
+    kinds = (kind.partition(";")[0].strip().lower() for kind in request.headers.get("accept", "").split(","))
+    return _LINES in kinds
 
 
 def _entity_response(request: Request, entity: CachedEntity) -> Response:

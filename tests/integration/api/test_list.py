@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.integration.api.support import assert_error, event
@@ -136,3 +138,104 @@ def test_a_list_through_the_second_entrance_is_the_same(proxy, api, namespace, w
         == api.get(ENTITIES, params=params).content
     )
     assert proxy.head(ENTITIES, params=params, headers=position).headers["Flux-Count"] == "11"
+
+
+@pytest.fixture
+def rooms(api, namespace):
+    """Thirty rooms, a third of them busy; returns the namespace."""
+    bodies = [
+        event(
+            f"{namespace}/{n:02d}",
+            {"n": n, "status": "busy" if n % 3 == 0 else "free", "at": {"floor": n // 10}},
+        )
+        for n in range(30)
+    ]
+    assert api.post("/api/events/batch", json=bodies, params={"wait": "applied"}).json()["failed"] == 0
+    return namespace
+
+
+def numbers(answer):
+    assert answer.status_code == 200, answer.text
+    return [entity["properties"]["n"] for entity in answer.json()]
+
+
+@pytest.mark.parametrize(
+    ("where", "matches"),
+    [
+        ('status = "busy"', lambda n: n % 3 == 0),
+        ('status = "busy" and at.floor >= 1', lambda n: n % 3 == 0 and n >= 10),
+        ("not (n < 5 or n > 7)", lambda n: 5 <= n <= 7),
+        ("exists(nothing)", lambda n: False),
+        ("n > 1e99", lambda n: False),
+    ],
+)
+def test_where_filters_lists_and_counts(api, rooms, where, matches):
+    expected = [n for n in range(30) if matches(n)]
+    query = {"namespace": rooms, "where": where}
+    assert numbers(api.get(ENTITIES, params=query)) == expected
+    assert api.get(ENTITIES, params={**query, "count": "true"}).json() == {"count": len(expected)}
+    assert api.head(ENTITIES, params=query).headers["Flux-Count"] == str(len(expected))
+
+
+def test_fields_projects(api, rooms):
+    query = {"namespace": rooms, "prefix": f"{rooms}/00", "fields": "n,at,nothing"}
+    (entity,) = api.get(ENTITIES, params=query).json()
+    assert entity["properties"] == {"n": 0, "at": {"floor": 0}}
+    assert entity["lastUpdated"]
+
+
+def pages(api, query, between=lambda: None):
+    answer = api.get(ENTITIES, params=query)
+    while True:
+        yield answer
+        if "next" not in answer.links:
+            return
+        between()
+        answer = api.get(answer.links["next"]["url"])
+
+
+def test_pages_lead_through_the_list(api, rooms):
+    found = [numbers(page) for page in pages(api, {"namespace": rooms, "limit": 7})]
+    assert [len(page) for page in found] == [7, 7, 7, 7, 2]
+    assert [n for page in found for n in page] == list(range(30))
+    busy = pages(api, {"namespace": rooms, "limit": 5, "where": 'status = "busy"', "fields": "n"})
+    assert [numbers(page) for page in busy] == [[0, 3, 6, 9, 12], [15, 18, 21, 24, 27]]
+
+
+def test_pages_are_stable_whatever_is_written_between_them(api, rooms, publish):
+    turn = iter(range(100))
+
+    def write():
+        n = next(turn)
+        publish(f"{rooms}/{n:02d}a", {"n": -1})
+        publish(f"{rooms}/zz{n}", {"n": -1})
+        publish(f"{rooms}/{29 - n:02d}", {"touched": n})
+        assert api.delete(f"{ENTITIES}/{rooms}/{n:02d}a", params={"wait": "applied"}).status_code == 200
+
+    found = [n for page in pages(api, {"namespace": rooms, "limit": 4}, write) for n in numbers(page)]
+    assert [n for n in found if n >= 0] == list(range(30))
+
+
+def test_lines_are_streamed_when_they_are_asked_for(api, rooms):
+    query = {"namespace": rooms, "where": "n < 3"}
+    for more in ({}, {"limit": 3}):
+        answer = api.get(ENTITIES, params=query | more, headers={"Accept": "application/x-ndjson"})
+        assert answer.headers["content-type"].startswith("application/x-ndjson")
+        assert answer.text.endswith("\n")
+        lines = [json.loads(line) for line in answer.text.splitlines()]
+        assert lines == api.get(ENTITIES, params=query).json()
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"where": "n >"}, "where ends too early"),
+        ({"where": "n ~ 3"}, "where cannot be read at character 3"),
+        ({"limit": "0"}, "limit must be"),
+        ({"cursor": "abc"}, "cursor needs limit"),
+        ({"limit": "1", "cursor": "*"}, "cursor must be"),
+        ({"fields": ""}, "fields must be"),
+    ],
+)
+def test_a_query_that_cannot_be_read_is_400(api, namespace, query, told):
+    assert told in assert_error(api.get(ENTITIES, params={"namespace": namespace} | query), 400)

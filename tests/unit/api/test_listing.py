@@ -18,7 +18,9 @@ from flux_actors.domain.entity import render
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.errors import Unavailable
 from flux_actors.shard import reads
+from flux_actors.tenancy.principal import ANYONE
 from flux_api.listing import Listing, stream_json
+from flux_api.queries import ALL, Asked
 from flux_api.tenancy import TenancyKeeper
 from tests.unit.api.standing import FakeCalls, row, settle
 
@@ -40,27 +42,28 @@ class Shards(FakeCalls):
 
     def _page(self, partition: int, order: reads.PageOrder) -> bytes:
         ids = [i for i in self._of(partition, order.prefix) if order.after is None or i > order.after]
-        page = ids[: self._size]
+        size = self._size if order.rows_max is None else min(self._size, order.rows_max)
+        page = ids[:size]
         rows = [render(row(entity_id, {"id": entity_id})) for entity_id in page]
-        after = page[-1] if len(ids) > self._size else None
+        after = page[-1] if len(ids) > size else None
         if order.joined:
             halves = [slice(0, len(page) // 2), slice(len(page) // 2, None)]
             runs = [(page[half][-1], b",".join(rows[half])) for half in halves if page[half]]
             return reads.encode(reads.Page([i for i, _ in runs], [run for _, run in runs], after))
         return reads.encode(reads.Page(page, rows, after))
 
-    def _count(self, partition: int, prefix: str, veil: reads.Veil) -> int:
+    def _count(self, partition: int, prefix: str, veil: reads.Veil, where: str | None) -> int:
         return len(self._of(partition, prefix))
 
     def _matching(self, partition: int, prefix: str, limit: int) -> list[str]:
         return self._of(partition, prefix)[:limit]
 
 
-def listing_of(ids, namespace=None, prefix="", page=2, partitions=3) -> tuple[Listing, Shards]:
+def listing_of(ids, namespace=None, prefix="", page=2, partitions=3, asked=ALL) -> tuple[Listing, Shards]:
     rule = Partitioning(partitions, frozenset({"w"}))
     shards = Shards(rule, ids, page)
     door: Any = SimpleNamespace(shards=shards, partitioning=rule, tenancy=TenancyKeeper(None, None))
-    return Listing(door, namespace, prefix), shards
+    return Listing(door, namespace, prefix, ANYONE, asked), shards
 
 
 async def streamed(listing):
@@ -213,3 +216,35 @@ async def test_a_fault_in_the_middle_ends_the_stream_with_it():
     shards.answers["page"] = Unavailable("gone")
     with pytest.raises(Unavailable):
         [part async for part in stream]
+
+
+@given(IDS, st.integers(1, 5), st.integers(1, 4), st.integers(1, 3), st.integers(1, 400))
+async def test_pages_of_a_client_one_after_the_other_are_the_whole_list(
+    ids, limit, page, partitions, bytes_max
+):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "list_page_bytes_max", bytes_max)
+        found, after, pages = [], None, 0
+        while True:
+            asked = Asked(reads.EVERYTHING, limit, after)
+            rows, after = await listing_of(ids, page=page, partitions=partitions, asked=asked)[0].page(limit)
+            assert len(rows) == 1 or (len(rows) <= limit and sum(map(len, rows)) <= bytes_max)
+            found += [json.loads(entity)["id"] for entity in rows]
+            pages += 1
+            if after is None:
+                break
+            assert after == found[-1]
+    assert found == sorted(ids)
+    assert pages <= max(1, len(ids))
+
+
+async def test_a_condition_that_takes_too_long_is_told(monkeypatch):
+    monkeypatch.setattr(limits, "query_s", 0.02)
+    listing, shards = listing_of(["a/1"], asked=Asked(reads.Query("v > 1")))
+
+    async def slow(*_):
+        await asyncio.sleep(5)
+
+    monkeypatch.setattr(shards, "call", slow)
+    with pytest.raises(Unavailable, match="narrow the list by namespace or prefix"):
+        await listing.begin()

@@ -123,6 +123,14 @@ def test_list_yields_entities_of_both_forms(flux: ContractServer, form: str) -> 
     assert flux.last.parameters == {"namespace": "home", "prefix": "home/"}
 
 
+def test_list_and_count_ask_for_conditions_and_fields(flux: ContractServer) -> None:
+    with FluxClient(flux.url) as client:
+        list(client.list(where='a = "&"', fields=("a", "b")))
+        assert flux.last.parameters == {"where": 'a = "&"', "fields": "a,b"}
+        client.count(where="a > 1")
+        assert flux.last.parameters == {"where": "a > 1", "count": "true"}
+
+
 @given(st.lists(st.binary(min_size=1).filter(lambda line: b"\n" not in line)), st.integers(1, 9))
 def test_lines_do_not_depend_on_where_chunks_end(lines: list[bytes], size: int) -> None:
     text = b"".join(line + b"\n" for line in lines)

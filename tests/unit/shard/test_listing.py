@@ -14,7 +14,7 @@ from flux_actors.domain.entity import EntityActor, render
 from flux_actors.errors import Unavailable
 from flux_actors.shard.listing import living_ids, page_of
 from flux_actors.shard.partition import Phase
-from flux_actors.shard.reads import PageOrder, Veil
+from flux_actors.shard.reads import PageOrder, Query, Veil
 from tests.unit.shard.hosting import Hosting
 
 IDS = st.lists(st.text("ab/é🙂", min_size=1, max_size=4), unique=True, max_size=12)
@@ -161,3 +161,47 @@ async def test_what_is_behind_a_veil_is_as_if_it_were_not_there(ids, veil, bytes
 def test_a_veil_hides_namespaces_except_what_is_shown():
     veil = Veil(frozenset({"a"}), "a/k/")
     assert [i for i in ("a/x", "a/k/x", "b/x", "a", "aa/x") if veil.hides(i)] == ["a/x"]
+
+
+VALUES = st.one_of(st.integers(0, 5), st.sampled_from(["x", None]))
+
+
+@given(
+    st.dictionaries(st.text("ab/é", min_size=1, max_size=4), VALUES, max_size=20),
+    st.integers(0, 5),
+    st.integers(1, 6) | st.none(),
+    st.integers(1, 300),
+    st.booleans(),
+)
+async def test_pages_of_a_query_hold_what_matches_and_no_more_than_was_asked(
+    values, least, rows_max, bytes_max, joined
+):
+    host = Hosting().host()
+    for entity_id, value in values.items():
+        host.state.adopt(actor_of(entity_id, {"v": value, "w": 1}))
+    host.phase = Phase.RUNNING
+    order = PageOrder(
+        "", None, bytes_max, joined, query=Query(f"v >= {least}", ("v", "u")), rows_max=rows_max
+    )
+    found = []
+    while True:
+        page = await page_of(host, order)
+        rows = json.loads(b"[" + b",".join(page.runs) + b"]")
+        assert rows_max is None or len(rows) <= rows_max
+        found += rows
+        if page.after is None:
+            break
+        order = order._replace(after=page.after)
+    expected = sorted(i for i, value in values.items() if isinstance(value, int) and value >= least)
+    assert [(entity["id"], entity["properties"]) for entity in found] == [
+        (entity_id, {"v": values[entity_id]}) for entity_id in expected
+    ]
+
+
+async def test_a_condition_that_matches_nothing_gives_empty_pages_after_a_while(monkeypatch):
+    monkeypatch.setattr(limits, "run_ids_max", 2)
+    monkeypatch.setattr(limits, "page_look_s", 0.0)
+    host = host_of(*(f"n/{number}" for number in range(7)))
+    page = await page_of(host, PageOrder("n/", None, 1_000, joined=False, query=Query("v = 1")))
+    assert (page.ids, page.runs) == ([], [])
+    assert page.after is None or page.after == "n/1"
