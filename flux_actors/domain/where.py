@@ -12,7 +12,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 from lark import Lark, Token, Transformer
@@ -200,5 +200,5 @@ def _deeper(holds: Where, parts: list[_Part]) -> _Part:
 def _explained(text: str, error: UnexpectedInput) -> str:
     if isinstance(error, UnexpectedToken) and error.token.type == "$END":
         return f"where ends too early; {_EXAMPLE}"
-    place = error.pos_in_stream or 0
+    place = cast("int", error.pos_in_stream)  # every kind of it that a parse raises has one
     return f"where cannot be read at character {place + 1}, {text[place : place + 20]!r}; {_EXAMPLE}"
