@@ -26,6 +26,8 @@ body_batch_bytes_range: Final = (1 * KIB, 64 * MIB)
 # The smallest event has 41 bytes: a batch of the default size holds no more of them. What is smaller is none,
 # and five million of such would be told so in 70 bytes each.
 batch_events_max: Final = 262_144
+partitions_max: Final = 1_024  # of a log
+ttl_ms_max: Final = 10 * 366 * 24 * 3_600_000  # ten years: what lives longer needs no lease
 rate_per_minute: Final = 10_000  # default, changeable at run time
 rate_per_minute_range: Final = (1, 10_000_000)
 # What doors hold of a namespace's limit, all together; they may be ahead of it by as much. Both, and what is
@@ -204,7 +206,7 @@ assert body_single_bytes_range[1] + block_overhead_bytes_max < nats_payload_byte
 assert feed_message_bytes_max + body_single_bytes_range[1] < nats_payload_bytes_max
 assert gather_s < append_retry_s
 assert append_timeout_s < append_deadline_s
-assert 1024 * cold_store_bytes_max < 1 << 47  # a shard may host all 1,024 partitions that a log may have
+assert partitions_max * cold_store_bytes_max < 1 << 47  # a shard may host all that a log may have
 assert config_poll_s < 1.0
 assert batch_events_max * 41 > body_batch_bytes
 assert address_connections_max < connections_max

@@ -21,7 +21,7 @@ from flux_actors.snapshot.memory import MemorySnapshotStore
 from tests.unit.domain.strategies import rows_of
 
 DEADLINE_S = 5.0
-NEWER_BLOCK = b"FX\x02" + bytes(64)
+NEWER_BLOCK = b"FX\x03" + bytes(64)
 TORN_BLOCK = b"FX\x01 torn"
 POISON = b"\xa6poison"
 
