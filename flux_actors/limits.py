@@ -128,6 +128,10 @@ cold_mapped_share: Final = 8  # this part of the shard's budget
 
 # -- doors -----------------------------------------------------------------------------------------
 view_entities_max: Final = 200_000
+verdicts_kept_max: Final = 100_000  # refusals of a partition that a door remembers for those who wait
+presence_ttl_ms: Final = 4_000  # of an entity that is tied to a socket, should its door die
+presence_renew_s: Final = 1.3
+presences_max: Final = 1_000  # entities that one socket may have tied to it
 fetch_ids_max: Final = 1_000  # cold reads grouped into one Ray call
 connections_max: Final = 40_000  # default of a door: 10 KB each while they idle
 sockets_max: Final = 30_000  # default: publishers and probes find a place when all sockets are taken
@@ -208,6 +212,7 @@ assert gather_s < append_retry_s
 assert append_timeout_s < append_deadline_s
 assert partitions_max * cold_store_bytes_max < 1 << 47  # a shard may host all that a log may have
 assert config_poll_s < 1.0
+assert 3 * presence_renew_s * 1_000 < presence_ttl_ms < 5_000
 assert batch_events_max * 41 > body_batch_bytes
 assert address_connections_max < connections_max
 assert sockets_max < connections_max

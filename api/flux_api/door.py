@@ -44,6 +44,7 @@ from flux_api.cached import CachedEntity
 from flux_api.config import ConfigKeeper
 from flux_api.connectors import DoorConnectors, RayConnectorActors
 from flux_api.counts import entity_counts
+from flux_api.deciding import FeedDecisions
 from flux_api.feed import Feeds, PartitionFeed
 from flux_api.fences import Fences
 from flux_api.hub import Hub
@@ -221,7 +222,8 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     connectors.begin()
     rates = Rates(RouterLender(), name, in_force=tenancy.enabled)
     config.tell(rates.configure)
-    publisher = Publisher(log, partitioning, tenancy.registry, rates)
+    decisions = FeedDecisions(parts, view, settings.read_wait_ms / 1000)
+    publisher = Publisher(log, partitioning, tenancy.registry, rates, decisions)
     return Door(
         settings,
         client,

@@ -21,9 +21,10 @@ from flux_actors.tenancy.principal import Kind, Principal
 from flux_api.cached import CachedEntity
 from flux_api.door import Door
 from flux_api.frames import framed, message
-from flux_api.publishing import Outcome, Published
+from flux_api.publishing import Outcome
 from flux_api.requests import too_large
 from flux_api.socket_requests import SocketRequest, read_request
+from flux_api.submission import Published
 from flux_api.tenancy import now_us
 from flux_api.watcher import Link, Watcher
 

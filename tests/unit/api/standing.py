@@ -26,13 +26,14 @@ from flux_actors.tenancy.lending import MemoryLender
 from flux_actors.tenancy.principal import ANYONE
 from flux_api.config import ConfigKeeper
 from flux_api.connectors import DoorConnectors
+from flux_api.deciding import FeedDecisions
 from flux_api.door import Door, _Listener
 from flux_api.feed import Feeds, PartitionFeed
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
-from flux_api.publishing import Published, Publisher
+from flux_api.publishing import Publisher
 from flux_api.rates import Rates
-from flux_api.submission import Submission
+from flux_api.submission import Published, Submission
 from flux_api.tenancy import TenancyKeeper
 from flux_api.view import LiveView
 
@@ -164,7 +165,7 @@ class Standing:
             feeds,
             view,
             hub,
-            Publisher(log, rule, tenancy.registry, rates),
+            Publisher(log, rule, tenancy.registry, rates, FeedDecisions(parts, view, 2.0)),
             config,
             metrics,
             "door",
