@@ -228,7 +228,8 @@ class Session:
         self._tell(type="entity", id=request_id, entity=shown)
 
     def _refuse(self, request_id: Any, error: FluxError) -> None:
-        self._tell(type="error", id=request_id, error=error.message)
+        more = error.more if isinstance(error, Refused) else {}
+        self._tell(type="error", id=request_id, error=error.message, **more)
 
     def _tell(self, **fields: Any) -> None:
         self._link.write(framed(message(**fields).encode()))

@@ -139,7 +139,7 @@ async def test_what_the_server_does_itself_does_not_count(standing, publish):
 async def test_what_the_log_does_not_take_does_not_count(standing, tenants, publish, monkeypatch):
     holder = principal(standing, tenants["home"])
 
-    def full(*_):
+    def full(*_, **__):
         raise Unavailable("full")
 
     for committer in standing.door.publisher.committers:
