@@ -22,7 +22,18 @@ from flux_api.plain_paths import NOTHING_HERE, PlainPaths
 from flux_api.request_ids import NamedRequests
 from flux_api.requests import POSITION_HEADER
 from flux_api.responses import FAULT, error_response, json_response
-from flux_api.routes import admin, connectors, entities, events, health, history, live, namespaces, tokens
+from flux_api.routes import (
+    admin,
+    claims,
+    connectors,
+    entities,
+    events,
+    health,
+    history,
+    live,
+    namespaces,
+    tokens,
+)
 from flux_api.security_headers import PagePolicy, SecurityHeaders
 
 _log = structlog.get_logger(__name__)
@@ -37,6 +48,7 @@ _ROUTERS: Final = (
     admin.router,
     namespaces.router,
     tokens.router,
+    claims.router,
     connectors.router,
     live.router,
 )

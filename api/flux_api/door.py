@@ -41,6 +41,7 @@ from flux_actors.settings import Settings
 from flux_api.audit import Audit
 from flux_api.batches import LargeBatches
 from flux_api.cached import CachedEntity
+from flux_api.claiming import Claims
 from flux_api.config import ConfigKeeper
 from flux_api.connectors import DoorConnectors, RayConnectorActors
 from flux_api.counts import entity_counts
@@ -49,6 +50,7 @@ from flux_api.feed import Feeds, PartitionFeed
 from flux_api.fences import Fences
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
+from flux_api.presences import Presences
 from flux_api.publishing import Publisher
 from flux_api.rates import Rates
 from flux_api.shards import RayShardCalls
@@ -90,11 +92,15 @@ class Door:
     connectors: DoorConnectors
     fences: Fences = field(init=False)
     batches: LargeBatches = field(init=False)
+    claims: Claims = field(init=False)
+    presences: Presences = field(init=False)
 
     def __post_init__(self) -> None:
         """Put together what stands on the other parts alone."""
         self.fences = Fences(self.tenancy, self.publisher.committers, self.metrics)
         self.batches = LargeBatches(self.publisher)
+        self.claims = Claims(self.publisher, self.view)
+        self.presences = Presences(self.publisher, self.feeds.parts, self.name)
 
     @property
     def audit(self) -> Audit:
@@ -104,6 +110,7 @@ class Door:
     async def close(self) -> None:
         """Finish what is under way and let go of everything."""
         self.fences.close()
+        await self.presences.close()
         await self.rates.close()
         await self.publisher.close()
         await self.connectors.close()

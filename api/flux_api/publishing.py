@@ -62,6 +62,11 @@ class Publisher:
             Committer(log, partition, identity, _now_us) for partition in range(partitioning.partitions)
         ]
 
+    def read(self, envelope: Envelope) -> Event:
+        """Return the event of an envelope; raises `Refused` for one that breaks a rule."""
+        now_ms = time.time_ns() // 1_000_000
+        return self._reader.read(envelope, now_ms, self._ids.take(now_ms))
+
     def submit(self, envelope: Envelope, principal: Principal, done: Callable[[Outcome], None]) -> None:
         """Publish one event; `done` hears what became of it, later.
 
@@ -69,8 +74,7 @@ class Publisher:
             Refused: the event breaks a rule, or `principal` may not write there. Unavailable: nothing more
                 is taken now.
         """
-        now_ms = time.time_ns() // 1_000_000
-        self.submit_event(self._reader.read(envelope, now_ms, self._ids.take(now_ms)), principal, done)
+        self.submit_event(self.read(envelope), principal, done)
 
     def submit_event(self, event: Event, principal: Principal, done: Callable[[Outcome], None]) -> None:
         """Publish an event that keeps the rules; else as `submit`."""

@@ -15,12 +15,14 @@ import msgspec
 
 from flux_actors import limits
 from flux_actors.domain.entity_id import check_entity_id
+from flux_actors.domain.event import Event, terms_in
 from flux_actors.domain.position import text_of, text_of_all
 from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_actors.tenancy.principal import Kind, Principal
 from flux_api.cached import CachedEntity
 from flux_api.door import Door
 from flux_api.frames import framed, message
+from flux_api.presences import tied
 from flux_api.publishing import Outcome
 from flux_api.requests import too_large
 from flux_api.socket_requests import SocketRequest, read_request
@@ -62,6 +64,7 @@ class Session:
         self._gets: set[asyncio.Future[CachedEntity | None]] = set()
         self._auth: asyncio.Task[Principal] | None = None
         self._open = True
+        self._owner: str | None = None  # the name under which entities are tied to this socket
         door.hub.join(self._watcher)
         door.hub.identify(self._watcher, principal)
 
@@ -80,6 +83,8 @@ class Session:
         if self._open:
             self._open = False
             self._door.hub.leave(self._watcher)
+            if self._owner is not None:
+                self._door.presences.leave(self._owner)
             for get in self._gets:
                 get.cancel()
             if self._auth is not None:
@@ -172,17 +177,43 @@ class Session:
             principal = self._watcher.principal
             if principal.kind is Kind.HOLDER and not self._door.tenancy.fresh:
                 raise Unavailable("tokens cannot be checked now; try again in a second")
-            self._door.publisher.submit(request, principal, partial(self._published, request.id, size))
+            event = self._event_of(request)
+            self._door.publisher.submit_event(event, principal, partial(self._published, request.id, size))
         except FluxError as error:
             self._refuse(request.id, error)
         else:
             self._publishes += 1
             self._publish_bytes += size
 
+    def _event_of(self, request: SocketRequest) -> Event:
+        """Return the event of a publish, tied to this socket if it asks for that."""
+        event = self._door.publisher.read(request)
+        if request.presence in (None, False):
+            return event
+        if request.presence is not True:
+            raise Refused("presence must be true or left out")
+        if self._owner is None:
+            self._owner = self._door.presences.new_owner()
+        if self._door.presences.count(self._owner) >= limits.presences_max:
+            raise Refused(f"one socket may have at most {limits.presences_max} entities tied to it")
+        return tied(event, self._owner)
+
+    def _tie(self, event: Event) -> None:
+        """Have an entity live as long as this socket, which may be gone already."""
+        terms = terms_in(event)
+        owner = None if terms is None else terms.owner
+        if owner is not None and event.entity_id is not None:
+            if self._open:
+                self._door.presences.tie(owner, event.entity_id)
+            else:
+                self._door.presences.leave(owner, event.entity_id)
+
     def _published(self, request_id: Any, size: int, outcome: Outcome) -> None:
         was_busy = self.busy
         self._publishes -= 1
         self._publish_bytes -= size
+        if isinstance(outcome, Published):
+            self._tie(outcome.event)
         if not self._open:
             return
         if isinstance(outcome, FluxError):

@@ -32,7 +32,10 @@ from flux_api.submission import Published
 router = APIRouter(tags=["events"])
 
 
-@router.post("/api/events", **describe("Publish one event", body=EVENT_BODY, query=["wait"]))
+@router.post(
+    "/api/events",
+    **describe("Publish one event", body=EVENT_BODY, query=["wait", "If-Match", "If-None-Match"]),
+)
 async def publish(request: Request) -> Response:
     """Answer 200 once the event is durable."""
     door = door_of(request)
@@ -51,7 +54,9 @@ async def publish(request: Request) -> Response:
     return json_response(answer | {"entity": await applied_entity(door, done)}, headers=headers)
 
 
-@router.post("/api/events/batch", **describe("Publish many events", body=BATCH_BODY, query=["wait"]))
+@router.post(
+    "/api/events/batch", **describe("Publish many events", body=BATCH_BODY, query=["wait", "atomic"])
+)
 async def publish_batch(request: Request) -> Response:
     """Answer 200 with what became of each event, in the order of the request."""
     door = door_of(request)

@@ -158,6 +158,15 @@ async def removes_source(asker: Asker) -> int:
     return 200 if status == 404 else status
 
 
+async def claims(asker: Asker) -> int:
+    """Take a claim of one's own and let it go, so that the next client can."""
+    body = {"entity_id": "vault/kitchen/task", "holder": asker.kind, "ttl_ms": 60_000}
+    status = await asker.status("POST", "/api/claims", body)
+    path = f"/api/claims?entity_id=vault/kitchen/task&holder={asker.kind}"
+    assert await asker.status("DELETE", path) == status
+    return status
+
+
 VAULT_IDS = ["vault/kitchen/x", "vault/x", "vault/y"]
 ROWS = [
     Row(
@@ -191,6 +200,13 @@ ROWS = [
         batch,
         everybody([False, False])
         | {"main": [True, True], "write": [True, True], "prefix": [False, True]},
+    ),
+    Row("POST /api/claims", "below a prefix", claims, WRITES_IN_KITCHEN),
+    Row(
+        "DELETE /api/claims",
+        "a private entity",
+        writes("/api/claims?entity_id=vault/task&holder=me", "DELETE"),
+        WRITES,
     ),
     Row("GET /api/events", "a private entity", history, seen(1, 403, 0) | {"manage": 403}),
     Row(f"GET {ONE}", "a public entity", writes(f"{LIST}/acme/x", "GET"), everybody(200)),
