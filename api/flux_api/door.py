@@ -26,6 +26,7 @@ from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import EventLog, KeyValue
+from flux_actors.past.ray_past import RayPast
 from flux_actors.router.lender import RouterLender
 from flux_actors.router.ray_shards import RAY_NAMESPACE
 from flux_actors.router.topology import (
@@ -48,6 +49,7 @@ from flux_api.feed import Feeds, PartitionFeed
 from flux_api.fences import Fences
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
+from flux_api.past import DoorPast
 from flux_api.publishing import Publisher
 from flux_api.rates import Rates
 from flux_api.shards import RayShardCalls
@@ -86,6 +88,7 @@ class Door:
     tenancy: TenancyKeeper
     rates: Rates
     connectors: DoorConnectors
+    past: DoorPast
     fences: Fences = field(init=False)
     batches: LargeBatches = field(init=False)
 
@@ -238,6 +241,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         tenancy,
         rates,
         connectors,
+        DoorPast(RayPast(access, settings.snapshot_folder), tenancy.registry),
     )
 
 
