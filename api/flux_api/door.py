@@ -29,6 +29,7 @@ from flux_actors.log.ports import EventLog, KeyValue
 from flux_actors.past.ray_past import RayPast
 from flux_actors.router.lender import RouterLender
 from flux_actors.router.ray_shards import RAY_NAMESPACE
+from flux_actors.router.router import fewest_positions
 from flux_actors.router.topology import (
     CONFIG_BUCKET,
     REGISTRY_BUCKET,
@@ -222,6 +223,8 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     kept = ConnectorStore(await JetStreamKeyValue.open(client, CONNECTORS_BUCKET, settings.log_replicas))
     connectors = DoorConnectors(kept, Catalogue(), RayConnectorActors(access, settings), settings)
     connectors.begin()
+    registry = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas)
+    complete_below = await fewest_positions(registry, settings.history_positions)
     rates = Rates(RouterLender(), name, in_force=tenancy.enabled)
     config.tell(rates.configure)
     publisher = Publisher(log, partitioning, tenancy.registry, rates)
@@ -241,7 +244,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         tenancy,
         rates,
         connectors,
-        DoorPast(RayPast(access, settings.snapshot_folder), tenancy.registry),
+        DoorPast(RayPast(access, settings.snapshot_folder), shards, log, tenancy.registry, complete_below),
     )
 
 

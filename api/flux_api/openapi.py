@@ -146,6 +146,10 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
         "schema": {"type": "string", "enum": ["applied"]},
         "description": "answer once the write is visible",
     },
+    "at": {
+        "schema": {"type": "string", "example": "2026-01-31T12:00:00Z"},
+        "description": "as it was at this time or position; 410 where that is gone",
+    },
     "at_least": {"schema": {"type": "string"}, "description": "a Flux-Position the answer must include"},
     "entity": {"schema": _ID, "required": True, "description": "whose events"},
     "since": {

@@ -47,7 +47,7 @@ def read_query(parameters: Mapping[str, str]) -> Asked:
     if cursor is not None and limit is None:
         raise Refused("cursor needs limit beside it; follow the URL of the Link header as it is")
     return Asked(
-        Query(where, _fields(parameters.get("fields"))),
+        Query(where, read_fields(parameters.get("fields"))),
         None if limit is None else _limit(limit),
         None if cursor is None else _after(cursor),
     )
@@ -59,7 +59,8 @@ def next_link(path: str, parameters: Mapping[str, str], after: str) -> str:
     return f'<{path}?{urlencode({**parameters, "cursor": cursor})}>; rel="next"'
 
 
-def _fields(text: str | None) -> tuple[str, ...] | None:
+def read_fields(text: str | None) -> tuple[str, ...] | None:
+    """Return the names of properties that `fields` asks for, `None` for all."""
     if text is None:
         return None
     names = tuple(dict.fromkeys(text.split(",")))

@@ -20,7 +20,7 @@ from flux_actors.past.orders import (
     PagesOrder,
     encode,
 )
-from flux_actors.past.refolding import Refolder
+from flux_actors.past.refolding import Refolder, check_size
 from flux_actors.shard.cold_index import ColdIndex
 from flux_actors.shard.index import IdIndex
 from flux_actors.shard.listing import living_ids, page_of
@@ -52,8 +52,10 @@ class Answering:
 
     async def then(self, order: CountOrder | PagesOrder) -> Then:
         """Fold what a list is to be made of."""
-        state = await self._refolder.state(order.partition, order.page.prefix, order.target)
-        return Then(state, order.floors)
+        then = Then()
+        for part in order.parts:
+            then.add(await self._refolder.state(part.partition, order.page.prefix, part.target), part.floors)
+        return then
 
     async def pages(self, order: PagesOrder) -> AsyncGenerator[bytes, None]:
         """Fold, and yield a list page by page."""
@@ -63,17 +65,21 @@ class Answering:
 
 
 class Then:
-    """A partition as it was, as lists want it; what earlier owners of a name left is not in it."""
+    """Partitions as they were, as one that can be listed; no id is in two of them."""
 
-    def __init__(self, state: PartitionState, floors: Floors) -> None:
-        self._state = state
-        self.index: IdIndex | ColdIndex = IdIndex(state)
-        for actor in state.entities.values() if floors else ():
-            if actor.position < floors.get(namespace_of(actor.entity_id), 0):
-                actor.properties = None
+    def __init__(self) -> None:
+        self._state = PartitionState(0)
+        self.index: IdIndex | ColdIndex = IdIndex(self._state)
+
+    def add(self, state: PartitionState, floors: Floors) -> None:
+        """Take in the living of a partition but for what earlier owners of a name left."""
+        for entity_id, actor in state.entities.items():
+            if actor.lives and actor.position >= floors.get(namespace_of(entity_id), 0):
+                self._state.entities[entity_id] = actor
+        check_size(self._state)
 
     def readable(self) -> PartitionState:
-        """Return the state."""
+        """Return them."""
         return self._state
 
 

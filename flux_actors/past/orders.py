@@ -23,22 +23,26 @@ class EntityOrder(NamedTuple):
     target: ThroughPosition | ThroughTime
 
 
-class CountOrder(NamedTuple):
-    """How many entities a list had."""
+class Part(NamedTuple):
+    """One partition of a list."""
 
     partition: int
     target: ThroughPosition | ThroughTime
-    page: PageOrder
     floors: Floors
+
+
+class CountOrder(NamedTuple):
+    """How many entities a list had, over all its partitions."""
+
+    parts: list[Part]
+    page: PageOrder
 
 
 class PagesOrder(NamedTuple):
     """A list as it was, page after page; the first has `page.bytes_max`, each other `bytes_max`."""
 
-    partition: int
-    target: ThroughPosition | ThroughTime
+    parts: list[Part]
     page: PageOrder
-    floors: Floors
     bytes_max: int
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from flux_actors import limits
 from flux_actors.domain.change import Step
 from flux_actors.domain.event import EventHead
-from flux_actors.domain.fold import Unreadable
+from flux_actors.domain.fold import PartitionState, Unreadable
 from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.block import Block
 from flux_actors.log.ports import EventLog, Reader, StoredBlock
@@ -46,7 +46,7 @@ class Refolder:
         state = await begin(self._log, self._store, partition, wanted, target)
         async for blocks in self._blocks(state, target):
             state.apply(_up_to(target, state, wanted, blocks), feed=False)
-            _check_size(state)
+            check_size(state)
         return state
 
     async def changes(self, partition: int, prefix: str, after: int, until_sequence: int) -> list[Step]:
@@ -71,7 +71,7 @@ class Refolder:
             told = blocks[-1].sequence >= after >> limits.offset_bits
             applied = state.apply(_up_to(target, state, wanted, blocks), feed=told)
             found += [step for step in applied.changes if step[0] > after and step[1].startswith(prefix)]
-            _check_size(state)
+            check_size(state)
             if len(found) > limits.past_changes_max:
                 raise Refused(
                     f"more than {limits.past_changes_max} changes have come since; read the present state",
@@ -129,7 +129,8 @@ def _up_to(
         )
 
 
-def _check_size(state: FilteredState) -> None:
+def check_size(state: PartitionState) -> None:
+    """Raise `Refused` when a state holds more than there is room for."""
     if len(state.entities) > limits.past_entities_max:
         raise Refused(
             f"there were more than {limits.past_entities_max} entities; narrow the list to one namespace",

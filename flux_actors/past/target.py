@@ -30,6 +30,10 @@ class Target(Protocol):
         """How many events of a block count; `None` for all."""
         ...
 
+    def has(self, position: int, clock_us: int) -> bool:
+        """Whether an event counts."""
+        ...
+
 
 class ThroughPosition(NamedTuple):
     """Everything up to the event at a packed position."""
@@ -48,6 +52,9 @@ class ThroughPosition(NamedTuple):
             return None
         return max(0, self.position - pack(sequence, 0) + 1)
 
+    def has(self, position: int, clock_us: int) -> bool:  # noqa: ARG002
+        return position <= self.position
+
 
 class ThroughTime(NamedTuple):
     """Everything whose time by the log's clock, in microseconds since 1970, is not later."""
@@ -63,6 +70,9 @@ class ThroughTime(NamedTuple):
 
     def events(self, sequence: int, clock_us: int) -> int | None:
         return None if self.includes(sequence, clock_us) else 0
+
+    def has(self, position: int, clock_us: int) -> bool:  # noqa: ARG002
+        return clock_us <= self.clock_us
 
 
 PRESENT: Final = ThroughTime(_NEVER_US)

@@ -142,7 +142,7 @@ class Standing:
         await tenancy.open()
         log, bus = MemoryLog(PARTITIONS), MemoryBus()
         store = MemorySnapshotStore()
-        shard = EntityShard(log, store, bus, PARTITIONS)
+        shard = EntityShard(log, store, bus, PARTITIONS, settings.history_positions)
         calls: Any = ShardInPlace(shard)
         rule, hub = Partitioning(PARTITIONS, frozenset({"wide"})), Hub(tenancy.registry)
         tenancy.listen(hub.look_at_tokens)
@@ -175,7 +175,7 @@ class Standing:
             tenancy,
             rates,
             connectors,
-            DoorPast(Answering(log, store), tenancy.registry),
+            DoorPast(Answering(log, store), calls, log, tenancy.registry, settings.history_positions),
         )
         for partition in rule.all():
             await shard.adopt(partition, 1)

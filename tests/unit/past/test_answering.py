@@ -9,12 +9,15 @@ from flux_actors import limits
 from flux_actors.domain.change import Change
 from flux_actors.domain.entity import EntityRow
 from flux_actors.errors import Refused
+from flux_actors.log.block import encode_block, encode_event
+from flux_actors.log.memory import MemoryLog
 from flux_actors.past.answering import Answering
 from flux_actors.past.orders import (
     ChangesOrder,
     CountOrder,
     EntityOrder,
     PagesOrder,
+    Part,
     decode_changes,
     decode_count,
     decode_entity,
@@ -47,6 +50,10 @@ def page(prefix="", bytes_max=1 << 20, veil=Veil(frozenset()), query=Query(), ro
     return PageOrder(prefix, None, bytes_max, joined=False, veil=veil, query=query, rows_max=rows_max)
 
 
+def parts(target, floors=None):
+    return [Part(0, target, floors or {})]
+
+
 async def listed(answering, order):
     pages = [decode_page(data) async for data in answering.pages(order)]
     return [[msgspec.json.decode(run)["id"] for run in page.runs] for page in pages]
@@ -73,25 +80,37 @@ async def test_too_many_bytes_of_changes_are_refused(answering, monkeypatch):
 
 
 async def test_a_list_has_those_that_lived_in_order_of_their_ids(answering):
-    assert await listed(answering, PagesOrder(0, at(3), page(), {}, 1 << 20)) == [["m/c", "n/a", "n/b"]]
-    assert await listed(answering, PagesOrder(0, PRESENT, page(), {}, 1 << 20)) == [["m/c", "n/b"]]
-    assert await listed(answering, PagesOrder(0, at(3), page("n/"), {}, 1 << 20)) == [["n/a", "n/b"]]
+    assert await listed(answering, PagesOrder(parts(at(3)), page(), 1 << 20)) == [["m/c", "n/a", "n/b"]]
+    assert await listed(answering, PagesOrder(parts(PRESENT), page(), 1 << 20)) == [["m/c", "n/b"]]
+    assert await listed(answering, PagesOrder(parts(at(3)), page("n/"), 1 << 20)) == [["n/a", "n/b"]]
 
 
 async def test_a_list_comes_in_pages_of_the_sizes_asked_for(answering):
-    small = PagesOrder(0, at(3), page(bytes_max=1), {}, 1 << 20)
+    small = PagesOrder(parts(at(3)), page(bytes_max=1), 1 << 20)
     assert await listed(answering, small) == [["m/c"], ["n/a", "n/b"]]
 
 
 async def test_a_list_is_asked_and_veiled_as_one_of_the_present(answering):
     veil = Veil(frozenset({"m"}))
     asked = page(veil=veil, query=Query(where="v >= 2"))
-    assert await listed(answering, PagesOrder(0, at(3), asked, {}, 1 << 20)) == [["n/b"]]
-    assert decode_count(await answering.answer(CountOrder(0, at(3), asked, {}))) == 1
-    assert decode_count(await answering.answer(CountOrder(0, at(3), page(), {}))) == 3
+    assert await listed(answering, PagesOrder(parts(at(3)), asked, 1 << 20)) == [["n/b"]]
+    assert decode_count(await answering.answer(CountOrder(parts(at(3)), asked))) == 1
+    assert decode_count(await answering.answer(CountOrder(parts(at(3)), page()))) == 3
 
 
 async def test_what_earlier_owners_of_a_name_left_is_not_told(answering):
     floors = {"n": place(2, 0)}
-    assert await listed(answering, PagesOrder(0, at(3), page(), floors, 1 << 20)) == [["m/c", "n/b"]]
-    assert decode_count(await answering.answer(CountOrder(0, at(3), page(), floors))) == 2
+    assert await listed(answering, PagesOrder(parts(at(3), floors), page(), 1 << 20)) == [["m/c", "n/b"]]
+    assert decode_count(await answering.answer(CountOrder(parts(at(3), floors), page()))) == 2
+
+
+async def test_partitions_are_listed_as_one(folding):
+    log = MemoryLog(2)
+    for partition, ids in enumerate((["a/1", "c/1"], ["b/1", "d/1"])):
+        for entity_id in ids:
+            data = encode_block(1, 1 + ids.index(entity_id), 1, [encode_event(event(entity_id, {"v": 1}))])
+            await log.append(partition, data, entity_id, 1.0)
+    both = Answering(log, folding.store)
+    order = PagesOrder([Part(0, at(2), {}), Part(1, at(1), {})], page(), 1 << 20)
+    assert await listed(both, order) == [["a/1", "b/1", "c/1"]]
+    assert decode_count(await both.answer(CountOrder(order.parts, page()))) == 3
