@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Final
 
 from flux_actors import limits
 from flux_actors.domain.change import Change
@@ -27,10 +26,8 @@ from flux_actors.past.short_way import entity_from
 from flux_actors.past.target import Target, ThroughPosition, ThroughTime
 from flux_actors.shard.reads import PageOrder
 from flux_actors.tenancy.registry import Registry
-from flux_api.history import events_at_positions
+from flux_api.history import FOREVER, events_at_positions
 from flux_api.shards import ShardCalls
-
-_FOREVER_US: Final = 1 << 62
 
 
 class DoorPast:
@@ -59,7 +56,7 @@ class DoorPast:
         Those that earlier owners of its name wrote are left out.
         """
         most = limits.history_positions_max
-        found = await self._shards.call(partition, "history", partition, entity_id, 0, _FOREVER_US, most)
+        found = await self._shards.call(partition, "history", partition, entity_id, 0, FOREVER, most)
         floor = self.floor(partition, namespace_of(entity_id))
         own = [(position, clock_us) for position, clock_us in found if position >= floor]
         return own, len(found) < self.complete_below or len(own) < len(found)
