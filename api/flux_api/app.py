@@ -38,7 +38,15 @@ from flux_api.security_headers import PagePolicy, SecurityHeaders
 
 _log = structlog.get_logger(__name__)
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE", "HEAD"]
-_EXPOSED: Final = [POSITION_HEADER, "ETag", "Link", "Flux-Count", "Retry-After", "X-Request-Id"]
+_EXPOSED: Final = [
+    POSITION_HEADER,
+    history.HISTORY_FROM,
+    "ETag",
+    "Link",
+    "Flux-Count",
+    "Retry-After",
+    "X-Request-Id",
+]
 _COMPRESS_BYTES_MIN: Final = 500
 _ROUTERS: Final = (
     events.router,

@@ -26,8 +26,10 @@ from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import EventLog, KeyValue
+from flux_actors.past.ray_past import RayPast
 from flux_actors.router.lender import RouterLender
 from flux_actors.router.ray_shards import RAY_NAMESPACE
+from flux_actors.router.router import fewest_positions
 from flux_actors.router.topology import (
     CONFIG_BUCKET,
     REGISTRY_BUCKET,
@@ -50,6 +52,7 @@ from flux_api.feed import Feeds, PartitionFeed
 from flux_api.fences import Fences
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
+from flux_api.past import DoorPast
 from flux_api.presences import Presences
 from flux_api.publishing import Publisher
 from flux_api.rates import Rates
@@ -90,6 +93,7 @@ class Door:
     tenancy: TenancyKeeper
     rates: Rates
     connectors: DoorConnectors
+    past: DoorPast
     fences: Fences = field(init=False)
     batches: LargeBatches = field(init=False)
     claims: Claims = field(init=False)
@@ -228,6 +232,8 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     kept = ConnectorStore(await JetStreamKeyValue.open(client, CONNECTORS_BUCKET, settings.log_replicas))
     connectors = DoorConnectors(kept, Catalogue(), RayConnectorActors(access, settings), settings)
     connectors.begin()
+    registry = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas)
+    complete_below = await fewest_positions(registry, settings.history_positions)
     rates = Rates(RouterLender(), name, in_force=tenancy.enabled)
     config.tell(rates.configure)
     decisions = FeedDecisions(parts, view, settings.read_wait_ms / 1000)
@@ -248,6 +254,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         tenancy,
         rates,
         connectors,
+        DoorPast(RayPast(access, settings.snapshot_folder), shards, log, tenancy.registry, complete_below),
     )
 
 

@@ -211,6 +211,10 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "claimed_id": {"name": "entity_id", "required": True, "schema": _ID, "description": "what is claimed"},
     "holder": {"required": True, "schema": {"type": "string"}, "description": "who has the claim"},
     "token": {"schema": {"type": "integer"}, "description": "the token of the claim"},
+    "at": {
+        "schema": {"type": "string", "example": "2026-01-31T12:00:00Z"},
+        "description": "as it was at this time or position; 410 where that is gone",
+    },
     "at_least": {"schema": {"type": "string"}, "description": "a Flux-Position the answer must include"},
     "entity": {"schema": _ID, "required": True, "description": "whose events"},
     "since": {

@@ -73,6 +73,10 @@ class MemoryLog:
         kept = self._partitions[partition]
         kept.blocks = {sequence: data for sequence, data in kept.blocks.items() if sequence >= first}
 
+    def lose(self, partition: int, sequence: int) -> None:
+        """Forget one block in the middle: a log that was damaged."""
+        del self._partitions[partition].blocks[sequence]
+
     def cut_off(self, partition: int, last: int) -> None:
         """Forget the blocks behind `last`: a log that lost its end."""
         kept = self._partitions[partition]

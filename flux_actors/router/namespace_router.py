@@ -27,7 +27,7 @@ from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.logs import set_up_logs
 from flux_actors.router.directory import directory_properties
 from flux_actors.router.ray_shards import RAY_NAMESPACE, ROUTER_NAME, RayShards
-from flux_actors.router.router import Router, register_log
+from flux_actors.router.router import Router, note_history, register_log
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.router.topology import REGISTRY_BUCKET, STREAMS_KEY, TENANCY_BUCKET, TOPOLOGY_BUCKET
 from flux_actors.shard.memory import MemoryPlan
@@ -126,7 +126,9 @@ class NamespaceRouter:
         registry_store = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, plan.log_replicas)
         topology_store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, plan.log_replicas)
         registry = await register_log(registry_store, uuid.uuid4().hex, plan.partitions, plan.spread)
-        if await registry_store.get(STREAMS_KEY) is None:
+        log_is_new = await registry_store.get(STREAMS_KEY) is None
+        await note_history(registry_store, plan.history_positions, log_is_new=log_is_new)
+        if log_is_new:
             await log.create(registry.partitions, registry.log_id, plan.log_replicas)
             await registry_store.put(STREAMS_KEY, registry.log_id.encode())
         # A stream that is missing from now on was lost: to make it again would pass for an empty log.

@@ -105,7 +105,7 @@ class HostedPartition:
         """Apply blocks and return the feed messages, which are kept in the ring as well."""
         self.pending = stored[-1].pending
         after = self.state.sequence
-        blocks = ((block.sequence, _decoded(block)) for block in stored)
+        blocks = ((block.sequence, decoded(block)) for block in stored)
         applied = self.state.apply(blocks, feed=feed)
         for item in applied.poison:
             _log.error(
@@ -192,7 +192,12 @@ class HostedPartition:
         return encode_feed(message)
 
 
-def _decoded(block: StoredBlock) -> Block[EventHead] | Unreadable:
+def decoded(block: StoredBlock) -> Block[EventHead] | Unreadable:
+    """Return a block as the fold takes it.
+
+    Raises:
+        Corrupt: only a later version of Flux can read it.
+    """
     try:
         return decode_block_heads(block.data)
     except Corrupt as error:
