@@ -18,6 +18,9 @@ header_block_bytes_max: Final = 64 * KIB
 request_id_chars_max: Final = 256
 where_chars_max: Final = 4_096
 where_depth_max: Final = 50  # calls within calls for each entity that is asked
+where_run_chars: Final = (
+    256  # of a condition: a longer one is asked of fewer entities in one go, 2 ms at most
+)
 wheres_kept: Final = 1_000  # conditions that were read, by their text
 body_single_bytes: Final = 1 * MIB  # default, changeable at run time
 body_single_bytes_range: Final = (1 * KIB, 8 * MIB)
