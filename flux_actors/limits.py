@@ -170,6 +170,14 @@ sockets_waiting_bytes_max: Final = 512 * MIB  # of all sockets of a door; each h
 fan_out_slice_bytes: Final = 256 * KIB  # written to each socket in one piece, between two looks at the slow
 conflated_slice_bytes: Final = 64 * KIB  # about 0.4 ms of rendering between two turns of the event loop
 conflated_looks_max: Final = 2_000  # entities looked at for one slice, wanted or not
+base_bytes: Final = 256 * KIB  # of rows in one call, for a subscription that begins with the present state
+bases_at_once: Final = 8  # calls for such rows under way at a door: the shards live, too
+held_changes_max: Final = 50_000  # for one subscription until its base is in; then it begins anew
+held_bytes_max: Final = 8 * MIB  # the same in bytes
+all_held_bytes_max: Final = 512 * MIB  # for all subscriptions of a door
+resume_changes_max: Final = 50_000  # that one resumed subscription is told again; beyond it, it begins anew
+mirror_entities_max: Final = 200_000  # in all mirrors of a door: what conditions on sockets are asked of
+mirror_bytes_max: Final = 256 * MIB  # the same in bytes
 history_default: Final = 100
 history_default_s: Final = 24 * 3600
 metrics_every_s: Final = 2.0
@@ -229,6 +237,7 @@ assert 2 * lease_share < lease_plenty <= 0.1
 assert tenancy_look_s < tenancy_poll_s < tenancy_fresh_s < 1.0
 assert append_deadline_s + append_timeout_s < tenancy_everywhere_s
 assert socket_pressed_bytes < fan_out_slice_bytes <= socket_waiting_bytes_max <= sockets_waiting_bytes_max
+assert base_bytes <= fan_out_slice_bytes < held_bytes_max < all_held_bytes_max
 assert generic_answer_bytes_max < connector_answer_bytes_max < nats_payload_bytes_max
 assert connector_request_s < connector_poll_s
 assert connector_retry_s_range[1] < connector_refused_retry_s < connector_wait_s_max

@@ -16,7 +16,7 @@ from flux_actors import __version__, limits
 from flux_actors.connectors.catalogue import Catalogue
 from flux_actors.connectors.records import BUCKET as CONNECTORS_BUCKET
 from flux_actors.connectors.records import ConnectorStore
-from flux_actors.domain.change import Change, UnreadChange
+from flux_actors.domain.change import UnreadChange
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed, parse
@@ -53,6 +53,7 @@ from flux_api.rates import Rates
 from flux_api.shards import RayShardCalls
 from flux_api.tenancy import TenancyKeeper, check_begun
 from flux_api.view import LiveView
+from flux_api.watching.ground import DoorGround
 
 _TOPOLOGY_S: Final = 60.0
 _POLL_S: Final = 0.05
@@ -170,7 +171,7 @@ class _Listener:
     def on_lost(self, partition: int, rows: list[EntityRow]) -> None:
         """Show the entities as they are now."""
         self._view.forget(partition)
-        self._hub.dispatch([Change(r.position, r.entity_id, r.properties, r.updated_us) for r in rows])
+        self._hub.lost(partition, rows)
 
 
 async def _first_topology(store: KeyValue) -> Topology:
@@ -198,8 +199,6 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     partitioning = topology.registry.partitioning()
     shards = RayShardCalls(topology_store, topology, RAY_NAMESPACE)
     tenancy = await _tenancy(settings, client)
-    hub = Hub(tenancy.registry)
-    tenancy.listen(hub.look_at_tokens)
     name = f"{os.getpid()}-{time.time_ns()}"
     parts = [PartitionFeed(partition) for partition in partitioning.all()]
 
@@ -207,8 +206,10 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         counts = await entity_counts(partitioning, shards, list(tenancy.registry.hidden))
         return sum(counts.values())
 
-    metrics = Metrics(name, bus, hub, parts, hidden_entities)
     view = LiveView(partitioning, shards, lambda partition: parts[partition].sequence)
+    hub = Hub(tenancy.registry, DoorGround(partitioning, parts, shards, view, log, tenancy.current))
+    tenancy.listen(hub.look_at_tokens)
+    metrics = Metrics(name, bus, hub, parts, hidden_entities)
     feeds = Feeds(parts, bus, shards, _Listener(view, hub), metrics.on_sources)
     config = ConfigKeeper(await JetStreamKeyValue.open(client, CONFIG_BUCKET, settings.log_replicas))
     await config.open()

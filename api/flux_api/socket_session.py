@@ -15,7 +15,7 @@ import msgspec
 
 from flux_actors import limits
 from flux_actors.domain.entity_id import check_entity_id
-from flux_actors.domain.position import text_of
+from flux_actors.domain.position import text_of, text_of_all
 from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_actors.tenancy.principal import Kind, Principal
 from flux_api.cached import CachedEntity
@@ -27,6 +27,7 @@ from flux_api.socket_pace import TOO_FAST, Pace, Verdict
 from flux_api.socket_requests import SocketRequest, read_request
 from flux_api.tenancy import now_us
 from flux_api.watcher import Link, Watcher
+from flux_api.watching.options import PLAIN, Options, options_of
 
 
 class SocketLink(Link, Protocol):
@@ -145,10 +146,27 @@ class Session:
                 raise Refused('type must be "subscribe", "unsubscribe", "publish", "get" or "auth"')
 
     def _subscribe(self, request: SocketRequest) -> None:
-        request.refuse_options()
-        self._door.hub.subscribe(self._watcher, request.pattern)
-        if request.id is not None:
-            self._tell(type="subscribed", id=request.id, entity_id=request.pattern)
+        try:
+            options = options_of(request, self._door.positions)
+            self._door.hub.subscribe(self._watcher, request.pattern, options, request.id)
+        except Refused as error:
+            if request.id is None:
+                raise
+            self._refuse(request.id, error)
+            return
+        if request.id is not None or options != PLAIN:
+            self._tell_subscribed(request, options)
+
+    def _tell_subscribed(self, request: SocketRequest, options: Options) -> None:
+        """Answer with the place from which a client can resume, in case it has to at once."""
+        fields: dict[str, Any] = {} if request.id is None else {"id": request.id}
+        fields["entity_id"] = request.pattern
+        position = self._door.hub.place_of(request.pattern)
+        if options.places is not None:
+            position = text_of_all(options.places)
+        if position:
+            fields["position"] = position
+        self._tell(type="subscribed", **fields)
 
     def _authenticate(self, request: SocketRequest) -> None:
         """Find out whose token it is; what the client says meanwhile waits."""

@@ -35,6 +35,7 @@ from flux_api.rates import Rates
 from flux_api.submission import Submission
 from flux_api.tenancy import TenancyKeeper
 from flux_api.view import LiveView
+from flux_api.watching.ground import DoorGround
 
 DEADLINE_S = 5.0
 PARTITIONS = 3
@@ -140,11 +141,12 @@ class Standing:
         log, bus = MemoryLog(PARTITIONS), MemoryBus()
         shard = EntityShard(log, MemorySnapshotStore(), bus, PARTITIONS)
         calls: Any = ShardInPlace(shard)
-        rule, hub = Partitioning(PARTITIONS, frozenset({"wide"})), Hub(tenancy.registry)
-        tenancy.listen(hub.look_at_tokens)
+        rule = Partitioning(PARTITIONS, frozenset({"wide"}))
         parts = [PartitionFeed(partition) for partition in rule.all()]
-        metrics = Metrics("door", bus, hub, parts)
         view = LiveView(rule, calls, lambda partition: parts[partition].sequence)
+        hub = Hub(tenancy.registry, DoorGround(rule, parts, calls, view, log, tenancy.current))
+        tenancy.listen(hub.look_at_tokens)
+        metrics = Metrics("door", bus, hub, parts)
         feeds = Feeds(parts, bus, calls, _Listener(view, hub), metrics.on_sources)
         config = ConfigKeeper(MemoryKeyValue())
         await config.open()

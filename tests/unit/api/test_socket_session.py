@@ -56,7 +56,12 @@ async def test_a_subscription_with_an_id_is_answered_before_its_updates(standing
     await until(lambda: client.kinds("subscribed"))
     await standing.publish(event("a/1", {"v": 1}))
     await until(lambda: client.kinds("state_update"))
-    assert client.received[0] == {"type": "subscribed", "id": 7, "entity_id": "a/1"}
+    position = standing.door.hub.place_of("a/1")
+    told = client.received[0]
+    assert set(told) == {"type", "id", "entity_id", "position"}
+    assert (told["type"], told["id"], told["entity_id"]) == ("subscribed", 7, "a/1")
+    partition = standing.door.partitioning.of_entity("a/1")
+    assert standing.door.positions(told["position"])[partition] < standing.door.positions(position)[partition]
 
 
 @pytest.mark.parametrize(
@@ -73,8 +78,8 @@ async def test_a_subscription_with_an_id_is_answered_before_its_updates(standing
         '{"type":"subscribe","entity_id":""}',
         f'{{"type":"subscribe","entity_id":"*","id":{2**70}}}',
         '{"type":"unsubscribe"}',
-        '{"type":"subscribe","entity_id":"*","where":"v>1"}',
-        '{"type":"subscribe","entity_id":"*","from":"0.1.1"}',
+        '{"type":"subscribe","entity_id":"*","where":"v>"}',
+        '{"type":"subscribe","entity_id":"*","from":"0.1"}',
         "[" * 200 + "]" * 200,
         '{"type":"subscribe","entity_id":"*","x":' + "[" * 128 + "]" * 128 + "}",
         b"\xff\xfe",
