@@ -18,6 +18,9 @@ header_block_bytes_max: Final = 64 * KIB
 request_id_chars_max: Final = 256
 where_chars_max: Final = 4_096
 where_depth_max: Final = 50  # calls within calls for each entity that is asked
+where_run_chars: Final = (
+    256  # of a condition: a longer one is asked of fewer entities in one go, 2 ms at most
+)
 wheres_kept: Final = 1_000  # conditions that were read, by their text
 body_single_bytes: Final = 1 * MIB  # default, changeable at run time
 body_single_bytes_range: Final = (1 * KIB, 8 * MIB)
@@ -159,9 +162,19 @@ hot_heads_max: Final = 4_096  # remembered at most, of each kind: 8 MiB of the l
 hot_request_bytes_max: Final = 512  # longer GETs are taken apart each time
 hot_requests_max: Final = 16_384  # remembered whole at most: 8 MiB of the longest
 hot_held_bytes_max: Final = 64 * KIB  # read ahead of an answer under way, then the connection waits
+socket_ping_s: Final = (
+    20.0  # between two pings, and for the answer to one: middleboxes cut what is silent for 30 s
+)
 socket_request_bytes_max: Final = 1 * KIB  # what a message on a socket may have beside its event
 socket_message_bytes_max: Final = body_single_bytes_range[1] + socket_request_bytes_max
 socket_patterns_max: Final = 10_000  # per socket: 2 to 10 MB
+# Messages other than publishes that one socket may send: all its subscriptions twice at once, then about 5 %
+# of a core. Publishes have their namespace's rate.
+socket_requests_burst: Final = 20_000
+socket_requests_per_s: Final = 5_000
+socket_auth_weight: Final = 100  # of such messages: a token that is not known is looked up
+socket_refusals_burst: Final = 1_000  # messages over that rate that are still told so, then the socket ends
+socket_refusals_per_s: Final = 100
 socket_publishes_max: Final = (
     2_000  # without an answer; then a socket is not read: half a block, 30 ms of them
 )
@@ -180,6 +193,9 @@ all_held_bytes_max: Final = 512 * MIB  # for all subscriptions of a door
 resume_changes_max: Final = 50_000  # that one resumed subscription is told again; beyond it, it begins anew
 mirror_entities_max: Final = 200_000  # in all mirrors of a door: what conditions on sockets are asked of
 mirror_bytes_max: Final = 256 * MIB  # the same in bytes
+stream_silence_s: Final = 15.0  # of an event stream: proxies cut what is silent for 30 s
+stream_look_s: Final = 0.2  # whether an event stream has all that its reader is to begin with
+stream_retry_s: Final = 1  # before a browser that lost its event stream comes back
 history_default: Final = 100
 history_default_s: Final = 24 * 3600
 metrics_every_s: Final = 2.0
@@ -234,6 +250,7 @@ assert batch_events_max * 41 > body_batch_bytes
 assert address_connections_max < connections_max
 assert sockets_max < connections_max
 assert turned_away_max < files_spare
+assert socket_requests_burst >= 2 * socket_patterns_max
 assert coming_bytes_max >= 8 * body_batch_bytes_range[1]
 assert 2 * lease_share < lease_plenty <= 0.1
 assert tenancy_look_s < tenancy_poll_s < tenancy_fresh_s < 1.0

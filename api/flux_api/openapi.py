@@ -234,6 +234,31 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
         "description": "only those of which this holds",
     },
     "fields": {"schema": {"type": "string"}, "description": "only these properties, with commas between"},
+    "entity_pattern": {
+        "name": "entity",
+        "schema": {"type": "array", "items": _ID},
+        "explode": True,
+        "description": 'whom to watch: ids, "namespace/*" or "*"; default everything',
+    },
+    "entity_prefix": {
+        "name": "prefix",
+        "schema": {"type": "string", "pattern": "^(.*/)?$", "example": "home/"},
+        "description": "all whose ids begin so; it ends in /",
+    },
+    "format": {
+        "schema": {"type": "string", "enum": ["delta"]},
+        "description": "one message per event instead of one per property",
+    },
+    "initial": {"schema": {"type": "boolean"}, "description": "the present state first"},
+    "from": {
+        "schema": {"type": "string"},
+        "description": "what happened behind this position first, instead of the state",
+    },
+    "metrics": {"schema": {"type": "boolean"}, "description": "the door's figures every two seconds, too"},
+    "Last-Event-ID": {
+        "schema": {"type": "string"},
+        "description": "the `id` of the last event; counts more than `from`",
+    },
     "namespace": {"schema": {"type": "string"}, "description": "only ids of this namespace"},
     "prefix": {"schema": {"type": "string"}, "description": "only ids beginning so"},
     "count": {"schema": {"type": "boolean"}, "description": 'answer {"count": n} instead'},
@@ -257,9 +282,11 @@ def describe(
     body: dict[str, Any] | None = None,
     query: list[str] | None = None,
     path: list[str] | None = None,
+    headers: list[str] | None = None,
 ) -> dict[str, Any]:
     """Return the arguments of a route decorator that document it."""
-    places = [(name, "query") for name in query or []] + [(name, "path") for name in path or []]
+    given = {"query": query, "path": path, "header": headers}
+    places = [(name, place) for place, names in given.items() for name in names or []]
     parameters = [
         {"name": name, "in": place} | {**_PARAMETERS[name], **({"required": True} if place == "path" else {})}
         for name, place in places

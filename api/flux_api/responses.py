@@ -9,6 +9,8 @@ from starlette.responses import Response
 
 from flux_actors.errors import FluxError, Refused, Unavailable
 
+LINES: Final = "application/x-ndjson"
+EVENT_STREAM: Final = "text/event-stream"
 FAULT: Final = "the server met a fault of its own; try again in a second"
 _encode = msgspec.json.Encoder().encode
 

@@ -25,6 +25,7 @@ from flux_api.frames import framed, message
 from flux_api.presences import tied
 from flux_api.publishing import Outcome
 from flux_api.requests import too_large
+from flux_api.socket_pace import TOO_FAST, Pace, Verdict
 from flux_api.socket_requests import SocketRequest, read_request
 from flux_api.submission import Published
 from flux_api.tenancy import now_us
@@ -37,6 +38,10 @@ class SocketLink(Link, Protocol):
 
     def read_on(self) -> None:
         """Read again what the client says, soon; the session had been `busy`."""
+        ...
+
+    def send_away(self, reason: str) -> None:
+        """End the socket, for the client keeps to no rule; hear nothing more of it."""
         ...
 
 
@@ -65,6 +70,7 @@ class Session:
         self._auth: asyncio.Task[Principal] | None = None
         self._open = True
         self._owner: str | None = None  # the name under which entities are tied to this socket
+        self._pace = Pace()
         door.hub.join(self._watcher)
         door.hub.identify(self._watcher, principal)
 
@@ -105,14 +111,35 @@ class Session:
     def hear(self, text: bytes) -> None:
         """Do what one message asks, or say why not."""
         try:
-            self._obey(read_request(text), len(text))
+            request = read_request(text)
+        except Refused as error:
+            if self._may_ask(len(text)):
+                self._tell(type="error", error=error.message)
+            return
+        try:
+            if request.type == "publish":
+                self._publish(request, len(text))
+            elif self._may_ask(len(text), request):
+                self._obey(request)
         except Refused as error:
             self._tell(type="error", error=error.message)
 
-    def _obey(self, request: SocketRequest, size: int) -> None:
+    def _may_ask(self, size: int, request: SocketRequest | None = None) -> bool:
+        """Whether a message of `size` bytes is one that the client may send now; if not, say so."""
+        is_auth = request is not None and request.type == "auth"
+        match self._pace.judge(size, is_auth=is_auth):
+            case Verdict.TAKE:
+                return True
+            case Verdict.REFUSE if request is not None and request.id is not None:
+                self._refuse(request.id, TOO_FAST)
+            case Verdict.REFUSE:
+                self._tell(type="error", error=TOO_FAST.message)
+            case Verdict.LEAVE:
+                self._link.send_away("too many messages, and none of them waited")
+        return False
+
+    def _obey(self, request: SocketRequest) -> None:
         match request.type:
-            case "publish":
-                self._publish(request, size)
             case "get":
                 self._get(request)
             case "subscribe":
@@ -180,7 +207,8 @@ class Session:
             event = self._event_of(request)
             self._door.publisher.submit_event(event, principal, partial(self._published, request.id, size))
         except FluxError as error:
-            self._refuse(request.id, error)
+            if self._may_ask(size, request):  # no namespace's rate counts it
+                self._refuse(request.id, error)
         else:
             self._publishes += 1
             self._publish_bytes += size

@@ -11,7 +11,8 @@ from starlette.routing import Route
 
 from flux_actors import limits
 from flux_api.app import _ROUTERS, build_app
-from tests.unit.api.standing import Standing, event
+from tests.unit.api.event_streams import StreamClient
+from tests.unit.api.standing import Standing, event, until
 from tests.unit.api.tenants import ADMIN_TOKEN, Tenants
 
 KINDS = ("none", "wrong", "admin", "other", "main", "read", "write", "manage", "prefix", "expired")
@@ -167,6 +168,18 @@ async def claims(asker: Asker) -> int:
     return status
 
 
+async def streams(asker: Asker) -> Any:
+    """Begin a stream with the present state of a private namespace."""
+    query = {"prefix": "vault/", "initial": "true"}
+    headers = asker.tenants.headers(asker.kind)
+    stream = await StreamClient(asker.tenants.standing, query, headers).begun()
+    if stream.status == 200:
+        await until(lambda: stream.source.last_id)  # then it has all that it begins with
+    await stream.close()
+    return sorted(m["entity"]["id"] for m in stream.messages()) if stream.status == 200 else stream.status
+
+
+REFUSED = {"wrong": 401, "expired": 401}
 VAULT_IDS = ["vault/kitchen/x", "vault/x", "vault/y"]
 ROWS = [
     Row(
@@ -280,6 +293,7 @@ ROWS = [
     *(Row(f"{m} /api/{p}", "a probe", writes(f"/api/{p}", m), everybody(200))
       for p in ("health", "ready", "live") for m in ("GET", "HEAD")),
     Row("GET /api/ws", "no socket", writes("/api/ws", "GET"), everybody(426)),
+    Row("GET /api/stream", "everything", streams, seen(VAULT_IDS, VAULT_IDS[:1], []) | REFUSED),
     Row("GET /api/connectors", "its own", writes("/api/connectors", "GET"), SEES_ITS_OWN),
     Row("GET /api/connectors/{name}", "one", writes("/api/connectors/github", "GET"), SEES_ITS_OWN),
     Row("GET /api/connectors/{name}", "sources", writes("/api/connectors/generic", "GET"), SEES_ITS_OWN),
