@@ -204,8 +204,11 @@ class Session:
             principal = self._watcher.principal
             if principal.kind is Kind.HOLDER and not self._door.tenancy.fresh:
                 raise Unavailable("tokens cannot be checked now; try again in a second")
-            event = self._event_of(request)
-            self._door.publisher.submit_event(event, principal, partial(self._published, request.id, size))
+            done = partial(self._published, request.id, size)
+            if request.presence in (None, False):
+                self._door.publisher.submit(request, principal, done)
+            else:
+                self._door.publisher.submit_event(self._tied(request), principal, done)
         except FluxError as error:
             if self._may_ask(size, request):  # no namespace's rate counts it
                 self._refuse(request.id, error)
@@ -213,18 +216,15 @@ class Session:
             self._publishes += 1
             self._publish_bytes += size
 
-    def _event_of(self, request: SocketRequest) -> Event:
-        """Return the event of a publish, tied to this socket if it asks for that."""
-        event = self._door.publisher.read(request)
-        if request.presence in (None, False):
-            return event
+    def _tied(self, request: SocketRequest) -> Event:
+        """Return the event of a publish that ties its entity to this socket."""
         if request.presence is not True:
             raise Refused("presence must be true or left out")
         if self._owner is None:
             self._owner = self._door.presences.new_owner()
         if self._door.presences.count(self._owner) >= limits.presences_max:
             raise Refused(f"one socket may have at most {limits.presences_max} entities tied to it")
-        return tied(event, self._owner)
+        return tied(self._door.publisher.read(request), self._owner)
 
     def _tie(self, event: Event) -> None:
         """Have an entity live as long as this socket, which may be gone already."""
