@@ -98,7 +98,7 @@ class Committer:
         self._admit(len(data), count)
         self._add(data, count, settled, termed=termed)
 
-    async def commit(self, encoded: Sequence[bytes]) -> list[Outcome]:
+    async def commit(self, encoded: Sequence[bytes], *, termed: bool = False) -> list[Outcome]:
         """Return each event's position once it is durable, or why it is not; raises as `put` does."""
         if not encoded:
             return []
@@ -107,7 +107,7 @@ class Committer:
         waits: list[tuple[int, asyncio.Future[Outcome]]] = []
         for piece in self._pieces(encoded):
             waiting: asyncio.Future[Outcome] = loop.create_future()
-            self._add(b"".join(piece), len(piece), _answer(waiting))
+            self._add(b"".join(piece), len(piece), _answer(waiting), termed=termed)
             waits.append((len(piece), waiting))
         return [outcome for count, waiting in waits for outcome in _each(await waiting, count)]
 
