@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -75,6 +76,7 @@ class HostedPartition:
         self.log_id = ""
         self.pending = 0
         self.snapshot_sequence = 0
+        self.snapshot_kept = asyncio.Event()
         self.error: str | None = None
         self.draining = False
 

@@ -289,6 +289,7 @@ ROWS = [
         writes("/api/admin/config", "PUT", {"rate_limit_enabled": True}),
         GOVERNS,
     ),
+    Row("GET /api/admin/log", "for operators", writes("/api/admin/log", "GET"), GOVERNS),
     Row("GET /api/status", "for operators", writes("/api/status", "GET"), GOVERNS),
     *(Row(f"{m} /api/{p}", "a probe", writes(f"/api/{p}", m), everybody(200))
       for p in ("health", "ready", "live") for m in ("GET", "HEAD")),
