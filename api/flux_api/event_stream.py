@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from flux_actors import limits
-from flux_actors.domain.position import Packed, text_of
+from flux_actors.domain.place import Place
 from flux_api.frames import texts_of
 from flux_api.watching.outlet import Piece
 
@@ -44,32 +44,6 @@ class Reading(Protocol):
         ...
 
 
-class Place:
-    """How far a reader is in each partition, as the text of one position."""
-
-    def __init__(self) -> None:
-        self._positions: dict[int, int] = {}
-        self._texts: dict[int, str] = {}
-
-    def __bool__(self) -> bool:
-        """Whether anything is known."""
-        return bool(self._positions)
-
-    def move(self, partition: int, position: int) -> None:
-        """Move on in one partition, never back."""
-        is_new = partition not in self._positions
-        if position > self._positions.get(partition, -1):
-            self._positions[partition] = position
-            self._texts[partition] = text_of(partition, Packed(position))
-        if is_new:
-            self._texts = dict(sorted(self._texts.items()))
-
-    @property
-    def text(self) -> str:
-        """The text."""
-        return "~".join(self._texts.values())
-
-
 class EventStream:
     """What waits for one reader, and the way to it: a `Link` and an `Outlet`.
 
@@ -82,9 +56,7 @@ class EventStream:
     ) -> None:
         self._reading = reading
         self._metrics = metrics
-        self._place = Place()
-        for partition, position in (begin or {}).items():
-            self._place.move(partition, position)
+        self._place = Place(begin)
         self._pieces: deque[Piece] = deque()
         self._waiting_bytes = 0
         self._filled = asyncio.Event()

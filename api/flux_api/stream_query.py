@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from flux_actors import limits
-from flux_actors.domain.pattern import EVERYTHING
+from flux_actors.domain.pattern import EVERYTHING, widest
 from flux_actors.domain.position import Packed
 from flux_actors.errors import Refused
 from flux_api.queries import read_query
@@ -52,7 +52,7 @@ def read_stream_query(
 
 def _patterns(given: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     found = [_entity(value) if name == "entity" else _prefix(value) for name, value in given if name in _WHOM]
-    return tuple(dict.fromkeys(found)) or (EVERYTHING,)
+    return widest(found) or (EVERYTHING,)
 
 
 _WHOM: Final = ("entity", "prefix")
