@@ -113,8 +113,8 @@ class Hub:
         Raises:
             Refused: it has too many subscriptions, or this hub knows no options.
         """
-        desk = self._desk
-        if desk is None or (options == PLAIN and desk.seat_of(watcher) is None):
+        desk, plain = self._desk, options == PLAIN and watcher.outlet is None
+        if desk is None or (plain and desk.seat_of(watcher) is None):
             if options != PLAIN:
                 raise Refused("options of a subscription are not to be had here")
             self._channels.subscribe(watcher, pattern)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 EVERYTHING: Final = "*"
@@ -26,3 +27,16 @@ def overlap(one: str, other: str) -> bool:
     if first is None or second is None:
         return names(other, one) if first is None else names(one, other)
     return first.startswith(second) or second.startswith(first)
+
+
+def widest(patterns: Iterable[str]) -> tuple[str, ...]:
+    """Return those patterns that no other one covers: no two of them name the same entity."""
+    found = tuple(dict.fromkeys(patterns))
+    return tuple(one for one in found if not any(one != other and _covers(other, one) for other in found))
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """Whether all that `narrow` names is named by `wide`."""
+    inner = prefix_of(narrow)
+    outer = prefix_of(wide)
+    return names(wide, narrow) if inner is None else outer is not None and inner.startswith(outer)

@@ -11,27 +11,40 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from flux_actors import limits
 from flux_actors.domain.entity import Readable, render, render_some
 from flux_actors.domain.entity_id import namespace_of
+from flux_actors.domain.fold import PartitionState
 from flux_actors.domain.where import where_of
-from flux_actors.shard.partition import HostedPartition
+from flux_actors.shard.cold_index import ColdIndex
+from flux_actors.shard.index import IdIndex
 from flux_actors.shard.reads import NO_VEIL, Page, PageOrder, Veil
 
 _LAST: Final = "\U0010ffff"  # behind nearly every name: those behind it are looked at one by one
 
 
-async def page_of(host: HostedPartition, order: PageOrder) -> Page:
+class Listed(Protocol):
+    """A partition whose entities can be listed: one that is hosted, or one as it was."""
+
+    index: IdIndex | ColdIndex
+
+    def readable(self) -> PartitionState:
+        """Return the state, or raise why it cannot be read now."""
+        ...
+
+
+async def page_of(host: Listed, order: PageOrder) -> Page:
     """Return a page of living entities."""
     host.readable()
     host.index.refresh()
     page = Page([], [], order.after)
     size, left = 0, sys.maxsize if order.rows_max is None else order.rows_max
     until_s = time.monotonic() + limits.page_look_s
+    ids_max = _run_ids(order.query.where)
     while size < order.bytes_max and left and time.monotonic() < until_s:
-        found, after = host.index.living(order.prefix, page.after, limits.run_ids_max)
+        found, after = host.index.living(order.prefix, page.after, ids_max)
         actors = _matching(_unveiled(found, order.veil), order.query.where)
         rows = _rendered(actors[:left], min(limits.run_bytes, order.bytes_max - size), order.query.fields)
         left -= len(rows)
@@ -48,19 +61,24 @@ async def page_of(host: HostedPartition, order: PageOrder) -> Page:
 
 
 async def living_ids(
-    host: HostedPartition, prefix: str, veil: Veil = NO_VEIL, where: str | None = None
+    host: Listed, prefix: str, veil: Veil = NO_VEIL, where: str | None = None
 ) -> AsyncIterator[list[str]]:
     """Yield the ids of living entities beginning with `prefix`, sorted, in runs."""
     host.readable()
     host.index.refresh()
     after: str | None = None
     while True:
-        actors, after = host.index.living(prefix, after, limits.run_ids_max)
+        actors, after = host.index.living(prefix, after, _run_ids(where))
         yield [actor.entity_id for actor in _matching(_unveiled(actors, veil), where)]
         after = _over(after, veil)
         if after is None:
             return
         await asyncio.sleep(0)
+
+
+def _run_ids(where: str | None) -> int:
+    """Return how many ids to look at in one go: a long condition takes long for each."""
+    return max(1, limits.run_ids_max // (1 + len(where or "") // limits.where_run_chars))
 
 
 def _unveiled(actors: Sequence[Readable], veil: Veil) -> Sequence[Readable]:
