@@ -60,6 +60,7 @@ class Bases:
         """
         seat = subscription.seat
         await seat.freed()
+        subscription.told = True
         seat.send([Piece(self._views.resync(subscription.pattern))])
         if subscription.mirror is not None:
             await self._picture(subscription, subscription.mirror)
@@ -192,6 +193,7 @@ class Bases:
         seat = subscription.seat
         pieces = [piece for entity_id, piece in told if piece.frames and self._may_see(seat, entity_id)]
         if pieces:
+            subscription.told = True
             seat.send(pieces)
 
 

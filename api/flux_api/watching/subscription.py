@@ -35,6 +35,7 @@ class Subscription:
         self.since: dict[int, int] = {}  # where it began, by partition
         self.holding: Holding | None = None
         self.base: asyncio.Task[None] | None = None
+        self.told = False  # a part of its base went out
         self.missed = False  # something happened while its mirror was not ready
 
     @property
