@@ -84,7 +84,7 @@ class Bases:
 
     async def _has_rested(self, subscription: Subscription) -> bool:
         """Whether nothing has happened since the places that it resumes from."""
-        recalls = None if subscription.missed else await self._recalls(subscription)
+        recalls = await self._recalls(subscription)
         return recalls is not None and not any(recall.changes for _, recall in recalls)
 
     async def _recalls(self, subscription: Subscription) -> list[tuple[int, Recall]] | None:

@@ -147,8 +147,7 @@ class Desk:
         for subscription in subscriptions:
             move = moves.get(subscription.pattern)
             if subscription.mirror is not None and move is None:
-                subscription.missed = True
-                continue
+                continue  # its base will have it
             where = subscription.options.where
             key = (subscription.lens, (subscription.pattern, where) if where is not None else None)
             if key not in seen:

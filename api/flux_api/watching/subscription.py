@@ -36,7 +36,6 @@ class Subscription:
         self.holding: Holding | None = None
         self.base: asyncio.Task[None] | None = None
         self.told = False  # a part of its base went out
-        self.missed = False  # something happened while its mirror was not ready
 
     @property
     def pending(self) -> bool:
@@ -47,7 +46,6 @@ class Subscription:
         """Become pending, with nothing held."""
         self.end()
         self.holding = Holding(total)
-        self.missed = False
 
     def go_live(self) -> None:
         """Be pending no longer."""
