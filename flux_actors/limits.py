@@ -29,6 +29,8 @@ body_batch_bytes_range: Final = (1 * KIB, 64 * MIB)
 # The smallest event has 41 bytes: a batch of the default size holds no more of them. What is smaller is none,
 # and five million of such would be told so in 70 bytes each.
 batch_events_max: Final = 262_144
+partitions_max: Final = 1_024  # of a log
+ttl_ms_max: Final = 10 * 366 * 24 * 3_600_000  # ten years: what lives longer needs no lease
 rate_per_minute: Final = 10_000  # default, changeable at run time
 rate_per_minute_range: Final = (1, 10_000_000)
 # What doors hold of a namespace's limit, all together; they may be ahead of it by as much. Both, and what is
@@ -105,6 +107,8 @@ snapshot_step_s: Final = 0.003  # encoding between two pulls; the last slice of 
 snapshot_slice_entities: Final = 200  # about 0.5 ms
 snapshot_slice_bytes: Final = 256 * KIB  # of large entities a slice takes fewer; about 2 ms
 snapshots_kept: Final = 3
+log_bytes_min: Final = 1 * MIB  # a bound below it would hold no block of some partitions
+trim_every_s: Final = 60.0  # looks for what a log need not hold any more, beside those after each snapshot
 page_first_bytes: Final = 64 * KIB  # soon rendered, soon sent: the first byte of a list
 page_bytes: Final = 512 * KIB  # of a list, per partition: 32 MB take 90 ms of Ray, in pages of 64 KiB 500 ms
 page_look_s: Final = 0.1  # then a page is done, whatever it holds: a condition may match nothing
@@ -118,6 +122,15 @@ get_many_ids_max: Final = 10_000
 get_many_bytes_max: Final = 64 * MIB  # of one answer, which a door holds whole
 delete_matches_max: Final = 10_000
 
+# -- the past --------------------------------------------------------------------------------------
+past_at_once: Final = 2  # folds of one door: each takes a process, and a core while it folds
+past_waiting_max: Final = 20  # of one door, for their turn; beyond it 503
+past_s: Final = 60.0  # for one, reading its answer included: some ten million events on a free core
+past_entities_max: Final = 1_000_000  # in memory: about a gigabyte
+past_changes_max: Final = 100_000  # of one answer; a reader that missed more is better off with the present
+past_answer_bytes_max: Final = 64 * MIB  # of changes, which a door holds whole
+past_pages_ahead: Final = 4  # of a list, made before the client has read those before
+
 # -- passivation -----------------------------------------------------------------------------------
 memory_bytes_min: Final = 1 * MIB  # a budget below it would hold no pull
 passivation_slice_s: Final = 0.005  # without a look at the event loop
@@ -129,6 +142,10 @@ cold_mapped_share: Final = 8  # this part of the shard's budget
 
 # -- doors -----------------------------------------------------------------------------------------
 view_entities_max: Final = 200_000
+verdicts_kept_max: Final = 100_000  # refusals of a partition that a door remembers for those who wait
+presence_ttl_ms: Final = 4_000  # of an entity that is tied to a socket, should its door die
+presence_renew_s: Final = 1.3
+presences_max: Final = 1_000  # entities that one socket may have tied to it
 fetch_ids_max: Final = 1_000  # cold reads grouped into one Ray call
 connections_max: Final = 40_000  # default of a door: 10 KB each while they idle
 sockets_max: Final = 30_000  # default: publishers and probes find a place when all sockets are taken
@@ -228,8 +245,9 @@ assert body_single_bytes_range[1] + block_overhead_bytes_max < nats_payload_byte
 assert feed_message_bytes_max + body_single_bytes_range[1] < nats_payload_bytes_max
 assert gather_s < append_retry_s
 assert append_timeout_s < append_deadline_s
-assert 1024 * cold_store_bytes_max < 1 << 47  # a shard may host all 1,024 partitions that a log may have
+assert partitions_max * cold_store_bytes_max < 1 << 47  # a shard may host all that a log may have
 assert config_poll_s < 1.0
+assert 3 * presence_renew_s * 1_000 < presence_ttl_ms < 5_000
 assert batch_events_max * 41 > body_batch_bytes
 assert address_connections_max < connections_max
 assert sockets_max < connections_max

@@ -6,21 +6,27 @@ import base64
 import binascii
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flux_actors import limits
 from flux_actors.errors import Refused
+from flux_actors.quantities import bytes_of, seconds_of
 from flux_actors.tls import Certificate
 
 _PREFIX: Final = "FLUX_"
 _CLIENT_ONLY: Final = frozenset({"FLUX_URL", "FLUX_TOKEN", "FLUX_CA"})  # read by the command line's clients
 _KEY_BYTES: Final = 32
 _INTERNAL: Final = frozenset({"FLUX_RUN_ID"})  # marks the processes of one run
+
+
+def _quantity(read: Callable[[str], int]) -> Callable[[Any], Any]:
+    """Return what reads the text of a quantity, and leaves everything else as it is."""
+    return lambda value: read(value) if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -39,7 +45,10 @@ class Settings(BaseSettings):
     data: Path = Field(Path("flux-data"), description="folder of the log, the snapshots and the run file")
     snapshots: Path | None = Field(None, description="folder of the snapshots; default <data>/snapshots")
     partitions: int | None = Field(
-        None, ge=1, le=1024, description="partitions of a new log (default 4); fixed once it exists"
+        None,
+        ge=1,
+        le=limits.partitions_max,
+        description="partitions of a new log (default 4); fixed once it exists",
     )
     spread: str = Field(
         "", description="namespaces spread over all partitions of a new log, comma separated; fixed as well"
@@ -66,6 +75,17 @@ class Settings(BaseSettings):
         ge=0,
         le=limits.history_positions_max,
         description="newest events of an entity that its history answers with; 0 for no history",
+    )
+    log_max_age: Annotated[int | None, BeforeValidator(_quantity(seconds_of))] = Field(
+        None,
+        ge=1,
+        description="age from which on events are forgotten, such as 30d; only behind three kept snapshots",
+    )
+    log_max_bytes: Annotated[int | None, BeforeValidator(_quantity(bytes_of))] = Field(
+        None,
+        ge=limits.log_bytes_min,
+        description="about what the log may take in all, such as 10GB, an equal share for each partition; "
+        "the oldest events are forgotten, only behind three kept snapshots",
     )
     admin_token: SecretStr | None = Field(
         None, description="token that may change the config and make namespaces"

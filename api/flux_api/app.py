@@ -24,6 +24,7 @@ from flux_api.requests import POSITION_HEADER
 from flux_api.responses import EVENT_STREAM, FAULT, LINES, error_response, json_response
 from flux_api.routes import (
     admin,
+    claims,
     connectors,
     entities,
     events,
@@ -38,7 +39,15 @@ from flux_api.security_headers import PagePolicy, SecurityHeaders
 
 _log = structlog.get_logger(__name__)
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE", "HEAD"]
-_EXPOSED: Final = [POSITION_HEADER, "ETag", "Link", "Flux-Count", "Retry-After", "X-Request-Id"]
+_EXPOSED: Final = [
+    POSITION_HEADER,
+    history.HISTORY_FROM,
+    "ETag",
+    "Link",
+    "Flux-Count",
+    "Retry-After",
+    "X-Request-Id",
+]
 _COMPRESS_BYTES_MIN: Final = 500
 add_compress_type(LINES)  # the library knows the usual types
 remove_compress_type(EVENT_STREAM)  # a compressor of its own takes a stream 4 MB, for as long as it goes on
@@ -50,6 +59,7 @@ _ROUTERS: Final = (
     admin.router,
     namespaces.router,
     tokens.router,
+    claims.router,
     connectors.router,
     live.router,
     stream.router,

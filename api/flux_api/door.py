@@ -26,8 +26,10 @@ from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import EventLog, KeyValue
+from flux_actors.past.ray_past import RayPast
 from flux_actors.router.lender import RouterLender
 from flux_actors.router.ray_shards import RAY_NAMESPACE
+from flux_actors.router.router import fewest_positions
 from flux_actors.router.topology import (
     CONFIG_BUCKET,
     REGISTRY_BUCKET,
@@ -41,13 +43,17 @@ from flux_actors.settings import Settings
 from flux_api.audit import Audit
 from flux_api.batches import LargeBatches
 from flux_api.cached import CachedEntity
+from flux_api.claiming import Claims
 from flux_api.config import ConfigKeeper
 from flux_api.connectors import DoorConnectors, RayConnectorActors
 from flux_api.counts import entity_counts
+from flux_api.deciding import FeedDecisions
 from flux_api.feed import Feeds, PartitionFeed
 from flux_api.fences import Fences
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
+from flux_api.past import DoorPast
+from flux_api.presences import Presences
 from flux_api.publishing import Publisher
 from flux_api.rates import Rates
 from flux_api.shards import RayShardCalls
@@ -87,13 +93,18 @@ class Door:
     tenancy: TenancyKeeper
     rates: Rates
     connectors: DoorConnectors
+    past: DoorPast
     fences: Fences = field(init=False)
     batches: LargeBatches = field(init=False)
+    claims: Claims = field(init=False)
+    presences: Presences = field(init=False)
 
     def __post_init__(self) -> None:
         """Put together what stands on the other parts alone."""
         self.fences = Fences(self.tenancy, self.publisher.committers, self.metrics)
         self.batches = LargeBatches(self.publisher)
+        self.claims = Claims(self.publisher, self.view)
+        self.presences = Presences(self.publisher, self.feeds.parts, self.name)
 
     @property
     def audit(self) -> Audit:
@@ -103,6 +114,7 @@ class Door:
     async def close(self) -> None:
         """Finish what is under way and let go of everything."""
         self.fences.close()
+        await self.presences.close()
         await self.rates.close()
         await self.publisher.close()
         await self.connectors.close()
@@ -220,9 +232,12 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     kept = ConnectorStore(await JetStreamKeyValue.open(client, CONNECTORS_BUCKET, settings.log_replicas))
     connectors = DoorConnectors(kept, Catalogue(), RayConnectorActors(access, settings), settings)
     connectors.begin()
+    registry = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas)
+    complete_below = await fewest_positions(registry, settings.history_positions)
     rates = Rates(RouterLender(), name, in_force=tenancy.enabled)
     config.tell(rates.configure)
-    publisher = Publisher(log, partitioning, tenancy.registry, rates)
+    decisions = FeedDecisions(parts, view, settings.read_wait_ms / 1000)
+    publisher = Publisher(log, partitioning, tenancy.registry, rates, decisions)
     return Door(
         settings,
         client,
@@ -239,6 +254,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         tenancy,
         rates,
         connectors,
+        DoorPast(RayPast(access, settings.snapshot_folder), shards, log, tenancy.registry, complete_below),
     )
 
 

@@ -21,7 +21,9 @@ from flux_actors import limits
 from flux_actors.errors import Unavailable
 from flux_actors.shard.reads import NO_VEIL, Page, PageOrder, Veil, decode_page
 from flux_actors.tenancy.principal import ANYONE, Principal
+from flux_api.at import Moment
 from flux_api.door import Door
+from flux_api.listed_past import ListedPast, ListedShards
 from flux_api.queries import ALL, Asked
 
 _PAGES_WHOLE: Final = 4  # of more partitions, each gives smaller pages, so that they hold as much together
@@ -56,8 +58,10 @@ class _Eyes:
 class _Source:
     """One partition's runs in id order, a page ahead of the reader."""
 
-    def __init__(self, door: Door, partition: int, order: PageOrder, partitions: int, eyes: _Eyes) -> None:
-        self._door = door
+    def __init__(
+        self, shards: ListedShards, partition: int, order: PageOrder, partitions: int, eyes: _Eyes
+    ) -> None:
+        self._shards = shards
         self._partition = partition
         share = limits.page_bytes * _PAGES_WHOLE // max(partitions, _PAGES_WHOLE)
         self._bytes_max = max(share, limits.page_first_bytes)
@@ -100,7 +104,7 @@ class _Source:
 
     async def _fetch(self, order: PageOrder) -> Page:
         order = order._replace(veil=await self._eyes.veil())
-        return decode_page(await self._door.shards.call(self._partition, "page", self._partition, order))
+        return decode_page(await self._shards.call(self._partition, "page", self._partition, order))
 
 
 class Listing:
@@ -113,12 +117,19 @@ class Listing:
         prefix: str,
         principal: Principal = ANYONE,
         asked: Asked = ALL,
+        moment: Moment | None = None,
     ) -> None:
         self._door = door
         self._prefix, self._empty = _combined(namespace, prefix)
         rule = door.partitioning
         self.partitions = rule.of_namespace(namespace) if namespace else rule.of_prefix(prefix)
         wanted = () if self._empty else self.partitions
+        self._shards: ListedShards = door.shards
+        self._past: ListedPast | None = None
+        if moment is not None and wanted:
+            self._past = self._shards = ListedPast(door.past, wanted, moment)
+            wanted = wanted[:1]  # the past of all comes as one
+        self._asked_of = wanted
         self._asked = asked
         self._joined = len(wanted) == 1 and asked.limit is None and not asked.lines
         self._eyes = _Eyes(door, principal, self._prefix)
@@ -131,8 +142,9 @@ class Listing:
             query=asked.query,
             rows_max=rows_max,
         )
-        self._sources = [_Source(door, p, order, len(wanted), self._eyes) for p in wanted]
-        self._left_s = math.inf if asked.query.where is None else limits.query_s
+        self._sources = [_Source(self._shards, p, order, len(wanted), self._eyes) for p in wanted]
+        bounded = asked.query.where is not None and self._past is None  # the past has a bound of its own
+        self._left_s = limits.query_s if bounded else math.inf
 
     async def begin(self) -> None:
         """Fetch the first pages, so that a fault is answered before the answer has begun.
@@ -161,7 +173,7 @@ class Listing:
         if veil.covers(self._prefix):
             return 0
         where = self._asked.query.where
-        calls = (self._door.shards.call(p, "count", p, self._prefix, veil, where) for p in self.partitions)
+        calls = (self._shards.call(p, "count", p, self._prefix, veil, where) for p in self._asked_of)
         return sum(await asyncio.gather(*calls))
 
     async def page(self, limit: int) -> tuple[list[bytes], str | None]:
@@ -181,7 +193,7 @@ class Listing:
                     rows.append(row)
                     last = entity_id
         finally:
-            self._close()
+            await self._close()
 
     async def ids(self, limit: int) -> list[str]:
         """Return up to `limit` ids of each partition."""
@@ -205,11 +217,13 @@ class Listing:
                     for source in heads:
                         source.look_ahead()
         finally:
-            self._close()
+            await self._close()
 
-    def _close(self) -> None:
+    async def _close(self) -> None:
         for source in self._sources:
             source.close()
+        if self._past is not None:
+            await self._past.close()
 
 
 def _take(sources: list[_Source]) -> list[tuple[str, bytes]]:

@@ -6,6 +6,17 @@ from typing import Any, Final
 
 from flux_actors import limits
 
+
+def _only(name: str) -> dict[str, Any]:
+    """Return the schema of `{name: true}`."""
+    return {
+        "type": "object",
+        "required": [name],
+        "additionalProperties": False,
+        "properties": {name: {"type": "boolean", "enum": [True]}},
+    }
+
+
 _PROPERTIES: Final = {"type": "object", "additionalProperties": True}
 _ID: Final = {"type": "string", "minLength": 1, "maxLength": 512, "example": "home/hall"}
 _EVENT: Final[dict[str, Any]] = {
@@ -21,7 +32,20 @@ _EVENT: Final[dict[str, Any]] = {
         "source": {"type": "string", "minLength": 1, "maxLength": 255, "example": "thermometer-1"},
         "payload": {
             "type": "object",
-            "properties": {"entity_id": _ID, "properties": _PROPERTIES},
+            "properties": {
+                "entity_id": _ID,
+                "properties": _PROPERTIES,
+                "ttl_ms": {
+                    "type": "integer",
+                    "minimum": 0,
+                    "description": "the entity ends after that time, unless it is renewed; 0 for never",
+                },
+                "property_ttl_ms": {
+                    "type": "object",
+                    "additionalProperties": {"type": "integer", "minimum": 0},
+                    "description": "these properties become null after that time",
+                },
+            },
             "example": {"entity_id": "home/hall", "properties": {"celsius": 21.5}},
         },
         "timestamp": {"type": "integer", "minimum": 1, "description": "epoch milliseconds; default now"},
@@ -32,6 +56,19 @@ _EVENT: Final[dict[str, Any]] = {
         },
         "key": {"type": "string"},
         "schema": {"type": "string"},
+        "condition": {
+            "description": "it applies only to an entity that stands so; else 412 and nothing changes",
+            "oneOf": [
+                {
+                    "type": "object",
+                    "required": ["etag"],
+                    "additionalProperties": False,
+                    "properties": {"etag": {"type": "string", "example": '"0.17.3"'}},
+                },
+                _only("absent"),
+                _only("present"),
+            ],
+        },
     },
 }
 _IDS: Final = {"type": "array", "items": _ID}
@@ -46,6 +83,17 @@ BATCH_BODY: Final[dict[str, Any]] = {
         },
         {"type": "array", "items": _EVENT, "minItems": 1},
     ]
+}
+CLAIM_BODY: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["entity_id", "holder", "ttl_ms"],
+    "properties": {
+        "entity_id": _ID,
+        "holder": {"type": "string", "minLength": 1, "maxLength": 255, "example": "worker-7"},
+        "ttl_ms": {"type": "integer", "minimum": 1, "maximum": limits.ttl_ms_max, "example": 30_000},
+        "token": {"type": "integer", "description": "that of the claim that is renewed"},
+        "eventId": {"type": "string", "maxLength": 128, "description": "makes a retry safe"},
+    },
 }
 GET_BODY: Final[dict[str, Any]] = {"type": "object", "required": ["ids"], "properties": {"ids": _IDS}}
 DELETE_BODY: Final[dict[str, Any]] = {
@@ -145,6 +193,27 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "wait": {
         "schema": {"type": "string", "enum": ["applied"]},
         "description": "answer once the write is visible",
+    },
+    "atomic": {
+        "schema": {"type": "boolean"},
+        "description": "all events of the batch apply at one position or none does",
+    },
+    "If-Match": {
+        "in": "header",
+        "schema": {"type": "string", "example": '"0.17.3"'},
+        "description": "it applies only where the entity has this ETag, else 412; * for any",
+    },
+    "If-None-Match": {
+        "in": "header",
+        "schema": {"type": "string", "enum": ["*"]},
+        "description": "it applies only where there is no entity, else 412",
+    },
+    "claimed_id": {"name": "entity_id", "required": True, "schema": _ID, "description": "what is claimed"},
+    "holder": {"required": True, "schema": {"type": "string"}, "description": "who has the claim"},
+    "token": {"schema": {"type": "integer"}, "description": "the token of the claim"},
+    "at": {
+        "schema": {"type": "string", "example": "2026-01-31T12:00:00Z"},
+        "description": "as it was at this time or position; 410 where that is gone",
     },
     "at_least": {"schema": {"type": "string"}, "description": "a Flux-Position the answer must include"},
     "entity": {"schema": _ID, "required": True, "description": "whose events"},

@@ -47,19 +47,20 @@ def read_query(parameters: Mapping[str, str]) -> Asked:
     if cursor is not None and limit is None:
         raise Refused("cursor needs limit beside it; follow the URL of the Link header as it is")
     return Asked(
-        Query(where, _fields(parameters.get("fields"))),
+        Query(where, read_fields(parameters.get("fields"))),
         None if limit is None else _limit(limit),
-        None if cursor is None else _after(cursor),
+        None if cursor is None else read_cursor(cursor),
     )
 
 
 def next_link(path: str, parameters: Mapping[str, str], after: str) -> str:
-    """Return the `Link` header that leads to the page behind an entity."""
+    """Return the `Link` header that leads to the page behind `after`: an entity's id, an event's position."""
     cursor = urlsafe_b64encode(after.encode()).decode().rstrip("=")
     return f'<{path}?{urlencode({**parameters, "cursor": cursor})}>; rel="next"'
 
 
-def _fields(text: str | None) -> tuple[str, ...] | None:
+def read_fields(text: str | None) -> tuple[str, ...] | None:
+    """Return the names of properties that `fields` asks for, `None` for all."""
     if text is None:
         return None
     names = tuple(dict.fromkeys(text.split(",")))
@@ -76,7 +77,8 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-def _after(cursor: str) -> str:
+def read_cursor(cursor: str) -> str:
+    """Return behind what a page begins; raise `Refused` for a cursor that was not given."""
     try:
         return check_entity_id(urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode())
     except (ValueError, binascii.Error, Refused):

@@ -29,7 +29,7 @@ def error_response(error: FluxError) -> Response:
     """Return an error in the contract's shape."""
     match error:
         case Refused():
-            return json_response({"error": error.message}, error.status, error.headers)
+            return json_response({"error": error.message} | error.more, error.status, error.headers)
         case Unavailable():
             headers = {"Retry-After": str(error.retry_after_s)}
             return json_response({"error": error.message}, 503, headers)

@@ -28,6 +28,7 @@ class SocketRequest(Envelope, rename={"event_id": "eventId", "from_position": "f
     format: Any = None
     batch: Any = None
     token: Any = None
+    presence: Any = None
 
     @property
     def pattern(self) -> str:

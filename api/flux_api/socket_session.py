@@ -15,16 +15,19 @@ import msgspec
 
 from flux_actors import limits
 from flux_actors.domain.entity_id import check_entity_id
+from flux_actors.domain.event import Event, terms_in
 from flux_actors.domain.position import text_of, text_of_all
 from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_actors.tenancy.principal import Kind, Principal
 from flux_api.cached import CachedEntity
 from flux_api.door import Door
 from flux_api.frames import framed, message
-from flux_api.publishing import Outcome, Published
+from flux_api.presences import tied
+from flux_api.publishing import Outcome
 from flux_api.requests import too_large
 from flux_api.socket_pace import TOO_FAST, Pace, Verdict
 from flux_api.socket_requests import SocketRequest, read_request
+from flux_api.submission import Published
 from flux_api.tenancy import now_us
 from flux_api.watcher import Link, Watcher
 from flux_api.watching.options import PLAIN, Options, options_of
@@ -66,6 +69,7 @@ class Session:
         self._gets: set[asyncio.Future[CachedEntity | None]] = set()
         self._auth: asyncio.Task[Principal] | None = None
         self._open = True
+        self._owner: str | None = None  # the name under which entities are tied to this socket
         self._pace = Pace()
         door.hub.join(self._watcher)
         door.hub.identify(self._watcher, principal)
@@ -85,6 +89,8 @@ class Session:
         if self._open:
             self._open = False
             self._door.hub.leave(self._watcher)
+            if self._owner is not None:
+                self._door.presences.leave(self._owner)
             for get in self._gets:
                 get.cancel()
             if self._auth is not None:
@@ -198,7 +204,11 @@ class Session:
             principal = self._watcher.principal
             if principal.kind is Kind.HOLDER and not self._door.tenancy.fresh:
                 raise Unavailable("tokens cannot be checked now; try again in a second")
-            self._door.publisher.submit(request, principal, partial(self._published, request.id, size))
+            done = partial(self._published, request.id, size)
+            if request.presence in (None, False):
+                self._door.publisher.submit(request, principal, done)
+            else:
+                self._door.publisher.submit_event(self._tied(request), principal, done)
         except FluxError as error:
             if self._may_ask(size, request):  # no namespace's rate counts it
                 self._refuse(request.id, error)
@@ -206,10 +216,32 @@ class Session:
             self._publishes += 1
             self._publish_bytes += size
 
+    def _tied(self, request: SocketRequest) -> Event:
+        """Return the event of a publish that ties its entity to this socket."""
+        if request.presence is not True:
+            raise Refused("presence must be true or left out")
+        if self._owner is None:
+            self._owner = self._door.presences.new_owner()
+        if self._door.presences.count(self._owner) >= limits.presences_max:
+            raise Refused(f"one socket may have at most {limits.presences_max} entities tied to it")
+        return tied(self._door.publisher.read(request), self._owner)
+
+    def _tie(self, event: Event) -> None:
+        """Have an entity live as long as this socket, which may be gone already."""
+        terms = terms_in(event)
+        owner = None if terms is None else terms.owner
+        if owner is not None and event.entity_id is not None:
+            if self._open:
+                self._door.presences.tie(owner, event.entity_id)
+            else:
+                self._door.presences.leave(owner, event.entity_id)
+
     def _published(self, request_id: Any, size: int, outcome: Outcome) -> None:
         was_busy = self.busy
         self._publishes -= 1
         self._publish_bytes -= size
+        if isinstance(outcome, Published):
+            self._tie(outcome.event)
         if not self._open:
             return
         if isinstance(outcome, FluxError):
@@ -273,7 +305,8 @@ class Session:
         self._tell(type="entity", id=request_id, entity=shown)
 
     def _refuse(self, request_id: Any, error: FluxError) -> None:
-        self._tell(type="error", id=request_id, error=error.message)
+        more = error.more if isinstance(error, Refused) else {}
+        self._tell(type="error", id=request_id, error=error.message, **more)
 
     def _tell(self, **fields: Any) -> None:
         self._link.write(framed(message(**fields).encode()))

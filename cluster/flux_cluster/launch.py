@@ -29,6 +29,7 @@ from flux_actors.router.namespace_router import RemoteRouter, RouterPlan, router
 from flux_actors.router.ray_shards import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.settings import Settings
 from flux_actors.shard.memory import MemoryPlan
+from flux_actors.shard.retention import Retention
 from flux_api.deployment import APPLICATION, application
 from flux_cluster.orders import Orders, Site, Start, Stop, Sweep
 
@@ -54,6 +55,7 @@ def start(orders: Start) -> None:
         spread=settings.spread_namespaces,
         log_replicas=settings.log_replicas,
         history_positions=settings.history_positions,
+        retention=Retention(settings.log_max_age, settings.log_max_bytes),
         auth_enabled=settings.auth_enabled,
     )
     router: Any = RemoteRouter.options(

@@ -48,6 +48,20 @@ def up(
         int | None,
         typer.Option(help="Bytes of entities a shard keeps in memory, the rest on disk; default all."),
     ] = None,
+    log_max_age: Annotated[
+        str | None,
+        typer.Option(
+            metavar="30d", help="Forget events that are older, behind three kept snapshots; default none."
+        ),
+    ] = None,
+    log_max_bytes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="10GB",
+            help="About what the log may take in all, each partition an equal share: the oldest events are "
+            "forgotten, behind three kept snapshots; default all stay.",
+        ),
+    ] = None,
     doors: Annotated[int | None, typer.Option(help="Door replicas; default one for two cores.")] = None,
     nats_url: Annotated[
         str | None, typer.Option(help="Use this NATS server instead of the embedded one.")
@@ -79,6 +93,8 @@ def up(
         "partitions": partitions,
         "shards": shards,
         "memory_bytes": memory_bytes,
+        "log_max_age": log_max_age,
+        "log_max_bytes": log_max_bytes,
         "doors": doors,
         "nats_url": nats_url,
         "tls_cert": tls_cert,

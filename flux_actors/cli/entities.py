@@ -1,4 +1,4 @@
-"""Commands on entities: publish, get, list, delete, batch, history; and the server's health."""
+"""Commands on entities: publish, get, list, delete, batch; and the server's health."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from flux_actors.cli.options import Output, OutputFormat, Url, Wait, examples, open_client
+from flux_actors.cli.options import At, Output, OutputFormat, Url, Wait, examples, open_client
 from flux_actors.cli.output import (
     plain,
     show,
     show_entities,
-    show_events,
     show_json,
     show_json_array,
     show_object,
@@ -31,6 +30,9 @@ _BATCH_EVENTS: Final = 1_000  # a request: 1 KiB an event stays far below the se
 _TABLE_ROWS: Final = 1_000
 
 Namespace = Annotated[str | None, typer.Option("--namespace", help="Only ids that begin with NAMESPACE/.")]
+Fields = Annotated[
+    str | None, typer.Option("--fields", metavar="NAME,…", help="Only these properties of each.")
+]
 Prefix = Annotated[str | None, typer.Option("--prefix", help="Only ids that begin with this text.")]
 
 
@@ -66,6 +68,8 @@ def publish(
 
 def get(
     entity_ids: Annotated[list[str], typer.Argument(metavar="ID", help="The entity, such as home/lamp.")],
+    at: At = None,
+    fields: Fields = None,
     url: Url = DEFAULT_URL,
     output: Output = OutputFormat.TABLE,
 ) -> None:
@@ -73,9 +77,11 @@ def get(
 
     Fails when one of them does not exist.
     """
+    if len(entity_ids) > 1 and (at is not None or fields is not None):
+        raise Refused("--at and --fields are for one entity; flux list shows more, with --prefix")
     with open_client(url) as client:
         if len(entity_ids) == 1:
-            entity = client.get(entity_ids[0])
+            entity = client.get(entity_ids[0], at=at, fields=_names(fields))
             if output is OutputFormat.JSON:
                 show_json(entity)
             else:
@@ -96,9 +102,8 @@ def list_entities(
     where: Annotated[
         str | None, typer.Option("--where", metavar="CONDITION", help="Only those of which this holds.")
     ] = None,
-    fields: Annotated[
-        str | None, typer.Option("--fields", metavar="NAME,…", help="Only these properties of each.")
-    ] = None,
+    fields: Fields = None,
+    at: At = None,
     count: Annotated[bool, typer.Option("--count", help="Only how many there are.")] = False,
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many.", show_default="1000 in a table, all as JSON")
@@ -109,11 +114,10 @@ def list_entities(
     """List entities, sorted by id."""
     with open_client(url) as client:
         if count:
-            number = client.count(namespace=namespace, prefix=prefix, where=where)
+            number = client.count(namespace=namespace, prefix=prefix, where=where, at=at)
             show({"count": number}, output, str(number))
             return
-        names = None if fields is None else fields.split(",")
-        entities = client.list(namespace=namespace, prefix=prefix, where=where, fields=names)
+        entities = client.list(namespace=namespace, prefix=prefix, where=where, fields=_names(fields), at=at)
         if output is OutputFormat.JSON:
             show_json_array(islice(entities, limit))
             return
@@ -174,25 +178,6 @@ def batch(
     _show_batch(answers, output)
 
 
-def history(
-    entity_id: Annotated[str, typer.Argument(metavar="ID", help="The entity, such as home/lamp.")],
-    since: Annotated[str | None, typer.Option(help="First time, RFC 3339.", show_default="a day ago")] = None,
-    until: Annotated[
-        str | None, typer.Option(help="Time that comes after the last.", show_default="now")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many of the newest.")] = 100,
-    url: Url = DEFAULT_URL,
-    output: Output = OutputFormat.TABLE,
-) -> None:
-    """Show the events of an entity, newest first."""
-    with open_client(url) as client:
-        events = client.history(entity_id, since=since, until=until, limit=limit)
-    if output is OutputFormat.JSON:
-        show_json_array(events)
-    else:
-        show_events(events)
-
-
 def health(url: Url = DEFAULT_URL, output: Output = OutputFormat.TABLE) -> None:
     """Show whether Flux is well.
 
@@ -213,7 +198,6 @@ def register(app: typer.Typer) -> None:
     app.command("list", epilog=_LIST_EXAMPLES)(list_entities)
     app.command("delete", epilog=_DELETE_EXAMPLES)(delete)
     app.command("batch", epilog=_BATCH_EXAMPLES)(batch)
-    app.command("history", epilog=_HISTORY_EXAMPLES)(history)
     app.command("health", epilog=examples("flux health", "flux health -o json"))(health)
 
 
@@ -222,12 +206,17 @@ _PUBLISH_EXAMPLES: Final = examples(
     'flux publish home/lamp --json \'{"on": true, "level": 80}\'',
     "echo '{\"on\": false}' | flux publish home/lamp -",
 )
-_GET_EXAMPLES: Final = examples("flux get home/lamp", "flux get home/lamp home/heater -o json")
+_GET_EXAMPLES: Final = examples(
+    "flux get home/lamp",
+    "flux get home/lamp home/heater -o json",
+    "flux get home/lamp --at 2030-01-31T08:00:00Z --fields on",
+)
 _LIST_EXAMPLES: Final = examples(
     "flux list --namespace home",
     "flux list --prefix home/kitchen/ -o json | jq '.[].id'",
     "flux list --where 'status = \"busy\" and battery.level < 0.2' --fields battery",
     "flux list --count",
+    "flux list --prefix home/ --at 2030-01-31T08:00:00Z",
 )
 _DELETE_EXAMPLES: Final = examples(
     "flux delete home/lamp", "flux delete --prefix home/kitchen/", "flux delete --namespace demo"
@@ -239,9 +228,10 @@ _BATCH_EXAMPLES: Final = examples(
     "An event:",
     '  {"stream": "home", "source": "me", "payload": {"entity_id": "home/lamp", "properties": {"on": true}}}',
 )
-_HISTORY_EXAMPLES: Final = examples(
-    "flux history home/lamp --limit 10", "flux history home/lamp --since 2030-01-31T08:00:00Z -o json"
-)
+
+
+def _names(fields: str | None) -> list[str] | None:
+    return None if fields is None else fields.split(",")
 
 
 def _properties(assignments: Sequence[str], json_text: str | None) -> dict[str, Any]:

@@ -21,6 +21,10 @@ class OutputFormat(StrEnum):
 
 
 Url = Annotated[str, typer.Option("--url", envvar="FLUX_URL", help="Where Flux listens.")]
+At = Annotated[
+    str | None,
+    typer.Option("--at", metavar="TIME|POSITION", help="As it was: an RFC 3339 time, or a position of Flux."),
+]
 Output = Annotated[OutputFormat, typer.Option("-o", "--output", help="For people or for programs.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Return when every later read sees it.")]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -50,6 +50,13 @@ class Deletion(msgspec.Struct, frozen=True):
     failed: int
     errors: list[Any]
     position: str | None = None
+
+
+class HistoryPart(NamedTuple):
+    """Some raw events, newest first; `complete_since` is set where older ones are kept no longer."""
+
+    events: list[dict[str, Any]]
+    complete_since: str | None
 
 
 class Found(msgspec.Struct, frozen=True):

@@ -7,33 +7,37 @@ wants to may send the same event again with the same `event_id`, which the serve
 
 from __future__ import annotations
 
-import json
-import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
-from urllib.parse import quote
 
 import httpx
 import msgspec
 
-from flux_actors import __version__
 from flux_actors.client import DEFAULT_URL
-from flux_actors.client.address import bearer, checked_url, error_text, is_loopback, unreachable
-from flux_actors.client.answers import BatchAnswer, DeletedEntity, Deletion, Found, Published
-from flux_actors.client.trust import trust
+from flux_actors.client.address import bearer, checked_url, error_text, unreachable
+from flux_actors.client.answers import BatchAnswer, DeletedEntity, Deletion, Found, HistoryPart, Published
+from flux_actors.client.wire import (
+    ENTITIES,
+    NDJSON,
+    connections,
+    decode_answer,
+    encode_body,
+    entities_of,
+    entity_path,
+)
 from flux_actors.domain.entity import EntityBody
 from flux_actors.errors import Refused, Unavailable
 
-_ENTITIES: Final = "/api/state/entities"
-_NDJSON: Final = "application/x-ndjson"
 _POSITION: Final = "Flux-Position"
-_TIMEOUT_S: Final = 30.0
+_HISTORY_FROM: Final = "Flux-History-From"
+_HISTORY_DEFAULT: Final = 100  # of the server
+_HISTORY_MAX: Final = 500  # that the server gives at once
+_TIMEOUT_S: Final = 60.0  # the past may take as long
 
-_Answer = TypeVar("_Answer")
 _Receipt = TypeVar("_Receipt", bound=msgspec.Struct)
 
 
@@ -78,7 +82,7 @@ class FluxClient:
         self.url = checked_url(url)
         self._authorization = bearer(token)
         self.admin_authorization = bearer(admin_token) or self._authorization
-        self._http = _connections(self.url, timeout_s, authorities)
+        self._http = connections(self.url, timeout_s, authorities)
 
     def __enter__(self) -> Self:
         return self
@@ -144,24 +148,36 @@ class FluxClient:
         }
         body = {name: value for name, value in given.items() if value is not None}
         response = self.send(
-            "POST", f"{_ENTITIES}/delete", body=body, parameters=_waiting(wait_applied=wait_applied)
+            "POST", f"{ENTITIES}/delete", body=body, parameters=_waiting(wait_applied=wait_applied)
         )
         return _receipt(response, Deletion)
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def get(self, entity_id: str, *, at_least: str | None = None) -> EntityBody:
+    def get(
+        self,
+        entity_id: str,
+        *,
+        at_least: str | None = None,
+        at: datetime | str | None = None,
+        fields: Iterable[str] | None = None,
+    ) -> EntityBody:
         """Return an entity; with `at_least`, a `position`, as it was then or is later.
 
+        With `at`, a time (RFC 3339 text, or a datetime with a zone) or a position, it is as it was then; with
+        `fields` it has these properties alone.
+
         Raises:
-            Refused: 404 when there is no such entity.
+            Refused: 404 when there is, or was, no such entity; 410 when that past is gone.
         """
         headers = {_POSITION: at_least} if at_least else {}
-        return decode_answer(self.send("GET", entity_path(entity_id), headers=headers), EntityBody)
+        parameters = _given(at=_time_text(at), fields=_joined(fields))
+        response = self.send("GET", entity_path(entity_id), parameters=parameters, headers=headers)
+        return decode_answer(response, EntityBody)
 
     def get_many(self, entity_ids: Iterable[str]) -> Found:
         """Return several entities with one request."""
-        return decode_answer(self.send("POST", f"{_ENTITIES}/get", body={"ids": [*entity_ids]}), Found)
+        return decode_answer(self.send("POST", f"{ENTITIES}/get", body={"ids": [*entity_ids]}), Found)
 
     def list(
         self,
@@ -170,31 +186,39 @@ class FluxClient:
         prefix: str | None = None,
         where: str | None = None,
         fields: Iterable[str] | None = None,
+        at: datetime | str | None = None,
     ) -> Iterator[EntityBody]:
         """Yield the entities sorted by id while they arrive; all filters that are given must hold.
 
         `where` is a condition on properties, such as `battery < 0.2 and exists(owner)`. With `fields` they
-        have these properties alone.
+        have these properties alone. With `at`, a time or a position, they are those that were there then.
         """
-        shown = None if fields is None else ",".join(fields)
+        then = _time_text(at)
         with (
             self._errors_in_our_words(),
             self._http.stream(
                 "GET",
-                self.url + _ENTITIES,
-                params=_given(namespace=namespace, prefix=prefix, where=where, fields=shown),
-                headers=_headers(self._authorization, {"Accept": _NDJSON}),
+                self.url + ENTITIES,
+                params=_given(
+                    namespace=namespace, prefix=prefix, where=where, fields=_joined(fields), at=then
+                ),
+                headers=_headers(self._authorization, {"Accept": NDJSON}),
             ) as response,
         ):
             self._check(response)
-            yield from _entities_of(response)
+            yield from entities_of(response)
 
     def count(
-        self, *, namespace: str | None = None, prefix: str | None = None, where: str | None = None
+        self,
+        *,
+        namespace: str | None = None,
+        prefix: str | None = None,
+        where: str | None = None,
+        at: datetime | str | None = None,
     ) -> int:
         """Return how many entities `list` would yield."""
-        parameters = _given(namespace=namespace, prefix=prefix, where=where, count="true")
-        return decode_answer(self.send("GET", _ENTITIES, parameters=parameters), dict[str, int])["count"]
+        parameters = _given(namespace=namespace, prefix=prefix, where=where, at=_time_text(at), count="true")
+        return decode_answer(self.send("GET", ENTITIES, parameters=parameters), dict[str, int])["count"]
 
     def history(
         self,
@@ -206,18 +230,48 @@ class FluxClient:
     ) -> Sequence[dict[str, Any]]:
         """Return the raw events of an entity, newest first; the server's default is 100 of the last day.
 
-        `since` is inclusive, `until` exclusive: RFC 3339 text, or a datetime with a zone. `limit` is at
-        most 500.
+        `since` is inclusive, `until` exclusive: RFC 3339 text, or a datetime with a zone. `limit` may be more
+        than what the server gives at once.
         """
-        given = {"entity": entity_id, "since": _time_text(since), "until": _time_text(until), "limit": limit}
-        parameters = {name: str(value) for name, value in given.items() if value is not None}
-        return decode_answer(self.send("GET", "/api/events", parameters=parameters), list[dict[str, Any]])
+        parts = self.history_parts(entity_id, since=since, until=until, limit=limit)
+        return [event for part in parts for event in part.events]
+
+    def history_parts(
+        self,
+        entity_id: str,
+        *,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[HistoryPart]:
+        """Yield what `history` returns as it comes, each part with the time since when nothing is missing."""
+        left = _HISTORY_DEFAULT if limit is None else limit
+        parameters: dict[str, str] | None = _given(
+            entity=entity_id,
+            since=_time_text(since),
+            until=_time_text(until),
+            limit=None if limit is None else str(min(limit, _HISTORY_MAX)),
+        )
+        path: str | None = "/api/events"
+        while path is not None:
+            response = self.send("GET", path, parameters=parameters)
+            part = HistoryPart(
+                decode_answer(response, list[dict[str, Any]])[:left], response.headers.get(_HISTORY_FROM)
+            )
+            yield part
+            left -= len(part.events)
+            path, parameters = response.links.get("next", {}).get("url") if left > 0 else None, None
 
     # -- the server itself -------------------------------------------------------------------------
 
     def health(self) -> dict[str, Any]:
         """Return the health report; a server that is not ready raises `Unavailable`."""
         return decode_answer(self.send("GET", "/api/health"), dict[str, Any])
+
+    def log(self) -> dict[str, Any]:
+        """Return what the log holds, partition by partition (may need the admin token)."""
+        response = self.send("GET", "/api/admin/log", authorization=self.admin_authorization)
+        return decode_answer(response, dict[str, Any])
 
     def connectors(self) -> Sequence[dict[str, Any]]:
         """Return the connectors with their status."""
@@ -249,7 +303,7 @@ class FluxClient:
         authorization: str | None = None,
     ) -> httpx.Response:
         """Send a request and return the answer, which is a 2xx and read whole."""
-        content = None if body is None else _encode(body)
+        content = None if body is None else encode_body(body)
         with self._errors_in_our_words():
             response = self._http.request(
                 method,
@@ -289,40 +343,8 @@ class FluxClient:
             raise Refused("what is sent to Flux must be valid Unicode text") from None
 
 
-def _connections(url: str, timeout_s: float, authorities: Path | None) -> httpx.Client:
-    """Return the connections to a server.
-
-    To this machine itself they go without a proxy, which could not reach it, and over plain HTTP without
-    the certificates of the world, which take 80 ms to read (a context without any refuses all).
-    """
-    local = is_loopback(url)
-    plain = local and url.startswith("http:")
-    return httpx.Client(
-        timeout=timeout_s,
-        trust_env=not local,
-        verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else trust(authorities),
-        headers={"User-Agent": f"flux-actors/{__version__}"},
-    )
-
-
 class _Connectors(msgspec.Struct):
     connectors: list[dict[str, Any]]
-
-
-def entity_path(entity_id: str) -> str:
-    """Return the path of an entity: slashes stay, every other byte that means something is quoted.
-
-    A segment of dots is quoted as well: as `.` or `..` it would be taken for a step in the path
-    (RFC 3986, 5.2.4).
-    """
-    if not entity_id:
-        raise Refused("entity_id must not be empty")
-    try:
-        segments = [quote(segment, safe="") for segment in entity_id.split("/")]
-    except UnicodeEncodeError:
-        raise Refused("entity_id must be valid Unicode text") from None
-    quoted = [segment.replace(".", "%2E") if segment in {".", ".."} else segment for segment in segments]
-    return f"{_ENTITIES}/{'/'.join(quoted)}"
 
 
 def _headers(authorization: str | None, more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -337,51 +359,13 @@ def _given(**parameters: str | None) -> dict[str, str]:
     return {name: value for name, value in parameters.items() if value is not None}
 
 
-def _encode(body: object) -> bytes:
-    """Return JSON; the standard library's encoder, because msgspec's turns NaN into null."""
-    try:
-        return json.dumps(body, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Refused(f"this cannot be sent as JSON: {error}") from None
-
-
 def _receipt(response: httpx.Response, shape: type[_Receipt]) -> _Receipt:
     """Return what the server said about a write, with the write's position from the header."""
     return msgspec.structs.replace(decode_answer(response, shape), position=response.headers.get(_POSITION))
 
 
-def decode_answer(response: httpx.Response, shape: type[_Answer]) -> _Answer:
-    """Return the body of an answer as `shape`; raises `Refused` when it is none of Flux."""
-    return _decode_json(response.content, shape)
-
-
-def _decode_json(body: bytes, shape: type[_Answer]) -> _Answer:
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.DecodeError, UnicodeError):
-        raise Refused("the answer is not one of Flux; check FLUX_URL", 502) from None
-
-
-def _entities_of(response: httpx.Response) -> Iterator[EntityBody]:
-    """Yield the entities of a list; a server without NDJSON sends an array, which is read whole."""
-    if response.headers.get("Content-Type", "").startswith(_NDJSON):
-        for line in _lines(response.iter_bytes()):
-            yield _decode_json(line, EntityBody)
-    else:
-        yield from _decode_json(response.read(), list[EntityBody])
-
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield what stands between line feeds; httpx's own splitting would cut JSON text at U+2028."""
-    parts: list[bytes] = []
-    for chunk in chunks:
-        first, *others = chunk.split(b"\n")
-        parts.append(first)
-        for other in others:
-            yield b"".join(parts)
-            parts = [other]
-    if last := b"".join(parts):
-        yield last
+def _joined(names: Iterable[str] | None) -> str | None:
+    return None if names is None else ",".join(names)
 
 
 def _time_text(time: datetime | str | None) -> str | None:

@@ -9,7 +9,8 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from flux_actors.client.http import FluxClient, decode_answer
+from flux_actors.client.http import FluxClient
+from flux_actors.client.wire import decode_answer
 
 
 class NewNamespace(msgspec.Struct, frozen=True, rename="camel"):

@@ -8,12 +8,12 @@ import msgspec
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
 
 from flux_actors import limits
 from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.asking import Answers
-from flux_actors.log.ports import LogBounds
+from flux_actors.log.ports import LogBounds, LogUsage
 from flux_actors.log.pull import JetStreamReader
 from flux_actors.log.read_gate import ReadGate
 
@@ -102,16 +102,31 @@ class JetStreamLog:
 
     async def bounds(self, partition: int) -> LogBounds:
         """Return the stream's first and last sequence."""
-        try:
-            info = await self._jetstream.stream_info(stream_name(partition))
-        except nats.js.errors.NotFoundError:
-            raise Corrupt(f"the log has no stream {stream_name(partition)}") from None
-        except (nats.errors.Error, TimeoutError, OSError) as error:
-            raise Unavailable("the log cannot be reached") from error
+        info = await self._info(partition)
         state = info.state
         metadata = info.config.metadata or {}
         first = state.first_seq if state.messages else state.last_seq + 1
         return LogBounds(first, state.last_seq, metadata.get(_LOG_ID, ""))
+
+    async def usage(self, partition: int) -> LogUsage:
+        """Return how many messages the stream has, and their bytes."""
+        state = (await self._info(partition)).state
+        return LogUsage(state.messages, state.bytes)
+
+    async def forget(self, partition: int, first: int) -> None:
+        """Purge the stream up to `first`."""
+        try:
+            await self._jetstream.purge_stream(stream_name(partition), seq=first)
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise Unavailable("the log cannot be reached") from error
+
+    async def _info(self, partition: int) -> StreamInfo:
+        try:
+            return await self._jetstream.stream_info(stream_name(partition))
+        except nats.js.errors.NotFoundError:
+            raise Corrupt(f"the log has no stream {stream_name(partition)}") from None
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise Unavailable("the log cannot be reached") from error
 
     async def block(self, partition: int, sequence: int) -> bytes:
         """Read one message by its sequence, straight from the store."""

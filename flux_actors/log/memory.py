@@ -10,7 +10,7 @@ from operator import attrgetter
 
 from flux_actors import limits
 from flux_actors.errors import Corrupt, Refused, Unavailable
-from flux_actors.log.ports import Entry, LogBounds, StoredBlock, Versioned
+from flux_actors.log.ports import Entry, LogBounds, LogUsage, StoredBlock, Versioned
 
 
 @dataclass(slots=True)
@@ -56,6 +56,17 @@ class MemoryLog:
         kept = self._partitions[partition]
         return LogBounds(min(kept.blocks, default=kept.last + 1), kept.last, self.log_id)
 
+    async def usage(self, partition: int) -> LogUsage:
+        """Return how much the partition holds."""
+        self._check()
+        blocks = self._partitions[partition].blocks
+        return LogUsage(len(blocks), sum(map(len, blocks.values())))
+
+    async def forget(self, partition: int, first: int) -> None:
+        """Forget what is in front of `first`."""
+        self._check()
+        self.trim(partition, first)
+
     async def block(self, partition: int, sequence: int) -> bytes:
         """Return one block."""
         self._check()
@@ -72,6 +83,10 @@ class MemoryLog:
         """Forget the blocks before `first`."""
         kept = self._partitions[partition]
         kept.blocks = {sequence: data for sequence, data in kept.blocks.items() if sequence >= first}
+
+    def lose(self, partition: int, sequence: int) -> None:
+        """Forget one block in the middle: a log that was damaged."""
+        del self._partitions[partition].blocks[sequence]
 
     def cut_off(self, partition: int, last: int) -> None:
         """Forget the blocks behind `last`: a log that lost its end."""

@@ -14,6 +14,13 @@ class LogBounds(NamedTuple):
     log_id: str  # made with the log; a snapshot of another log must not be used
 
 
+class LogUsage(NamedTuple):
+    """What a partition's log takes."""
+
+    blocks: int
+    size_bytes: int  # as the log counts it, what it needs around the blocks included
+
+
 class StoredBlock(NamedTuple):
     """A block as read from the log."""
 
@@ -72,6 +79,18 @@ class EventLog(Protocol):
 
     async def bounds(self, partition: int) -> LogBounds:
         """Return what the partition holds now."""
+        ...
+
+    async def usage(self, partition: int) -> LogUsage:
+        """Return how much the partition holds now."""
+        ...
+
+    async def forget(self, partition: int, first: int) -> None:
+        """Forget the blocks in front of sequence `first`, for good; those that are gone already do no harm.
+
+        Raises:
+            Unavailable: not known to be forgotten; doing it again is safe.
+        """
         ...
 
     async def block(self, partition: int, sequence: int) -> bytes:

@@ -27,10 +27,11 @@ from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.logs import set_up_logs
 from flux_actors.router.directory import directory_properties
 from flux_actors.router.ray_shards import RAY_NAMESPACE, ROUTER_NAME, RayShards
-from flux_actors.router.router import Router, register_log
+from flux_actors.router.router import Router, note_history, register_log
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.router.topology import REGISTRY_BUCKET, STREAMS_KEY, TENANCY_BUCKET, TOPOLOGY_BUCKET
 from flux_actors.shard.memory import MemoryPlan
+from flux_actors.shard.retention import FOR_EVER, Retention
 from flux_actors.tenancy.budget import Ask, Budgets, Lease, Limit
 from flux_actors.tenancy.following import Follower
 from flux_actors.tenancy.registry import Registry
@@ -52,6 +53,7 @@ class RouterPlan:
     log_replicas: int
     history_positions: int = limits.history_positions_max
     memory: MemoryPlan | None = None
+    retention: Retention = FOR_EVER
     auth_enabled: bool = False  # then some namespaces may be hidden from the directory
 
 
@@ -126,11 +128,15 @@ class NamespaceRouter:
         registry_store = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, plan.log_replicas)
         topology_store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, plan.log_replicas)
         registry = await register_log(registry_store, uuid.uuid4().hex, plan.partitions, plan.spread)
-        if await registry_store.get(STREAMS_KEY) is None:
+        log_is_new = await registry_store.get(STREAMS_KEY) is None
+        await note_history(registry_store, plan.history_positions, log_is_new=log_is_new)
+        if log_is_new:
             await log.create(registry.partitions, registry.log_id, plan.log_replicas)
             await registry_store.put(STREAMS_KEY, registry.log_id.encode())
         # A stream that is missing from now on was lost: to make it again would pass for an empty log.
-        self._host = RayShards(self._access, plan.snapshots, plan.history_positions, plan.memory)
+        self._host = RayShards(
+            self._access, plan.snapshots, plan.history_positions, plan.memory, plan.retention
+        )
         router = Router(topology_store, self._host, registry, plan.shards)
         await router.open()
         partition = registry.partitioning().of_entity(DIRECTORY_ID)

@@ -17,6 +17,7 @@ from flux_actors.shard.actor import RemoteShard
 from flux_actors.shard.memory import MemoryPlan
 from flux_actors.shard.partition import PartitionStatus
 from flux_actors.shard.reads import decode_namespaces, decode_readings
+from flux_actors.shard.retention import FOR_EVER, Retention
 
 RAY_NAMESPACE: Final = "flux"
 ROUTER_NAME: Final = "flux-router"
@@ -34,11 +35,13 @@ class RayShards:
         snapshots: Path,
         history_positions: int = limits.history_positions_max,
         memory: MemoryPlan | None = None,
+        retention: Retention = FOR_EVER,
     ) -> None:
         self._access = access
         self._snapshots = snapshots
         self._history_positions = history_positions
         self._memory = memory
+        self._retention = retention
         self._handles: dict[str, Any] = {}
 
     async def start(self, name: str, partitions_of_log: int) -> None:
@@ -52,7 +55,11 @@ class RayShards:
             get_if_exists=True,
         ).remote()
         self._handles[name] = actor
-        plan = (self._access, self._snapshots, partitions_of_log, self._history_positions, self._memory)
+        share = self._retention.share(partitions_of_log)
+        plan = (
+            *(self._access, self._snapshots, partitions_of_log),
+            *(self._history_positions, self._memory, share),
+        )
         await self._call(name, "open", _START_S, *plan)
 
     async def lives(self, name: str) -> bool:

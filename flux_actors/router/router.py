@@ -11,6 +11,7 @@ from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.ports import KeyValue, Versioned
 from flux_actors.router.shard_host import ShardGone, ShardHost
 from flux_actors.router.topology import (
+    HISTORY_KEY,
     LOG_KEY,
     PARTITIONS_DEFAULT,
     TOPOLOGY_KEY,
@@ -49,6 +50,25 @@ async def register_log(
             "leave --partitions out, or start with another --data folder"
         )
     return registry
+
+
+async def note_history(store: KeyValue, positions: int, *, log_is_new: bool) -> None:
+    """Keep the lowest number of positions per entity that shards of this log were ever told to keep.
+
+    An entity of which fewer positions are known has all of them. Of a log that is older than this note,
+    nobody knows: it counts as one of which none were kept.
+    """
+    known = await store.get(HISTORY_KEY)
+    before = positions if log_is_new else int(known.value) if known is not None else 0
+    lowest = min(before, positions)
+    if known is None or int(known.value) != lowest:
+        await store.put(HISTORY_KEY, b"%d" % lowest)
+
+
+async def fewest_positions(store: KeyValue, positions: int) -> int:
+    """Return that number; `positions` is what shards are told now."""
+    known = await store.get(HISTORY_KEY)
+    return min(positions, int(known.value) if known is not None else 0)
 
 
 class Router:

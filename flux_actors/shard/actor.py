@@ -19,6 +19,7 @@ from flux_actors.shard.collector import collect_young
 from flux_actors.shard.entity_shard import EntityShard
 from flux_actors.shard.memory import Memory, MemoryPlan
 from flux_actors.shard.partition import PartitionStatus
+from flux_actors.shard.retention import FOR_EVER, Retention
 from flux_actors.snapshot.files import FileSnapshotStore
 
 
@@ -37,6 +38,7 @@ class ShardProcess(EntityShard):
         partitions: int,
         history_positions: int,
         plan: MemoryPlan | None = None,
+        retention: Retention = FOR_EVER,
     ) -> None:
         """Connect; a second call (after a router's restart) changes nothing."""
         if self._opened:
@@ -44,7 +46,7 @@ class ShardProcess(EntityShard):
         client = self._client = await connect(access, "flux-shard")
         log, store, bus = JetStreamLog(client), FileSnapshotStore(snapshots), NatsBus(client)
         memory = None if plan is None else Memory(plan.bytes_max, partial(_cold_store, plan))
-        super().__init__(log, store, bus, partitions, history_positions, memory)
+        super().__init__(log, store, bus, partitions, history_positions, memory, retention)
         self._collecting = asyncio.create_task(collect_young())
         self._opened = True
 

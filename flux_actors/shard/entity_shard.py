@@ -17,6 +17,7 @@ from flux_actors.shard.memory import Memory
 from flux_actors.shard.partition import HostedPartition, PartitionStatus, Phase
 from flux_actors.shard.reading import changed_from, positions, readings
 from flux_actors.shard.retelling import recalled, rows_behind
+from flux_actors.shard.retention import FOR_EVER, Retention, Trimmer, encode_facts
 from flux_actors.snapshot.store import SnapshotStore
 
 _log = structlog.get_logger(__name__)
@@ -33,6 +34,7 @@ class EntityShard:
         partitions: int,
         history_positions: int = limits.history_positions_max,
         memory: Memory | None = None,
+        retention: Retention = FOR_EVER,
     ) -> None:
         self._log = log
         self._store = store
@@ -40,6 +42,7 @@ class EntityShard:
         self._partitions = partitions
         self._history_positions = history_positions
         self._memory = memory
+        self._retention = retention
         self._hosts: dict[int, HostedPartition] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
         self._listing = asyncio.Lock()  # one list at a time: what lives here besides gets every second turn
@@ -60,7 +63,7 @@ class EntityShard:
             memory=self._memory,
         )
         self._hosts[partition] = host
-        self._lives[partition] = asyncio.create_task(live(host, self._partitions))
+        self._lives[partition] = asyncio.create_task(live(host, self._partitions, self._retention))
 
     async def drain(self) -> None:
         """End the life of every partition with a snapshot."""
@@ -156,6 +159,11 @@ class EntityShard:
         """Return the newest positions of an entity's events with their log times, newest first."""
         kept = min(count, self._history_positions)
         return positions(self._host(partition).readable(), entity_id, since_us, until_us, kept)
+
+    async def log_facts(self, partition: int) -> bytes:
+        """Return the `LogFacts` of a partition, which may be recovering."""
+        host = self._host(partition)
+        return encode_facts(await Trimmer(host.log, host.store, partition, self._retention).facts())
 
     async def repair(self, partition: int, after: int) -> bytes:
         """Return the `Repair` of a door whose feed stands at sequence `after`."""

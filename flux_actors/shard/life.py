@@ -12,6 +12,7 @@ from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.shard.draining import drain
 from flux_actors.shard.partition import HostedPartition, Phase
 from flux_actors.shard.recovering import recover
+from flux_actors.shard.retention import FOR_EVER, Retention, keep_trimmed
 from flux_actors.shard.running import run
 from flux_actors.shard.snapshotting import Snapshotter
 
@@ -19,14 +20,17 @@ _log = structlog.get_logger(__name__)
 _RETRY_S: Final = 0.2
 
 
-async def live(host: HostedPartition, partitions: int) -> None:
+async def live(host: HostedPartition, partitions: int, retention: Retention = FOR_EVER) -> None:
     """Carry `host` through its phases until it is drained or stopped."""
+    trimming: asyncio.Task[None] | None = None
     try:
         await _recover_when_possible(host)
         if host.draining:
             return  # half recovered: nothing to read from, nothing to keep
         host.phase = Phase.RUNNING
         snapshotter = Snapshotter(host, _stagger_s(host.partition, partitions))
+        if retention.bounded:
+            trimming = asyncio.create_task(keep_trimmed(host, retention))
         await run(host, snapshotter)
         host.phase = Phase.DRAINING
         await drain(host, snapshotter)
@@ -34,6 +38,9 @@ async def live(host: HostedPartition, partitions: int) -> None:
         host.phase = Phase.STOPPED
         host.error = error.message
         _log.critical("partition.stopped", partition=host.partition, reason=error.message)
+    finally:
+        if trimming is not None:
+            trimming.cancel()
 
 
 async def _recover_when_possible(host: HostedPartition) -> None:

@@ -11,19 +11,31 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from flux_actors import limits
 from flux_actors.domain.entity import Readable, render, render_some
 from flux_actors.domain.entity_id import namespace_of
+from flux_actors.domain.fold import PartitionState
 from flux_actors.domain.where import where_of
-from flux_actors.shard.partition import HostedPartition
+from flux_actors.shard.cold_index import ColdIndex
+from flux_actors.shard.index import IdIndex
 from flux_actors.shard.reads import NO_VEIL, Page, PageOrder, Veil
 
 _LAST: Final = "\U0010ffff"  # behind nearly every name: those behind it are looked at one by one
 
 
-async def page_of(host: HostedPartition, order: PageOrder) -> Page:
+class Listed(Protocol):
+    """A partition whose entities can be listed: one that is hosted, or one as it was."""
+
+    index: IdIndex | ColdIndex
+
+    def readable(self) -> PartitionState:
+        """Return the state, or raise why it cannot be read now."""
+        ...
+
+
+async def page_of(host: Listed, order: PageOrder) -> Page:
     """Return a page of living entities."""
     host.readable()
     host.index.refresh()
@@ -49,7 +61,7 @@ async def page_of(host: HostedPartition, order: PageOrder) -> Page:
 
 
 async def living_ids(
-    host: HostedPartition, prefix: str, veil: Veil = NO_VEIL, where: str | None = None
+    host: Listed, prefix: str, veil: Veil = NO_VEIL, where: str | None = None
 ) -> AsyncIterator[list[str]]:
     """Yield the ids of living entities beginning with `prefix`, sorted, in runs."""
     host.readable()

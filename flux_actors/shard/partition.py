@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -75,6 +76,7 @@ class HostedPartition:
         self.log_id = ""
         self.pending = 0
         self.snapshot_sequence = 0
+        self.snapshot_kept = asyncio.Event()
         self.error: str | None = None
         self.draining = False
 
@@ -105,7 +107,7 @@ class HostedPartition:
         """Apply blocks and return the feed messages, which are kept in the ring as well."""
         self.pending = stored[-1].pending
         after = self.state.sequence
-        blocks = ((block.sequence, _decoded(block)) for block in stored)
+        blocks = ((block.sequence, decoded(block)) for block in stored)
         applied = self.state.apply(blocks, feed=feed)
         for item in applied.poison:
             _log.error(
@@ -166,7 +168,10 @@ class HostedPartition:
         for number, changes in enumerate(groups, 1):
             last = number == len(groups)
             end = self.state.sequence if last else changes[-1][0] >> limits.offset_bits
-            data = self._encode(start, Applied(changes, applied.sources, []), end)
+            refused = [
+                position for position in applied.refused if start < position >> limits.offset_bits <= end
+            ]
+            data = self._encode(start, Applied(changes, applied.sources, [], refused), end)
             self.ring.add(KeptMessage(start, end, data))
             messages.append(data)
             start = end
@@ -184,11 +189,17 @@ class HostedPartition:
             state.alive,
             applied.sources,
             applied.changes,
+            list(applied.refused),
         )
         return encode_feed(message)
 
 
-def _decoded(block: StoredBlock) -> Block[EventHead] | Unreadable:
+def decoded(block: StoredBlock) -> Block[EventHead] | Unreadable:
+    """Return a block as the fold takes it.
+
+    Raises:
+        Corrupt: only a later version of Flux can read it.
+    """
     try:
         return decode_block_heads(block.data)
     except Corrupt as error:

@@ -139,6 +139,7 @@ class Snapshotter:
     def _kept(self, snapshot: _UnderWay) -> None:
         self._under_way = None
         self._host.snapshot_sequence = snapshot.cut.sequence
+        self._host.snapshot_kept.set()
         _log.info(
             "snapshot.kept",
             partition=self._host.partition,

@@ -134,6 +134,50 @@ async def test_trimmed_log_begins_later_and_counts_on(kept: Kept) -> None:
     assert await kept.append(b"next") == 4
 
 
+async def test_what_is_forgotten_is_gone_and_no_more(kept: Kept) -> None:
+    await kept.fill(5)
+    await kept.fill(2, partition=1)
+    await kept.log.forget(0, 3)
+    assert await kept.log.bounds(0) == LogBounds(3, 5, LOG_ID)
+    assert [await kept.log.block(0, sequence) for sequence in (3, 4, 5)] == [b"3", b"4", b"5"]
+    assert (await kept.log.bounds(1)).first == 1
+    for first in (1, 2, 3):
+        await kept.log.forget(0, first)
+    assert await kept.log.bounds(0) == LogBounds(3, 5, LOG_ID)
+    await kept.log.forget(0, 6)
+    assert await kept.log.bounds(0) == LogBounds(6, 5, LOG_ID)
+    assert await kept.append(b"next") == 6
+
+
+async def test_block_id_is_known_though_its_block_was_forgotten(kept: Kept) -> None:
+    await kept.append(b"first", block_id="id")
+    await kept.append(b"second")
+    await kept.log.forget(0, 2)
+    assert await kept.append(b"again", block_id="id") == 1
+    assert (await kept.log.bounds(0)).last == 2
+
+
+async def test_reader_goes_on_where_the_log_was_forgotten_behind_it(kept: Kept) -> None:
+    await kept.fill(3)
+    reader = kept.log.reader(0, 0)
+    assert [block.sequence for block in await read(reader, 3)] == [1, 2, 3]
+    await kept.log.forget(0, 4)
+    await kept.append(b"4")
+    assert await read(reader, 1) == [StoredBlock(4, b"4", 0)]
+    await reader.close()
+
+
+async def test_usage_grows_with_every_block_and_shrinks_with_what_is_forgotten(kept: Kept) -> None:
+    assert await kept.log.usage(0) == (0, 0)
+    for _ in range(4):
+        await kept.append(bytes(1_000))
+    blocks, size_bytes = await kept.log.usage(0)
+    assert blocks == 4
+    assert 4_000 <= size_bytes <= 5_000
+    await kept.log.forget(0, 4)
+    assert await kept.log.usage(0) == (1, size_bytes // 4)
+
+
 async def test_block_that_is_not_there_is_corrupt(kept: Kept) -> None:
     await kept.fill(3)
     await kept.trim(2)
@@ -231,6 +275,8 @@ async def test_log_that_is_away_is_unavailable_in_every_call(kept: Kept) -> None
     for attempt in (
         lambda: kept.append(b"x"),
         lambda: kept.log.bounds(0),
+        lambda: kept.log.usage(0),
+        lambda: kept.log.forget(0, 1),
         lambda: kept.log.block(0, 1),
         lambda: kept.log.reader(0, 0).pull(0.1),
     ):

@@ -14,6 +14,7 @@ from flux_actors import limits
 from flux_actors.errors import Refused
 from flux_actors.settings import is_loopback_host
 from flux_actors.tenancy.authorising import Action
+from flux_api.log_report import log_report
 from flux_api.openapi import CONFIG_BODY, describe
 from flux_api.requests import door_of, principal_of, read_json
 from flux_api.responses import json_response
@@ -36,6 +37,14 @@ async def change_config(request: Request) -> Response:
     update = await read_json(request, limits.body_other_bytes)
     door = door_of(request)
     return json_response(await door.config.change(update, who, door.audit))
+
+
+@router.get("/api/admin/log", **describe("What the log holds, and what of it would be kept, per partition"))
+async def read_log(request: Request) -> Response:
+    """Tell operators how much log there is, from when to when, and how far a trim would go."""
+    door = door_of(request)
+    door.tenancy.authorise(await principal_of(request), Action.GOVERN, "")
+    return json_response(await log_report(door))
 
 
 async def _authorise(request: Request) -> str:

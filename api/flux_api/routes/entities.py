@@ -12,29 +12,31 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from flux_actors import limits
+from flux_actors.domain.entity import render_some
 from flux_actors.domain.entity_id import CORE_NAMESPACE, check_entity_id, check_not_core, namespace_of
 from flux_actors.errors import FluxError, Refused
 from flux_actors.tenancy.authorising import Action
 from flux_actors.tenancy.principal import Kind, Principal
+from flux_api.at import Moment, read_moment
 from flux_api.cached import CachedEntity
 from flux_api.door import Door
 from flux_api.hot.replies import LARGE_BYTES
 from flux_api.listing import Listing, stream_json, stream_lines
 from flux_api.many import body_of, entities_body
 from flux_api.openapi import DELETE_BODY, GET_BODY, describe
-from flux_api.queries import next_link, read_query
+from flux_api.queries import next_link, read_fields, read_query
 from flux_api.requests import (
     door_of,
     is_true,
     principal_of,
     query_of,
     read_json,
-    refuse_unavailable,
     wanted_positions,
     wants_applied,
 )
 from flux_api.responses import LINES, json_response, raw_json
 from flux_api.routes.events import position_header
+from flux_api.tenancy import now_us
 
 router = APIRouter(tags=["state"])
 _PATH: Final = "/api/state/entities/"
@@ -52,24 +54,27 @@ register_url_convertor("any", _AnyPath())
 
 @router.head(
     "/api/state/entities",
-    **describe("Count entities: Flux-Count", query=["namespace", "prefix", "where", "at_least"]),
+    **describe("Count entities: Flux-Count", query=["namespace", "prefix", "where", "at", "at_least"]),
 )
 @router.get(
     "/api/state/entities",
     **describe(
         "List entities, sorted by id",
-        query=["namespace", "prefix", "where", "fields", "page_limit", "cursor", "count", "at_least"],
+        query=["namespace", "prefix", "where", "fields", "page_limit", "cursor", "count", "at", "at_least"],
     ),
 )
 async def list_entities(request: Request) -> Response:
     """Stream the entities of a namespace and prefix, or tell how many they are."""
     door = door_of(request)
-    refuse_unavailable(request, "at")
     query = query_of(request)
     asked = read_query(query)._replace(lines=_wants_lines(request))
     principal = await principal_of(request)
-    listing = Listing(door, query.get("namespace") or None, query.get("prefix") or "", principal, asked)
+    moment = _moment_of(door, query)
+    namespace, prefix = query.get("namespace") or None, query.get("prefix") or ""
+    listing = Listing(door, namespace, prefix, principal, asked, moment)
     await door.reached(wanted_positions(request), listing.partitions)
+    if moment is not None:
+        await door.reached(moment.positions, listing.partitions)
     if request.method == "HEAD":
         return _head_of_list(await listing.count(), LINES if asked.lines else "application/json")
     if is_true(query.get("count")):
@@ -128,28 +133,30 @@ async def delete_many(request: Request) -> Response:
 
 @router.head(
     "/api/state/entities/{entity_id:any}",
-    **describe("Whether an entity exists", query=["at_least"], path=["entity_id"]),
+    **describe("Whether an entity exists", query=["at", "at_least"], path=["entity_id"]),
 )
 @router.get(
     "/api/state/entities/{entity_id:any}",
-    **describe("Read one entity", query=["at_least"], path=["entity_id"]),
+    **describe("Read one entity", query=["fields", "at", "at_least"], path=["entity_id"]),
 )
 async def get_entity(request: Request) -> Response:
     """Return the entity, 304 when the client has it already, 404 when there is none."""
     door = door_of(request)
     entity_id = _id_of(request)
-    refuse_unavailable(request, "at", "fields")
+    query = query_of(request)
+    fields = read_fields(query.get("fields"))
+    moment = _moment_of(door, query)
     positions = wanted_positions(request)
     if positions:
         await door.reached(positions, (door.partitioning.of_entity(entity_id),))
     principal, namespace = await principal_of(request), namespace_of(entity_id)
     door.tenancy.authorise(principal, Action.READ, namespace, entity_id)
-    entity = door.view.kept(entity_id)
+    entity = door.view.kept(entity_id) if moment is None else None
     if entity is None:
         await door.tenancy.current()
-        entity = await door.view.get(entity_id)
+        entity = await (door.view.get(entity_id) if moment is None else _as_it_was(door, entity_id, moment))
         door.tenancy.authorise(principal, Action.READ, namespace, entity_id)  # fetching may have taken long
-    return _entity_response(request, entity)
+    return _entity_response(request, entity, fields)
 
 
 @router.delete(
@@ -186,15 +193,35 @@ def _head_of_list(count: int, media_type: str) -> Response:
     return response
 
 
-def _entity_response(request: Request, entity: CachedEntity) -> Response:
+def _moment_of(door: Door, query: dict[str, str]) -> Moment | None:
+    """Return the moment that a reader asks of, `None` for the present: that is a time to come, too."""
+    if "at" not in query:
+        return None
+    moment = read_moment(query["at"], door.partitioning.partitions)
+    return None if moment.is_to_come(now_us()) else moment
+
+
+async def _as_it_was(door: Door, entity_id: str, moment: Moment) -> CachedEntity:
+    partition = door.partitioning.of_entity(entity_id)
+    target = moment.of(partition)
+    if moment.positions:
+        await door.reached(moment.positions, (partition,))
+    else:
+        await door.caught_up((partition,))
+    row = await door.past.entity(partition, entity_id, target)
+    return CachedEntity.of(entity_id, partition, -1, row)
+
+
+def _entity_response(request: Request, entity: CachedEntity, fields: tuple[str, ...] | None) -> Response:
     if not entity.lives:
         raise Refused("Entity not found", 404)
     headers = {"ETag": entity.etag}
     asked = request.headers.get("if-none-match")
+    body = entity.body() if fields is None else render_some(entity, fields)
     if asked is not None and _matches_etag(asked, entity.etag):
-        vary = {"Vary": "Accept-Encoding"} if len(entity.body()) >= LARGE_BYTES else {}
+        vary = {"Vary": "Accept-Encoding"} if len(body) >= LARGE_BYTES else {}
         return Response(status_code=304, headers=headers | vary)
-    return raw_json(entity.body(), headers=headers)
+    return raw_json(body, headers=headers)
 
 
 def _matches_etag(asked: str, etag: str) -> bool:

@@ -197,10 +197,13 @@ def test_an_absent_entity_is_404_whatever_the_client_has(api, namespace):
     assert_error(api.get(f"{ENTITIES}/{namespace}/no", headers={"If-None-Match": "*"}), 404)
 
 
-@pytest.mark.parametrize("at", ["2026-01-31T12:00:00Z", "0.1.0", "x"])
-def test_time_travel_is_refused_rather_than_answered_with_the_present(api, namespace, publish, at):
-    publish(f"{namespace}/e", {"a": 1})
-    assert "not available" in assert_error(api.get(f"{ENTITIES}/{namespace}/e", params={"at": at}), 400)
+def test_fields_are_those_that_are_asked_for(api, namespace, publish):
+    publish(f"{namespace}/e", {"a": 1, "b": 2, "c": None})
+    whole = api.get(f"{ENTITIES}/{namespace}/e")
+    some = api.get(f"{ENTITIES}/{namespace}/e", params={"fields": "c,a,none"})
+    assert some.json() == whole.json() | {"properties": {"c": None, "a": 1}}
+    assert some.headers["etag"] == whole.headers["etag"]
+    assert "fields" in assert_error(api.get(f"{ENTITIES}/{namespace}/e", params={"fields": ","}), 400)
 
 
 def test_many_are_read_in_one_call_in_the_order_asked(api, namespace):

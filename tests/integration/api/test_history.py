@@ -118,6 +118,32 @@ def test_a_limit_that_is_no_number_is_refused(api, namespace, limit):
     assert "limit" in assert_error(api.get(EVENTS, params={"entity": f"{namespace}/e", "limit": limit}), 400)
 
 
+def test_pages_lead_to_the_oldest_event_that_is_kept_whatever_comes_meanwhile(api, namespace, history):
+    api.post("/api/events/batch", json=[event(f"{namespace}/e", {"n": n}) for n in range(700)])
+    params = {"entity": f"{namespace}/e", "limit": 200}
+    pages, answer = [], api.get(EVENTS, params=params)
+    while True:
+        pages.append([logged["payload"]["properties"]["n"] for logged in answer.json()])
+        assert "flux-history-from" in answer.headers
+        if "link" not in answer.headers:
+            break
+        api.post(EVENTS, json=event(f"{namespace}/other", {"n": 1}))
+        answer = api.get(answer.headers["link"].partition(">")[0][1:])
+    assert [len(page) for page in pages] == [200, 200, 100]
+    assert [number for page in pages for number in page] == list(range(699, 199, -1))
+
+
+def test_a_history_that_is_whole_has_no_other_end(api, namespace, times):
+    answer = api.get(EVENTS, params={"entity": f"{namespace}/e", "limit": 4, "since": times[0]})
+    assert ("link" in answer.headers, "flux-history-from" in answer.headers) == (True, False)
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "AAAA", "OTk5LjEuMQ"])
+def test_a_cursor_that_no_page_gave_is_refused(api, namespace, cursor):
+    answer = api.get(EVENTS, params={"entity": f"{namespace}/e", "cursor": cursor})
+    assert_error(answer, 400)
+
+
 def test_since_is_inclusive(times, history):
     assert history(since=times[4]) == [9, 8, 7, 6, 5, 4]
 

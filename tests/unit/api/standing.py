@@ -18,6 +18,7 @@ from flux_actors.domain.position import pack
 from flux_actors.errors import FluxError
 from flux_actors.log.memory import MemoryBus, MemoryKeyValue, MemoryLog
 from flux_actors.log.ports import feed_subject
+from flux_actors.past.answering import Answering
 from flux_actors.settings import Settings
 from flux_actors.shard import reads
 from flux_actors.shard.entity_shard import EntityShard
@@ -26,13 +27,15 @@ from flux_actors.tenancy.lending import MemoryLender
 from flux_actors.tenancy.principal import ANYONE
 from flux_api.config import ConfigKeeper
 from flux_api.connectors import DoorConnectors
+from flux_api.deciding import FeedDecisions
 from flux_api.door import Door, _Listener
 from flux_api.feed import Feeds, PartitionFeed
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
-from flux_api.publishing import Published, Publisher
+from flux_api.past import DoorPast
+from flux_api.publishing import Publisher
 from flux_api.rates import Rates
-from flux_api.submission import Submission
+from flux_api.submission import Published, Submission
 from flux_api.tenancy import TenancyKeeper
 from flux_api.view import LiveView
 from flux_api.watching.ground import DoorGround
@@ -129,6 +132,7 @@ class Standing:
     log: MemoryLog
     bus: MemoryBus
     shard: EntityShard
+    store: MemorySnapshotStore
     tenants: MemoryKeyValue | None = None
 
     @classmethod
@@ -139,7 +143,8 @@ class Standing:
         tenancy = TenancyKeeper(tenants, settings.admin_token)
         await tenancy.open()
         log, bus = MemoryLog(PARTITIONS), MemoryBus()
-        shard = EntityShard(log, MemorySnapshotStore(), bus, PARTITIONS)
+        store = MemorySnapshotStore()
+        shard = EntityShard(log, store, bus, PARTITIONS, settings.history_positions)
         calls: Any = ShardInPlace(shard)
         rule = Partitioning(PARTITIONS, frozenset({"wide"}))
         parts = [PartitionFeed(partition) for partition in rule.all()]
@@ -166,18 +171,19 @@ class Standing:
             feeds,
             view,
             hub,
-            Publisher(log, rule, tenancy.registry, rates),
+            Publisher(log, rule, tenancy.registry, rates, FeedDecisions(parts, view, 2.0)),
             config,
             metrics,
             "door",
             tenancy,
             rates,
             connectors,
+            DoorPast(Answering(log, store), calls, log, tenancy.registry, settings.history_positions),
         )
         for partition in rule.all():
             await shard.adopt(partition, 1)
         await until(lambda: all(part.ready for part in parts))
-        return cls(door, log, bus, shard, tenants)
+        return cls(door, log, bus, shard, store, tenants)
 
     async def down(self) -> None:
         await self.door.close()

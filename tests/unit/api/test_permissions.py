@@ -159,6 +159,15 @@ async def removes_source(asker: Asker) -> int:
     return 200 if status == 404 else status
 
 
+async def claims(asker: Asker) -> int:
+    """Take a claim of one's own and let it go, so that the next client can."""
+    body = {"entity_id": "vault/kitchen/task", "holder": asker.kind, "ttl_ms": 60_000}
+    status = await asker.status("POST", "/api/claims", body)
+    path = f"/api/claims?entity_id=vault/kitchen/task&holder={asker.kind}"
+    assert await asker.status("DELETE", path) == status
+    return status
+
+
 async def streams(asker: Asker) -> Any:
     """Begin a stream with the present state of a private namespace."""
     query = {"prefix": "vault/", "initial": "true"}
@@ -204,6 +213,13 @@ ROWS = [
         batch,
         everybody([False, False])
         | {"main": [True, True], "write": [True, True], "prefix": [False, True]},
+    ),
+    Row("POST /api/claims", "below a prefix", claims, WRITES_IN_KITCHEN),
+    Row(
+        "DELETE /api/claims",
+        "a private entity",
+        writes("/api/claims?entity_id=vault/task&holder=me", "DELETE"),
+        WRITES,
     ),
     Row("GET /api/events", "a private entity", history, seen(1, 403, 0) | {"manage": 403}),
     Row(f"GET {ONE}", "a public entity", writes(f"{LIST}/acme/x", "GET"), everybody(200)),
@@ -273,6 +289,7 @@ ROWS = [
         writes("/api/admin/config", "PUT", {"rate_limit_enabled": True}),
         GOVERNS,
     ),
+    Row("GET /api/admin/log", "for operators", writes("/api/admin/log", "GET"), GOVERNS),
     Row("GET /api/status", "for operators", writes("/api/status", "GET"), GOVERNS),
     *(Row(f"{m} /api/{p}", "a probe", writes(f"/api/{p}", m), everybody(200))
       for p in ("health", "ready", "live") for m in ("GET", "HEAD")),

@@ -157,7 +157,7 @@ async def test_publishes_of_one_socket_land_in_the_order_they_were_sent(standing
         (event("flux-core/x", {"v": 1}), "flux-core"),
         (event("n/e", {"v": 1}, timestamp=True), "timestamp"),
         (event("n/e", {"v": "x" * (limits.body_single_bytes + 1024)}), "at most 1048576 bytes"),
-        (event("n/e", {"v": 1}, condition={"absent": True}), "condition"),
+        (event("n/e", {"v": 1}, condition={"absent": False}), "condition"),
         (event("n/e", ["v"]), "must be a JSON object"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -16,6 +16,7 @@ from tests.unit.cli.commands import Run, answer_of, assert_refused
 from tests.unit.client.contract_server import ContractServer
 
 COMMANDS = ["publish", "get", "list", "delete", "batch", "history", "health", "watch", "demo", "bench"]
+COMMANDS += ["diff", "log"]
 
 
 # -- publish ---------------------------------------------------------------------------------------
@@ -170,14 +171,17 @@ def test_delete_that_failed_for_some_fails(run: Run, flux: ContractServer) -> No
     assert "the log is away" in result.stderr
 
 
-def test_history_is_newest_first(run: Run) -> None:
-    for number in range(3):
-        run("publish", "home/lamp", f"n:={number}")
-    events = answer_of(run("history", "home/lamp", "--limit", "2", "-o", "json"))
-    assert [event["payload"]["properties"]["n"] for event in events] == [2, 1]
-    table = run("history", "home/lamp", "--since", "2030-01-31T08:00:00Z").stdout
-    assert table.index("n=2") < table.index("n=0")
-    assert "flux-cli" in table
+def test_get_and_list_tell_what_was(run: Run, flux: ContractServer) -> None:
+    flux.entities = {"home/a": {"n": 2}}
+    flux.past = {"then": {"home/a": {"n": 1}, "home/b": {"n": 1}}}
+    entity = answer_of(run("get", "home/a", "--at", "then", "--fields", "n,m", "-o", "json"))
+    assert entity["properties"] == {"n": 1}
+    assert flux.last.parameters == {"at": "then", "fields": "n,m"}
+    listed = answer_of(run("list", "--at", "then", "-o", "json"))
+    assert [entity["id"] for entity in listed] == ["home/a", "home/b"]
+    assert run("list", "--at", "then", "--count").stdout == "2\n"
+    assert_refused(run("get", "home/a", "home/b", "--at", "then"), "are for one entity")
+    assert_refused(run("get", "home/a", "--at", "never"), "Entity not found")
 
 
 def test_health(run: Run, flux: ContractServer) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 _UPDATED = "2030-01-31T08:00:00.000001+00:00"
 _ENTITIES = "/api/state/entities"
@@ -57,9 +57,11 @@ class ContractServer:
     def __init__(self, url: str) -> None:
         self.url = url
         self.entities: dict[str, dict[str, Any]] = {}
+        self.past: dict[str, dict[str, dict[str, Any]]] = {}  # the entities of certain moments
         self.events: list[dict[str, Any]] = []
         self.config = {"rate_limit_enabled": True, "rate_limit_per_namespace_per_minute": 10_000}
         self.requests: list[Request] = []
+        self.forgot = False  # whether histories go on behind what is told
         self.lines = True  # whether a list may be answered line by line
         self._fixed: list[Answer] = []
         self._changed = threading.Condition()
@@ -103,6 +105,7 @@ class ContractServer:
             ("GET", "/api/connectors"): self._connectors,
             ("GET", "/api/admin/config"): self._config,
             ("PUT", "/api/admin/config"): self._config,
+            ("GET", "/api/admin/log"): self._log,
         }
         one_entity = {"GET": self._get, "DELETE": self._delete}
         if route := routes.get((request.method, request.path)):
@@ -112,8 +115,23 @@ class ContractServer:
         return _error(404, f"no such path: {request.path}")
 
     def _get(self, request: Request) -> Answer:
-        entity_id = _named(request)
-        return _ok(self._entity(entity_id)) if entity_id in self.entities else _error(404, "Entity not found")
+        entity_id, entities = _named(request), self._then(request)
+        if entity_id not in entities:
+            return _error(404, "Entity not found")
+        return _ok({"id": entity_id, "properties": entities[entity_id], "lastUpdated": _UPDATED})
+
+    def _then(self, request: Request) -> dict[str, dict[str, Any]]:
+        at = request.parameters.get("at")
+        return self.entities if at is None else self.past.get(at, {})
+
+    def _log(self, request: Request) -> Answer:
+        place = {"sequence": 3, "time": _UPDATED}
+        full = {"partition": 0, "blocks": 9, "bytes": 12_345_678, "first": place, "last": place}
+        full |= {"snapshots": 3, "oldest_snapshot": place, "trim_keeps_from": 4}
+        empty = {"partition": 1, "blocks": 0, "bytes": 0, "first": None, "last": None}
+        empty |= {"snapshots": 0, "oldest_snapshot": None, "trim_keeps_from": 1}
+        away = {"partition": 2, "error": "partition 2 is recovering"}
+        return _ok({"max_age_seconds": 60, "max_bytes": None, "partitions": [full, empty, away]})
 
     def _delete(self, request: Request) -> Answer:
         self.entities.pop(_named(request), None)
@@ -168,14 +186,21 @@ class ContractServer:
     def _history(self, request: Request) -> Answer:
         asked = request.parameters
         mine = [event for event in self.events if event["payload"]["entity_id"] == asked["entity"]]
-        return _ok(mine[::-1][: int(asked.get("limit", "100"))])
+        first, limit = int(asked.get("cursor", "0")), int(asked.get("limit", "100"))
+        page, headers = mine[::-1][first : first + limit], {}
+        if first + limit < len(mine):
+            query = urlencode(asked | {"cursor": str(first + limit)})
+            headers = {"Link": f'</api/events?{query}>; rel="next"'}
+        elif self.forgot:
+            headers = {"Flux-History-From": _UPDATED}
+        return _ok(page, headers)
 
     def _list(self, request: Request) -> Answer:
         asked = request.parameters
         prefix, namespace = asked.get("prefix", ""), asked.get("namespace")
         found = [
-            self._entity(entity_id)
-            for entity_id in sorted(self.entities)
+            {"id": entity_id, "properties": properties, "lastUpdated": _UPDATED}
+            for entity_id, properties in sorted(self._then(request).items())
             if entity_id.startswith(prefix) and (namespace is None or entity_id.startswith(f"{namespace}/"))
         ]
         if asked.get("count") == "true":

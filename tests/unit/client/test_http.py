@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flux_actors.client.http import FluxClient, _lines, entity_path, new_event
+from flux_actors.client.http import FluxClient, new_event
+from flux_actors.client.wire import _lines, entity_path
 from flux_actors.errors import Refused, Unavailable
 from tests.unit.client.contract_server import ContractServer
 

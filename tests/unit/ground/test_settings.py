@@ -68,6 +68,8 @@ def test_variables_of_others_and_of_the_clients_are_no_settings() -> None:
         *[(name, value) for name in ("partitions", "shards", "doors") for value in (0, 1_025)],
         *[("log_replicas", value) for value in (0, 6)],
         *[("history_positions", value) for value in (-1, 501)],
+        *[("log_max_age", value) for value in (0, "0s", "-1d", "soon", "1y")],
+        *[("log_max_bytes", value) for value in (0, "1kB", "many", -1, limits.log_bytes_min - 1)],
         *[("memory_bytes", value) for value in (0, limits.memory_bytes_min - 1, "2 GB")],
         *[("read_wait_ms", value) for value in (-1, 60_001)],
         ("auth_enabled", "perhaps"),
@@ -173,3 +175,11 @@ def test_processes_that_need_no_secret_get_none() -> None:
         "PATH": "/bin",
     }
     assert without_secrets(environment) == {"FLUX_PORT": "1", "PATH": "/bin"}
+
+
+def test_bounds_of_the_log_are_written_with_units() -> None:
+    settings = load_settings({"log_max_age": "30d"}, {"FLUX_LOG_MAX_BYTES": "10GB"})
+    assert (settings.log_max_age, settings.log_max_bytes) == (30 * 86_400, 10_000_000_000)
+    assert (loaded().log_max_age, loaded().log_max_bytes) == (None, None)
+    with pytest.raises(Refused, match=r"FLUX_LOG_MAX_AGE: .*such as 30d, 12h, 90m or 45s, not '1y'"):
+        load_settings({}, {"FLUX_LOG_MAX_AGE": "1y"})

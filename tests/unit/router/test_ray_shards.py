@@ -17,6 +17,7 @@ from flux_actors.router.shard_host import ShardGone
 from flux_actors.shard import reads
 from flux_actors.shard.memory import MemoryPlan
 from flux_actors.shard.partition import PartitionStatus
+from flux_actors.shard.retention import Retention
 
 STATUS = PartitionStatus(2, 3, "running", 4, 5, 6, 7, 8, 9, None)
 
@@ -131,14 +132,15 @@ async def test_one_that_dies_while_it_starts_is_told_as_any_other(monkeypatch, s
         await shards.start("one", 4)
 
 
-async def test_a_shard_is_told_where_its_cold_entities_go(monkeypatch):
+async def test_a_shard_is_told_where_its_cold_entities_go_and_its_share_of_the_log(monkeypatch):
     plan = MemoryPlan(5_000_000, Path("data"))
     actor = FakeActor()
     shell = type("Shell", (), {"options": lambda self, **_: self, "remote": lambda self: actor})
     monkeypatch.setattr(ray_shards, "RemoteShard", shell())
     access = NatsAccess("nats://nowhere")
-    await RayShards(access, Path("snapshots"), memory=plan).start("one", 4)
-    assert actor.calls == [("open", access, Path("snapshots"), 4, limits.history_positions_max, plan)]
+    await RayShards(access, Path("snapshots"), memory=plan, retention=Retention(5, 100)).start("one", 4)
+    most, share = limits.history_positions_max, Retention(5, 25)
+    assert actor.calls == [("open", access, Path("snapshots"), 4, most, plan, share)]
 
 
 async def test_one_that_does_not_answer_is_not_waited_for_longer_than_asked(actors, shards):

@@ -10,7 +10,7 @@ import pytest
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.memory import MemoryKeyValue
 from flux_actors.router import router as router_module
-from flux_actors.router.router import Router, register_log
+from flux_actors.router.router import Router, fewest_positions, note_history, register_log
 from flux_actors.router.topology import (
     LOG_KEY,
     TOPOLOGY_KEY,
@@ -68,6 +68,21 @@ def rounds(shards, name, count):
     """Return a condition: `name` was asked `count` times more."""
     target = shards.asked.count(name) + count
     return lambda: shards.asked.count(name) >= target
+
+
+class TestThePositionsThatWereKept:
+    async def test_are_the_fewest_that_any_setting_asked_for(self):
+        store = MemoryKeyValue()
+        for positions, fewest in ((300, 300), (500, 300), (100, 100), (400, 100)):
+            await note_history(store, positions, log_is_new=positions == 300)
+            assert await fewest_positions(store, positions) == fewest
+        assert await fewest_positions(store, 7) == 7  # a door that reads before the router has noted it
+
+    async def test_are_none_of_a_log_that_is_older_than_the_note(self):
+        store = MemoryKeyValue()
+        assert await fewest_positions(store, 500) == 0
+        await note_history(store, 500, log_is_new=False)
+        assert await fewest_positions(store, 500) == 0
 
 
 class TestTheRegistryOfALog:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
-from tests.unit.api.standing import event
+from flux_actors import limits
+from flux_actors.domain.clock import iso_of
+from flux_api.app import build_app
+from tests.unit.api.standing import Standing, event
 
 
 async def test_history_is_exactly_the_newest_events_tombstones_included(client, standing):
@@ -53,12 +57,92 @@ async def test_a_history_that_cannot_be_told_is_refused(client, query):
 
 
 async def test_a_log_that_is_away_or_lost_a_block_is_503(client, standing):
-    await standing.publish(event("n/e", {"v": 1}))
+    for number in range(3):
+        await standing.publish(event("n/e", {"v": number}))
     standing.log.away = True
     assert (await client.get("/api/events?entity=n/e")).status_code == 503
     standing.log.away = False
     assert (await client.get("/api/events?entity=n/e")).status_code == 200
-    for partition in standing.door.partitioning.all():
-        standing.log.trim(partition, 2)
+    standing.log.lose(standing.door.partitioning.of_entity("n/e"), 2)
     lost = await client.get("/api/events?entity=n/e")
     assert (lost.status_code, list(lost.json())) == (503, ["error"])
+
+
+async def test_a_history_is_turned_over_page_by_page_whatever_comes_meanwhile(client, standing):
+    for number in range(7):
+        await standing.publish(event("n/e", {"v": number}))
+    found, link = [], "/api/events?entity=n/e&limit=3"
+    while link:
+        page = await client.get(link)
+        found.append([item["payload"]["properties"]["v"] for item in page.json()])
+        link = page.headers.get("link", "<>").partition(">")[0][1:]
+        await standing.publish(event("n/e", {"v": 99}))
+    assert found == [[6, 5, 4], [3, 2, 1], [0]]
+    assert "flux-history-from" not in page.headers
+
+
+async def test_the_next_page_begins_a_day_before_the_first_one_was_asked_for(client, standing, monkeypatch):
+    await standing.publish(*(event("n/e", {"v": number}) for number in range(4)))
+    page = await client.get("/api/events?entity=n/e&limit=2")
+    link = page.headers["link"].partition(">")[0][1:]
+    monkeypatch.setattr(limits, "history_default_s", 0)
+    assert (await client.get("/api/events?entity=n/e")).json() == []
+    assert len((await client.get(link)).json()) == 2
+    assert page.headers["link"].endswith('>; rel="next"')
+
+
+async def test_where_positions_end_is_told(monkeypatch):
+    monkeypatch.setattr(limits, "heartbeat_s", 0.002)
+    standing = await Standing.up(history_positions=3)
+    app = build_app(standing.door.settings, standing.door)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://flux") as client:
+        for number in range(5):
+            await standing.publish(event("n/e", {"v": number}))
+            if number < 2:
+                assert "flux-history-from" not in (await client.get("/api/events?entity=n/e")).headers
+        kept, _ = await standing.door.past.kept(standing.door.partitioning.of_entity("n/e"), "n/e")
+        oldest = iso_of(kept[-1][1])
+        for query, told in (({}, True), ({"limit": 1}, True), ({"since": iso_of(kept[-1][1] + 1)}, False)):
+            answer = await client.get("/api/events", params={"entity": "n/e"} | query)
+            assert (answer.headers.get("flux-history-from") == oldest) is told, query
+    await standing.down()
+
+
+async def test_where_the_log_was_trimmed_is_told_and_no_fault(client, standing):
+    for number in range(5):
+        await standing.publish(event("n/e", {"v": number}))
+    partition = standing.door.partitioning.of_entity("n/e")
+    kept, _ = await standing.door.past.kept(partition, "n/e")
+    standing.log.trim(partition, 4)
+    page = await client.get("/api/events?entity=n/e&limit=1")
+    assert "flux-history-from" not in page.headers  # it does not know yet, and leads on
+    rest = await client.get(page.headers["link"].partition(">")[0][1:].replace("limit=1", "limit=4"))
+    assert [item["payload"]["properties"]["v"] for item in rest.json()] == [3]
+    assert (rest.headers["flux-history-from"], "link" in rest.headers) == (iso_of(kept[1][1]), False)
+    standing.log.trim(partition, 6)
+    gone = await client.get("/api/events?entity=n/e")
+    assert (gone.status_code, gone.json()) == (200, [])
+    assert gone.headers["flux-history-from"] == iso_of(kept[0][1] + 1)
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "bi9l", "OS4xLjA", "MS4xLjA"])
+async def test_a_cursor_is_one_that_a_page_of_the_entity_gave(client, standing, cursor):
+    """Among them an entity's id, a position of no partition, and one of another partition."""
+    partition_of = standing.door.partitioning.of_entity
+    entity = next(name for name in ("n/e", "m/e", "l/e", "k/e") if partition_of(name) != 1)
+    answer = await client.get("/api/events", params={"entity": entity, "cursor": cursor})
+    assert answer.status_code == 400
+
+
+async def test_the_history_of_a_name_begins_with_its_present_owner(tenants):
+    standing = tenants.standing
+    partition = standing.door.partitioning.of_entity("acme/x")
+    last = (await standing.log.bounds(partition)).last
+    await tenants.change("acme", lambda namespace: namespace.ended({partition: last}))
+    await standing.door.tenancy.read()
+    await standing.publish(event("acme/x", {"v": 2}))
+    app = build_app(standing.door.settings, standing.door)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://flux") as client:
+        answer = await client.get("/api/events?entity=acme/x&limit=1")
+    assert [item["payload"]["properties"] for item in answer.json()] == [{"v": 2}]
+    assert ("link" in answer.headers, "flux-history-from" in answer.headers) == (False, False)

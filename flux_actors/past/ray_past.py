@@ -1,0 +1,142 @@
+"""The past in processes of its own: Ray tasks, whose workers Ray keeps for a while and gives to the next.
+
+A fold takes all of a core for seconds; in a shard or a door it would hold everybody up. A door has a few
+under way at once and lets others wait; one that takes too long, or that nobody waits for any more, is ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import ray
+import structlog
+from ray.exceptions import RayError, RayTaskError
+
+from flux_actors import limits
+from flux_actors.errors import FluxError, Unavailable
+from flux_actors.log.connection import NatsAccess, connect
+from flux_actors.log.jetstream import JetStreamLog
+from flux_actors.logs import set_up_logs
+from flux_actors.past.answering import Answering, Then, pages_of
+from flux_actors.past.orders import Order, PagesOrder
+from flux_actors.past.turns import Turns
+from flux_actors.snapshot.files import FileSnapshotStore
+
+_log = structlog.get_logger(__name__)
+_TOO_LONG: Final = (
+    f"telling this past took longer than {limits.past_s:.0f} s; ask for a later time, for fewer entities, "
+    "or for pages with limit"
+)
+
+
+def answer_in_process(access: NatsAccess, snapshots: Path, order: Order) -> bytes:
+    """Return the answer to an order; the body of a Ray task."""
+    answer: bytes = asyncio.run(_with_log(access, snapshots, lambda answering: answering.answer(order)))
+    return answer
+
+
+def pages_in_process(access: NatsAccess, snapshots: Path, order: PagesOrder) -> Iterator[bytes]:
+    """Yield the pages of an order; the body of a Ray task. The log is let go of before the first."""
+    then: Then = asyncio.run(_with_log(access, snapshots, lambda answering: answering.then(order)))
+    with asyncio.Runner() as runner:
+        pages = pages_of(then, order)
+        while (page := runner.run(_next(pages))) is not None:
+            yield page
+
+
+async def _with_log(access: NatsAccess, snapshots: Path, ask: Any) -> Any:
+    set_up_logs()
+    client = await connect(access, "flux-past")
+    gc.disable()  # millions of young objects that all stay until the end: nothing to find
+    try:
+        async with asyncio.timeout(limits.past_s):
+            return await ask(Answering(JetStreamLog(client), FileSnapshotStore(snapshots)))
+    except TimeoutError:
+        raise Unavailable(_TOO_LONG) from None
+    finally:
+        gc.enable()
+        await client.close()
+
+
+async def _next(pages: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(pages, None)
+
+
+# Other names than the functions: Ray then pickles them by reference, not with their module's globals.
+_remote_answer: Any = ray.remote(answer_in_process)
+_remote_pages: Any = ray.remote(pages_in_process)
+_OPTIONS: Final = {"num_cpus": 0, "max_retries": 0}
+_STREAMING: Final = {
+    "num_returns": "streaming",
+    "_generator_backpressure_num_objects": limits.past_pages_ahead,
+}
+
+
+class RayPast:
+    """A `Past` that folds in Ray tasks."""
+
+    def __init__(self, access: NatsAccess, snapshots: Path) -> None:
+        self._access = access
+        self._snapshots = snapshots
+        self._turns = Turns(limits.past_at_once, limits.past_waiting_max)
+
+    async def answer(self, order: Order) -> bytes:
+        """Have a task fold and answer."""
+        async with self._turns.turn():
+            reference = _remote_answer.options(**_OPTIONS).remote(self._access, self._snapshots, order)
+            with _ended_with(reference), _errors_in_our_words():
+                answer: bytes = await asyncio.wait_for(reference, limits.past_s)
+        return answer
+
+    async def pages(self, order: PagesOrder) -> AsyncGenerator[bytes, None]:
+        """Have a task fold, and take its pages as they come."""
+        async with self._turns.turn():
+            until_s = time.monotonic() + limits.past_s
+            pages = _remote_pages.options(**_OPTIONS, **_STREAMING).remote(
+                self._access, self._snapshots, order
+            )
+            with _ended_with(pages), _errors_in_our_words():
+                while True:
+                    left_s = until_s - time.monotonic()
+                    page = await asyncio.wait_for(_next_of(pages), left_s)
+                    if page is None:
+                        return
+                    yield page
+
+
+async def _next_of(pages: Any) -> bytes | None:
+    """Return the next page of a streaming task, `None` behind the last."""
+    reference = await anext(pages, None)
+    return None if reference is None else await reference
+
+
+@contextmanager
+def _ended_with(task: Any) -> Iterator[None]:
+    """End a task that has not told all when nobody waits for it any more."""
+    try:
+        yield
+    except BaseException:
+        ray.cancel(task, force=True)
+        raise
+
+
+@contextmanager
+def _errors_in_our_words() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise Unavailable(_TOO_LONG) from None
+    except RayTaskError as error:
+        if isinstance(error.cause, FluxError):
+            raise error.cause from None
+        _log.error("past.failed", error=repr(error.cause))
+        raise Unavailable("the past could not be told; try again in a second") from error
+    except RayError as error:
+        _log.error("past.lost", error=type(error).__name__)
+        raise Unavailable("the process that told the past has ended; try again in a second") from error

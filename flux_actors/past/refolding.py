@@ -1,0 +1,138 @@
+"""Folding again: from a beginning, block after block, up to a target.
+
+The blocks go through `PartitionState.apply`, as they do in a shard. A block in which the target stands is cut
+behind its event. Between two pulls others have a turn, so that a deadline around all this is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
+
+from flux_actors import limits
+from flux_actors.domain.change import Step
+from flux_actors.domain.event import EventHead
+from flux_actors.domain.fold import PartitionState, Unreadable
+from flux_actors.errors import Corrupt, Refused, Unavailable
+from flux_actors.log.block import Block
+from flux_actors.log.ports import EventLog, Reader, StoredBlock
+from flux_actors.past.beginning import begin
+from flux_actors.past.target import Target, ThroughPosition, through_block
+from flux_actors.past.wanted import FilteredState, Wanted
+from flux_actors.shard.partition import decoded
+from flux_actors.snapshot.store import SnapshotStore
+
+_PULL_S: Final = 1.0
+_TOO_LARGE: Final = 413
+_FoldedBlock = tuple[int, Block[EventHead] | Unreadable]
+
+
+class Refolder:
+    """The past of the partitions of one log."""
+
+    def __init__(self, log: EventLog, store: SnapshotStore) -> None:
+        self._log = log
+        self._store = store
+
+    async def state(self, partition: int, prefix: str, target: Target) -> FilteredState:
+        """Return the state at `target`, of namespaces to which ids beginning with `prefix` may belong.
+
+        Raises:
+            Refused: 410, that past is gone; 413, it holds too many entities.
+            Unavailable: the log cannot be reached, or does not reach to the target yet.
+        """
+        wanted = Wanted(prefix)
+        state = await begin(self._log, self._store, partition, wanted, target)
+        async for blocks in self._blocks(state, target):
+            state.apply(_up_to(target, state, wanted, blocks), feed=False)
+            check_size(state)
+        return state
+
+    async def changes(self, partition: int, prefix: str, after: int, until_sequence: int) -> list[Step]:
+        """Return the changes of entities whose ids begin with `prefix`, in log order.
+
+        Arguments:
+            partition: whose log.
+            prefix: of the ids; `""` means all.
+            after: the packed position behind which changes count.
+            until_sequence: the last block that counts.
+
+        Raises:
+            Refused: 410, the log no longer reaches back to `after`; 413, there are too many changes.
+            Unavailable: the log cannot be reached, or has no such block yet.
+        """
+        wanted, target = Wanted(prefix), through_block(until_sequence)
+        found: list[Step] = []
+        if target.position <= after:
+            return found
+        state = await begin(self._log, self._store, partition, wanted, ThroughPosition(after))
+        async for blocks in self._blocks(state, target):
+            told = blocks[-1].sequence >= after >> limits.offset_bits
+            applied = state.apply(_up_to(target, state, wanted, blocks), feed=told)
+            found += [step for step in applied.changes if step[0] > after and step[1].startswith(prefix)]
+            check_size(state)
+            if len(found) > limits.past_changes_max:
+                raise Refused(
+                    f"more than {limits.past_changes_max} changes have come since; read the present state",
+                    _TOO_LARGE,
+                )
+        return found
+
+    async def _blocks(self, state: FilteredState, target: Target) -> AsyncIterator[list[StoredBlock]]:
+        """Yield what the log holds behind `state`, as long as some of it may count."""
+        partition = state.partition
+        last = (await self._log.bounds(partition)).last
+        if target.sequence is not None:
+            if target.sequence > last:
+                raise Unavailable(f"the log of partition {partition} has not come to that position yet")
+            last = target.sequence
+        reader = self._log.reader(partition, state.sequence)
+        try:
+            while state.sequence < last:
+                blocks = await self._pull(state, reader)
+                if blocks:
+                    yield blocks
+                    if state.sequence < min(blocks[-1].sequence, last):
+                        return  # the rest of the log is later than the target
+                await asyncio.sleep(0)
+        finally:
+            await reader.close()
+
+    async def _pull(self, state: FilteredState, reader: Reader) -> list[StoredBlock]:
+        try:
+            return await reader.pull(_PULL_S)
+        except Corrupt:
+            bounds = await self._log.bounds(state.partition)
+            if bounds.first <= state.sequence + 1:
+                raise
+            raise Unavailable("the log was trimmed while its past was read; ask again") from None
+
+
+def _up_to(
+    target: Target, state: FilteredState, wanted: Wanted, blocks: list[StoredBlock]
+) -> Iterator[_FoldedBlock]:
+    """Yield blocks and the part of a block that count; `state` has the clock of those before."""
+    for stored in blocks:
+        block = decoded(stored)
+        if isinstance(block, Unreadable):
+            if target.events(stored.sequence, state.clock_us) == 0:
+                return
+            yield stored.sequence, block
+            continue
+        events = target.events(stored.sequence, max(state.clock_us, block.clock_us))
+        if events == 0:
+            return
+        yield (
+            stored.sequence,
+            wanted.of(block if events is None else block._replace(events=block.events[:events])),
+        )
+
+
+def check_size(state: PartitionState) -> None:
+    """Raise `Refused` when a state holds more than there is room for."""
+    if len(state.entities) > limits.past_entities_max:
+        raise Refused(
+            f"there were more than {limits.past_entities_max} entities; narrow the list to one namespace",
+            _TOO_LARGE,
+        )

@@ -1,0 +1,78 @@
+"""Keeping in memory only what is asked for.
+
+Dedupe goes by namespace, so all events of a namespace that is asked for are folded as they are. One of
+another namespace changes nothing that is asked for: a stand-in keeps its place, and its id, for the window of
+a partition counts the ids of all; the stand-ins of a namespace share one entity, which never lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from flux_actors.domain.entity import EntityRow
+from flux_actors.domain.entity_id import namespace_of
+from flux_actors.domain.event import EventHead
+from flux_actors.domain.fold import PartitionState
+from flux_actors.log.block import Block, Poison
+
+_NAMELESS: Final = EventHead(None, None, "", named_by_client=False, source="")
+
+
+class Wanted:
+    """Which entities are kept: all of the namespaces to which ids that begin with `prefix` may belong."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._known: dict[str, bool] = {}
+
+    def keeps(self, entity_id: str) -> bool:
+        """Whether an entity's namespace is asked for."""
+        namespace = namespace_of(entity_id)
+        kept = self._known.get(namespace)
+        if kept is None:
+            kept = self._known[namespace] = self._asks_for(namespace)
+        return kept
+
+    def of(self, block: Block[EventHead]) -> Block[EventHead]:
+        """Return a block with stand-ins for the events of other namespaces."""
+        if not self._prefix:
+            return block
+        return block._replace(events=[self._of_event(event) for event in block.events])
+
+    def _of_event(self, event: EventHead | Poison) -> EventHead | Poison:
+        entity_id = event.entity_id
+        if entity_id is None or not isinstance(event, EventHead) or self.keeps(entity_id):
+            return event
+        if not event.named_by_client:
+            return _NAMELESS
+        namespace = namespace_of(entity_id)
+        return EventHead(f"{namespace}/" if namespace else "", None, event.event_id, True, "")  # noqa: FBT003
+
+    def _asks_for(self, namespace: str) -> bool:
+        if "/" in self._prefix:
+            return namespace == namespace_of(self._prefix)
+        return not namespace or namespace.startswith(self._prefix)
+
+
+@dataclass(slots=True)
+class FilteredState(PartitionState):
+    """A state that takes in some of a snapshot's entities, without their histories, and counts the others."""
+
+    keeps: Callable[[str], bool] = bool
+    passed_over: int = 0
+
+    @property
+    def known(self) -> int:
+        """How many entities a snapshot held, kept or not."""
+        return len(self.entities) + self.passed_over
+
+    def adopt_rows(self, rows: Sequence[Any]) -> None:
+        kept = [_without_history(row) for row in rows if self.keeps(row.entity_id)]
+        self.passed_over += len(rows) - len(kept)
+        PartitionState.adopt_rows(self, kept)  # a class with slots is made anew, so super() would not know it
+
+
+def _without_history(row: EntityRow) -> EntityRow:
+    return EntityRow(row.entity_id, row.properties, row.position, row.updated_us)

@@ -1,0 +1,101 @@
+"""Logs of random blocks, snapshots at chosen places, and what the fold says of each prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from flux_actors import limits
+from flux_actors.domain.change import Step
+from flux_actors.domain.fold import PartitionState, Unreadable
+from flux_actors.log.block import Block, Poison, encode_block, encode_event
+from flux_actors.log.memory import MemoryLog
+from flux_actors.log.ports import StoredBlock
+from flux_actors.past.refolding import Refolder
+from flux_actors.shard.partition import decoded
+from flux_actors.snapshot.cut import Cut
+from flux_actors.snapshot.memory import MemorySnapshotStore
+
+POISON = b"\xa6poison"
+TORN = b"FX\x01 torn"
+
+
+@dataclass
+class Folding:
+    """A partition's log in memory with the state that each block of it made."""
+
+    log: MemoryLog = field(default_factory=lambda: MemoryLog(1))
+    store: MemorySnapshotStore = field(default_factory=MemorySnapshotStore)
+    blocks: list[StoredBlock] = field(default_factory=list)
+
+    @classmethod
+    async def of(cls, blocks: Iterable[Block], snapshots: Iterable[int] = ()) -> Folding:
+        """Return a log of these blocks, those without events left out, with snapshots behind some of them."""
+        folding = cls()
+        for block in blocks:
+            if block.events:
+                await folding.write(encoded(block))
+        for sequence in snapshots:
+            if sequence <= len(folding.blocks):
+                folding.snapshot(sequence)
+        return folding
+
+    async def write(self, data: bytes) -> int:
+        sequence = await self.log.append(0, data, f"block {len(self.blocks)}", 1.0)
+        self.blocks.append(StoredBlock(sequence, data, 0))
+        return sequence
+
+    def snapshot(self, sequence: int) -> None:
+        """Keep a snapshot of the state behind a block."""
+        cut = Cut(self.state(sequence), self.log.log_id)
+        sink = self.store.begin(0, sequence)
+        while (data := cut.next_slice()) is not None:
+            sink.write(data)
+        sink.commit()
+
+    def state(self, sequence: int, events: int | None = None) -> PartitionState:
+        """Fold up to a block, whole or only so many of its events."""
+        state = PartitionState(0)
+        state.apply(self._prefix(sequence, events), feed=False)
+        return state
+
+    def changes(self) -> list[Step]:
+        """Return all changes of the log."""
+        return PartitionState(0).apply(self._prefix(len(self.blocks), None)).changes
+
+    def clocks(self) -> list[int]:
+        """Return the log's clock behind each block."""
+        return [self.state(block.sequence).clock_us for block in self.blocks]
+
+    @property
+    def refolder(self) -> Refolder:
+        return Refolder(self.log, self.store)
+
+    def _prefix(self, sequence: int, events: int | None) -> list[tuple[int, Any]]:
+        found: list[tuple[int, Any]] = []
+        for stored in self.blocks[:sequence]:
+            block = decoded(stored)
+            if stored.sequence == sequence and events is not None and not isinstance(block, Unreadable):
+                block = block._replace(events=block.events[:events])
+            found.append((stored.sequence, block))
+        return found
+
+
+def encoded(block: Block) -> bytes:
+    events = [POISON if isinstance(event, Poison) else encode_event(event) for event in block.events]
+    return encode_block(block.committer, block.number, block.clock_us, events)
+
+
+def seen(state: PartitionState, prefix: str = "") -> dict[str, Any]:
+    """Return what readers see of the entities whose ids begin with a prefix."""
+    return {
+        actor.entity_id: (actor.properties, actor.position, actor.updated_us)
+        for actor in state.entities.values()
+        if actor.lives and actor.entity_id.startswith(prefix)
+    }
+
+
+def place(sequence: int, offset: int) -> int:
+    """Return a packed position."""
+    return sequence << limits.offset_bits | offset
