@@ -185,7 +185,8 @@ class Desk:
         subscription = seat.of(entry.entity_id)
         if subscription is None or subscription.pending or not self._may_see(seat, entry.entity_id):
             return b""
-        partition, lens = self._ground.partition_of(entry.entity_id), subscription.lens
+        partition = self._ground.partition_of(entry.entity_id)
+        lens = subscription.lens._replace(merged=True)
         end = b""
         if entry.deleted > floor:
             gone = Change(entry.deleted_position, entry.entity_id, None, entry.deleted_us)

@@ -18,7 +18,17 @@ async def patiently(ask: Callable[P, Awaitable[T]], *arguments: P.args, **named:
     wait_s, most_s = _RETRY_S
     while True:
         try:
-            return await ask(*arguments, **named)
+            answer = await ask(*arguments, **named)
         except Unavailable:
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, most_s)
+        else:
+            _heed_cancelling()
+            return answer
+
+
+def _heed_cancelling() -> None:
+    """End a task that was cancelled: `asyncio.wait_for` of Python 3.11 may hand its answer on instead."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
