@@ -24,14 +24,21 @@ class FluxError(Exception):
 class Refused(FluxError):
     """The request cannot be done as asked."""
 
-    def __init__(self, message: str, status: int = 400, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int = 400,
+        headers: dict[str, str] | None = None,
+        more: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.headers = headers or {}
+        self.more = more or {}  # what the answer holds beside the message
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Rebuild with all arguments, so that the status survives pickling."""
-        return (type(self), (self.message, self.status, self.headers))
+        return (type(self), (self.message, self.status, self.headers, self.more))
 
 
 class Unavailable(FluxError):

@@ -18,6 +18,9 @@ header_block_bytes_max: Final = 64 * KIB
 request_id_chars_max: Final = 256
 where_chars_max: Final = 4_096
 where_depth_max: Final = 50  # calls within calls for each entity that is asked
+where_run_chars: Final = (
+    256  # of a condition: a longer one is asked of fewer entities in one go, 2 ms at most
+)
 wheres_kept: Final = 1_000  # conditions that were read, by their text
 body_single_bytes: Final = 1 * MIB  # default, changeable at run time
 body_single_bytes_range: Final = (1 * KIB, 8 * MIB)
@@ -26,6 +29,8 @@ body_batch_bytes_range: Final = (1 * KIB, 64 * MIB)
 # The smallest event has 41 bytes: a batch of the default size holds no more of them. What is smaller is none,
 # and five million of such would be told so in 70 bytes each.
 batch_events_max: Final = 262_144
+partitions_max: Final = 1_024  # of a log
+ttl_ms_max: Final = 10 * 366 * 24 * 3_600_000  # ten years: what lives longer needs no lease
 rate_per_minute: Final = 10_000  # default, changeable at run time
 rate_per_minute_range: Final = (1, 10_000_000)
 # What doors hold of a namespace's limit, all together; they may be ahead of it by as much. Both, and what is
@@ -137,6 +142,10 @@ cold_mapped_share: Final = 8  # this part of the shard's budget
 
 # -- doors -----------------------------------------------------------------------------------------
 view_entities_max: Final = 200_000
+verdicts_kept_max: Final = 100_000  # refusals of a partition that a door remembers for those who wait
+presence_ttl_ms: Final = 4_000  # of an entity that is tied to a socket, should its door die
+presence_renew_s: Final = 1.3
+presences_max: Final = 1_000  # entities that one socket may have tied to it
 fetch_ids_max: Final = 1_000  # cold reads grouped into one Ray call
 connections_max: Final = 40_000  # default of a door: 10 KB each while they idle
 sockets_max: Final = 30_000  # default: publishers and probes find a place when all sockets are taken
@@ -155,9 +164,19 @@ hot_heads_max: Final = 4_096  # remembered at most, of each kind: 8 MiB of the l
 hot_request_bytes_max: Final = 512  # longer GETs are taken apart each time
 hot_requests_max: Final = 16_384  # remembered whole at most: 8 MiB of the longest
 hot_held_bytes_max: Final = 64 * KIB  # read ahead of an answer under way, then the connection waits
+socket_ping_s: Final = (
+    20.0  # between two pings, and for the answer to one: middleboxes cut what is silent for 30 s
+)
 socket_request_bytes_max: Final = 1 * KIB  # what a message on a socket may have beside its event
 socket_message_bytes_max: Final = body_single_bytes_range[1] + socket_request_bytes_max
 socket_patterns_max: Final = 10_000  # per socket: 2 to 10 MB
+# Messages other than publishes that one socket may send: all its subscriptions twice at once, then about 5 %
+# of a core. Publishes have their namespace's rate.
+socket_requests_burst: Final = 20_000
+socket_requests_per_s: Final = 5_000
+socket_auth_weight: Final = 100  # of such messages: a token that is not known is looked up
+socket_refusals_burst: Final = 1_000  # messages over that rate that are still told so, then the socket ends
+socket_refusals_per_s: Final = 100
 socket_publishes_max: Final = (
     2_000  # without an answer; then a socket is not read: half a block, 30 ms of them
 )
@@ -168,6 +187,17 @@ sockets_waiting_bytes_max: Final = 512 * MIB  # of all sockets of a door; each h
 fan_out_slice_bytes: Final = 256 * KIB  # written to each socket in one piece, between two looks at the slow
 conflated_slice_bytes: Final = 64 * KIB  # about 0.4 ms of rendering between two turns of the event loop
 conflated_looks_max: Final = 2_000  # entities looked at for one slice, wanted or not
+base_bytes: Final = 256 * KIB  # of rows in one call, for a subscription that begins with the present state
+bases_at_once: Final = 8  # calls for such rows under way at a door: the shards live, too
+held_changes_max: Final = 50_000  # for one subscription until its base is in; then it begins anew
+held_bytes_max: Final = 8 * MIB  # the same in bytes
+all_held_bytes_max: Final = 512 * MIB  # for all subscriptions of a door
+resume_changes_max: Final = 50_000  # that one resumed subscription is told again; beyond it, it begins anew
+mirror_entities_max: Final = 200_000  # in all mirrors of a door: what conditions on sockets are asked of
+mirror_bytes_max: Final = 256 * MIB  # the same in bytes
+stream_silence_s: Final = 15.0  # of an event stream: proxies cut what is silent for 30 s
+stream_look_s: Final = 0.2  # whether an event stream has all that its reader is to begin with
+stream_retry_s: Final = 1  # before a browser that lost its event stream comes back
 history_default: Final = 100
 history_default_s: Final = 24 * 3600
 metrics_every_s: Final = 2.0
@@ -215,17 +245,20 @@ assert body_single_bytes_range[1] + block_overhead_bytes_max < nats_payload_byte
 assert feed_message_bytes_max + body_single_bytes_range[1] < nats_payload_bytes_max
 assert gather_s < append_retry_s
 assert append_timeout_s < append_deadline_s
-assert 1024 * cold_store_bytes_max < 1 << 47  # a shard may host all 1,024 partitions that a log may have
+assert partitions_max * cold_store_bytes_max < 1 << 47  # a shard may host all that a log may have
 assert config_poll_s < 1.0
+assert 3 * presence_renew_s * 1_000 < presence_ttl_ms < 5_000
 assert batch_events_max * 41 > body_batch_bytes
 assert address_connections_max < connections_max
 assert sockets_max < connections_max
 assert turned_away_max < files_spare
+assert socket_requests_burst >= 2 * socket_patterns_max
 assert coming_bytes_max >= 8 * body_batch_bytes_range[1]
 assert 2 * lease_share < lease_plenty <= 0.1
 assert tenancy_look_s < tenancy_poll_s < tenancy_fresh_s < 1.0
 assert append_deadline_s + append_timeout_s < tenancy_everywhere_s
 assert socket_pressed_bytes < fan_out_slice_bytes <= socket_waiting_bytes_max <= sockets_waiting_bytes_max
+assert base_bytes <= fan_out_slice_bytes < held_bytes_max < all_held_bytes_max
 assert generic_answer_bytes_max < connector_answer_bytes_max < nats_payload_bytes_max
 assert connector_request_s < connector_poll_s
 assert connector_retry_s_range[1] < connector_refused_retry_s < connector_wait_s_max

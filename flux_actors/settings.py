@@ -45,7 +45,10 @@ class Settings(BaseSettings):
     data: Path = Field(Path("flux-data"), description="folder of the log, the snapshots and the run file")
     snapshots: Path | None = Field(None, description="folder of the snapshots; default <data>/snapshots")
     partitions: int | None = Field(
-        None, ge=1, le=1024, description="partitions of a new log (default 4); fixed once it exists"
+        None,
+        ge=1,
+        le=limits.partitions_max,
+        description="partitions of a new log (default 4); fixed once it exists",
     )
     spread: str = Field(
         "", description="namespaces spread over all partitions of a new log, comma separated; fixed as well"

@@ -9,8 +9,7 @@ import msgspec
 
 from flux_actors.domain.event import Envelope, Event
 from flux_actors.errors import FluxError
-from flux_api.publishing import Published
-from flux_api.submission import Submission
+from flux_api.submission import Published, Submission
 
 
 class _EventAnswer(msgspec.Struct, frozen=True, rename="camel"):

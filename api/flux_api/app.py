@@ -12,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
-from starlette_compress import CompressMiddleware
+from starlette_compress import CompressMiddleware, add_compress_type, remove_compress_type
 
 from flux_actors import __version__
 from flux_actors.errors import FluxError, Unavailable
@@ -21,8 +21,20 @@ from flux_api.door import Door
 from flux_api.plain_paths import NOTHING_HERE, PlainPaths
 from flux_api.request_ids import NamedRequests
 from flux_api.requests import POSITION_HEADER
-from flux_api.responses import FAULT, error_response, json_response
-from flux_api.routes import admin, connectors, entities, events, health, history, live, namespaces, tokens
+from flux_api.responses import EVENT_STREAM, FAULT, LINES, error_response, json_response
+from flux_api.routes import (
+    admin,
+    claims,
+    connectors,
+    entities,
+    events,
+    health,
+    history,
+    live,
+    namespaces,
+    stream,
+    tokens,
+)
 from flux_api.security_headers import PagePolicy, SecurityHeaders
 
 _log = structlog.get_logger(__name__)
@@ -37,6 +49,8 @@ _EXPOSED: Final = [
     "X-Request-Id",
 ]
 _COMPRESS_BYTES_MIN: Final = 500
+add_compress_type(LINES)  # the library knows the usual types
+remove_compress_type(EVENT_STREAM)  # a compressor of its own takes a stream 4 MB, for as long as it goes on
 _ROUTERS: Final = (
     events.router,
     history.router,
@@ -45,8 +59,10 @@ _ROUTERS: Final = (
     admin.router,
     namespaces.router,
     tokens.router,
+    claims.router,
     connectors.router,
     live.router,
+    stream.router,
 )
 
 

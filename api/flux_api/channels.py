@@ -65,11 +65,15 @@ class Channels:
 
     def subscribe(self, watcher: Watcher, pattern: str) -> None:
         """Have `watcher` get what `pattern` names; raises `Refused` when it has too many."""
+        self.take(watcher, pattern)
+        self._seat(watcher, pattern)
+
+    def take(self, watcher: Watcher, pattern: str) -> None:
+        """Note that a socket has a pattern; raises `Refused` when it has too many."""
         if pattern not in watcher.patterns and len(watcher.patterns) >= limits.socket_patterns_max:
             raise Refused(f"one socket may have at most {limits.socket_patterns_max} subscriptions")
         watcher.chose = True
         watcher.patterns.add(pattern)
-        self._seat(watcher, pattern)
 
     def unsubscribe(self, watcher: Watcher, pattern: str) -> None:
         """Have `watcher` get no longer what `pattern` alone named."""

@@ -26,10 +26,19 @@ from flux_api.frames import Renderer, framed, message
 _NEVER: Final = -1
 
 
-class _Entry:
+class Entry:
     """What became of one entity; the numbers say which change did it."""
 
-    __slots__ = ("clock_us", "deleted", "deleted_us", "entity_id", "number", "values")
+    __slots__ = (
+        "clock_us",
+        "deleted",
+        "deleted_position",
+        "deleted_us",
+        "entity_id",
+        "number",
+        "position",
+        "values",
+    )
 
     def __init__(self, entity_id: str) -> None:
         self.entity_id = entity_id
@@ -37,13 +46,15 @@ class _Entry:
         self.clock_us = 0
         self.deleted = _NEVER  # the number of its newest deletion, which ended all before it
         self.deleted_us = 0
+        self.position = self.deleted_position = _NEVER
         self.values: dict[str, tuple[int, Any]] = {}
 
     def take(self, number: int, change: Change) -> None:
         """Merge a newer change."""
-        self.number, self.clock_us = number, change.clock_us
+        self.number, self.clock_us, self.position = number, change.clock_us, change.position
         if change.properties is None:
             self.deleted, self.deleted_us = number, change.clock_us
+            self.deleted_position = change.position
             self.values = {}
         else:
             for name, value in change.properties.items():
@@ -52,8 +63,12 @@ class _Entry:
     def frames(self, renderer: Renderer, floor: int) -> bytes:
         """Return what became of it since `floor`."""
         deletion = renderer.deletion(self.entity_id, self.deleted_us) if self.deleted > floor else b""
+        return deletion + renderer.frames_of(self.merged(floor))
+
+    def merged(self, floor: int) -> Change:
+        """Return the newest values of the properties that were set since `floor`, as one change."""
         values = {name: value for name, (number, value) in self.values.items() if number > floor}
-        return deletion + renderer.frames_of(Change(0, self.entity_id, values, self.clock_us))
+        return Change(self.position, self.entity_id, values, self.clock_us)
 
 
 class Lag:
@@ -64,7 +79,7 @@ class Lag:
     def __init__(self, number: int) -> None:
         self.floor = number  # all changes up to this one were told
         self.round_number = number  # the newest change when its round began
-        self.owed: Iterator[_Entry] = iter(())
+        self.owed: Iterator[Entry] = iter(())
 
 
 class Conflation:
@@ -73,8 +88,9 @@ class Conflation:
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
         self._number = 0
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()  # by their newest change, oldest first
+        self._entries: OrderedDict[str, Entry] = OrderedDict()  # by their newest change, oldest first
         self._lags: set[Lag] = set()
+        self._newest: Change | None = None
 
     def __len__(self) -> int:
         """Return how many entities are kept."""
@@ -92,17 +108,28 @@ class Conflation:
         self._trim()
 
     def put(self, change: Change) -> None:
-        """Take a change that a slow socket watches."""
+        """Take a change that a slow socket watches; one that was just taken is known already."""
+        if change is self._newest:
+            return
+        self._newest = change
         self._number += 1
         entry = self._entries.get(change.entity_id)
         if entry is None:
-            entry = self._entries[change.entity_id] = _Entry(change.entity_id)
+            entry = self._entries[change.entity_id] = Entry(change.entity_id)
         else:
             self._entries.move_to_end(change.entity_id)
         entry.take(self._number, change)
 
     def slice_for(self, lag: Lag, wants: Callable[[str], bool]) -> tuple[bytes, bool]:
         """Return the next frames for a socket that `wants` some entities, and whether it has caught up."""
+
+        def shown(entry: Entry, floor: int) -> bytes:
+            return entry.frames(self._renderer, floor) if wants(entry.entity_id) else b""
+
+        return self.slice_shown(lag, shown)
+
+    def slice_shown(self, lag: Lag, show: Callable[[Entry, int], bytes]) -> tuple[bytes, bool]:
+        """Return the next frames, as `show` makes them of an entry since a floor, and whether it is all."""
         parts: list[bytes] = []
         size = looks = 0
         caught_up = False
@@ -110,9 +137,10 @@ class Conflation:
             entry = next(lag.owed, None)
             if entry is not None:
                 looks += 1
-                if wants(entry.entity_id):
-                    parts.append(entry.frames(self._renderer, lag.floor))
-                    size += len(parts[-1])
+                frames = show(entry, lag.floor)
+                if frames:
+                    parts.append(frames)
+                    size += len(frames)
             elif not self._begin_round(lag):
                 caught_up = True
                 break

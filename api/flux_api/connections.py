@@ -1,8 +1,8 @@
 """Who is connected to a door, and whether one more may be.
 
-All connections count, and the sockets among them; each address for itself as well, so that no client keeps
-all others out. Those who find no place are told so and sent away, a bounded number of them at a time:
-beyond it a connection is cut off, for telling takes a place too. Whoever has a place keeps it.
+All connections count, and the sockets and event streams among them; each address for itself as well, so that
+no client keeps all others out. Those who find no place are told so and sent away, a bounded number of them at
+a time: beyond it a connection is cut off, for telling takes a place too. Whoever has a place keeps it.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ class Connections:
             del self._of_address[address]
 
     def open_socket(self) -> Unavailable | None:
-        """Let a connection become a socket, or return why it may not."""
+        """Let a connection become a socket or an event stream, or return why it may not."""
         if self.sockets >= self._bounds.sockets:
-            return _full("this door has all the WebSocket connections it can take")
+            return _full("this door has all the WebSockets and event streams it can take")
         self.sockets += 1
         return None
 

@@ -16,7 +16,7 @@ from flux_actors import __version__, limits
 from flux_actors.connectors.catalogue import Catalogue
 from flux_actors.connectors.records import BUCKET as CONNECTORS_BUCKET
 from flux_actors.connectors.records import ConnectorStore
-from flux_actors.domain.change import Change, UnreadChange
+from flux_actors.domain.change import UnreadChange
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed, parse
@@ -43,19 +43,23 @@ from flux_actors.settings import Settings
 from flux_api.audit import Audit
 from flux_api.batches import LargeBatches
 from flux_api.cached import CachedEntity
+from flux_api.claiming import Claims
 from flux_api.config import ConfigKeeper
 from flux_api.connectors import DoorConnectors, RayConnectorActors
 from flux_api.counts import entity_counts
+from flux_api.deciding import FeedDecisions
 from flux_api.feed import Feeds, PartitionFeed
 from flux_api.fences import Fences
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
 from flux_api.past import DoorPast
+from flux_api.presences import Presences
 from flux_api.publishing import Publisher
 from flux_api.rates import Rates
 from flux_api.shards import RayShardCalls
 from flux_api.tenancy import TenancyKeeper, check_begun
 from flux_api.view import LiveView
+from flux_api.watching.ground import DoorGround
 
 _TOPOLOGY_S: Final = 60.0
 _POLL_S: Final = 0.05
@@ -92,11 +96,15 @@ class Door:
     past: DoorPast
     fences: Fences = field(init=False)
     batches: LargeBatches = field(init=False)
+    claims: Claims = field(init=False)
+    presences: Presences = field(init=False)
 
     def __post_init__(self) -> None:
         """Put together what stands on the other parts alone."""
         self.fences = Fences(self.tenancy, self.publisher.committers, self.metrics)
         self.batches = LargeBatches(self.publisher)
+        self.claims = Claims(self.publisher, self.view)
+        self.presences = Presences(self.publisher, self.feeds.parts, self.name)
 
     @property
     def audit(self) -> Audit:
@@ -106,6 +114,7 @@ class Door:
     async def close(self) -> None:
         """Finish what is under way and let go of everything."""
         self.fences.close()
+        await self.presences.close()
         await self.rates.close()
         await self.publisher.close()
         await self.connectors.close()
@@ -174,7 +183,7 @@ class _Listener:
     def on_lost(self, partition: int, rows: list[EntityRow]) -> None:
         """Show the entities as they are now."""
         self._view.forget(partition)
-        self._hub.dispatch([Change(r.position, r.entity_id, r.properties, r.updated_us) for r in rows])
+        self._hub.lost(partition, rows)
 
 
 async def _first_topology(store: KeyValue) -> Topology:
@@ -202,8 +211,6 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     partitioning = topology.registry.partitioning()
     shards = RayShardCalls(topology_store, topology, RAY_NAMESPACE)
     tenancy = await _tenancy(settings, client)
-    hub = Hub(tenancy.registry)
-    tenancy.listen(hub.look_at_tokens)
     name = f"{os.getpid()}-{time.time_ns()}"
     parts = [PartitionFeed(partition) for partition in partitioning.all()]
 
@@ -211,8 +218,10 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         counts = await entity_counts(partitioning, shards, list(tenancy.registry.hidden))
         return sum(counts.values())
 
-    metrics = Metrics(name, bus, hub, parts, hidden_entities)
     view = LiveView(partitioning, shards, lambda partition: parts[partition].sequence)
+    hub = Hub(tenancy.registry, DoorGround(partitioning, parts, shards, view, log, tenancy.current))
+    tenancy.listen(hub.look_at_tokens)
+    metrics = Metrics(name, bus, hub, parts, hidden_entities)
     feeds = Feeds(parts, bus, shards, _Listener(view, hub), metrics.on_sources)
     config = ConfigKeeper(await JetStreamKeyValue.open(client, CONFIG_BUCKET, settings.log_replicas))
     await config.open()
@@ -227,7 +236,8 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     complete_below = await fewest_positions(registry, settings.history_positions)
     rates = Rates(RouterLender(), name, in_force=tenancy.enabled)
     config.tell(rates.configure)
-    publisher = Publisher(log, partitioning, tenancy.registry, rates)
+    decisions = FeedDecisions(parts, view, settings.read_wait_ms / 1000)
+    publisher = Publisher(log, partitioning, tenancy.registry, rates, decisions)
     return Door(
         settings,
         client,

@@ -20,6 +20,7 @@ from flux_actors.domain.entity import EntityRow
 from flux_actors.errors import Unavailable
 from flux_actors.log.ports import Bus, Subscription, feed_subject
 from flux_actors.shard.reads import Repair, decode_repair
+from flux_api.decisions import Verdicts
 from flux_api.shards import ShardCalls
 
 _log = structlog.get_logger(__name__)
@@ -58,6 +59,7 @@ class PartitionFeed:
         self.heard_at = float("-inf")
         self.repairing = False
         self.backlog: list[HeardFeed] = []
+        self.verdicts = Verdicts()
         self._waiters: dict[asyncio.Future[None], int] = {}
 
     @property
@@ -142,6 +144,7 @@ class Feeds:
 
     def _take(self, part: PartitionFeed, message: HeardFeed) -> None:
         if part.sequence is None:
+            part.verdicts.lose(message.after)
             part.reach(message.after)
         place = part.sequence or 0
         if message.after > place:
@@ -156,6 +159,7 @@ class Feeds:
         if message.sequence == place:
             return
         self._on_sources(message.sources)
+        part.verdicts.hear(message.refused)
         if self._listener.listens:
             self._tell(message, place)
         part.reach(message.sequence)
@@ -180,6 +184,7 @@ class Feeds:
         _log.info("feed.repaired", partition=part.partition, after=part.sequence, sequence=repair.sequence)
         part.repairing = False
         if repair.messages is None:
+            part.verdicts.lose(repair.sequence)
             self._listener.on_lost(part.partition, repair.rows)
             part.reach(repair.sequence)
         for message in repair.messages or []:

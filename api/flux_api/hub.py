@@ -5,6 +5,8 @@ sockets in one piece, for a bounded amount at a time. A socket whose transport h
 from then on it is told nothing directly, and what it is owed is kept, merged, in the conflation that all
 slow sockets share. When its transport is empty again it is sent that, one slice of one socket between two
 turns of the event loop, so that nobody else waits for it.
+
+Those who watch with options sit at the desk (`watching/desk.py`) instead of in channels.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from flux_actors import limits
 from flux_actors.domain.change import Change, UnreadChange
+from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.entity_id import namespace_of
+from flux_actors.errors import Refused
 from flux_actors.tenancy.authorising import may_read
 from flux_actors.tenancy.principal import NOBODY, UNKNOWN, Kind, Principal
 from flux_actors.tenancy.registry import Registry
@@ -26,6 +30,10 @@ from flux_api.channels import Channel, Channels
 from flux_api.conflation import Conflation, Lag
 from flux_api.frames import Renderer, framed, message
 from flux_api.watcher import Watcher
+from flux_api.watching.desk import Desk
+from flux_api.watching.ground import Ground
+from flux_api.watching.options import PLAIN, Options
+from flux_api.watching.outlet import Piece
 
 _REVOKED: Final = message(
     type="error", error="the token of this socket was revoked; authenticate with another one"
@@ -35,7 +43,7 @@ _REVOKED: Final = message(
 class Hub:
     """All watchers of one door."""
 
-    def __init__(self, registry: Registry | None = None) -> None:
+    def __init__(self, registry: Registry | None = None, ground: Ground | None = None) -> None:
         self.watchers: set[Watcher] = set()
         self._registry = Registry() if registry is None else registry
         self._holders: dict[
@@ -44,6 +52,9 @@ class Hub:
         self._channels = Channels()
         self._renderer = Renderer()
         self._conflation = Conflation(self._renderer)
+        self._desk = (
+            Desk(ground, self._registry, self._renderer, self._conflation) if ground is not None else None
+        )
         self._pressed: set[Watcher] = set()  # their transports hold more than they should
         self._behind: set[Watcher] = set()
         self._draining: dict[Watcher, None] = {}  # slow ones whose transports are empty, in turn
@@ -52,7 +63,7 @@ class Hub:
     @property
     def watched(self) -> bool:
         """Whether any socket watches anything."""
-        return bool(self._channels)
+        return bool(self._channels) or bool(self._desk)
 
     @property
     def owed_entities(self) -> int:
@@ -71,6 +82,8 @@ class Hub:
         if watcher.lag is not None:
             self._catch_up(watcher, watcher.lag)
         self._channels.leave(watcher)
+        if self._desk is not None:
+            self._desk.leave(watcher)
         self.identify(watcher, NOBODY)
 
     def identify(self, watcher: Watcher, principal: Principal) -> None:
@@ -92,47 +105,94 @@ class Hub:
                 self.identify(watcher, UNKNOWN)
                 watcher.link.write(framed(_REVOKED.encode()))
 
-    def subscribe(self, watcher: Watcher, pattern: str) -> None:
-        """Have `watcher` get what `pattern` names; raises `Refused` when it has too many."""
-        self._channels.subscribe(watcher, pattern)
+    def subscribe(
+        self, watcher: Watcher, pattern: str, options: Options = PLAIN, request_id: Any = None
+    ) -> None:
+        """Have `watcher` get what `pattern` names; what `options` ask for first comes later.
+
+        Raises:
+            Refused: it has too many subscriptions, or this hub knows no options.
+        """
+        desk, plain = self._desk, options == PLAIN and watcher.outlet is None
+        if desk is None or (plain and desk.seat_of(watcher) is None):
+            if options != PLAIN:
+                raise Refused("options of a subscription are not to be had here")
+            self._channels.subscribe(watcher, pattern)
+            return
+        seat = desk.join(watcher)
+        seat.pressed = watcher in self._pressed
+        self._channels.take(watcher, pattern)
+        self._channels.leave(watcher)
+        desk.subscribe(watcher, pattern, options, request_id)
 
     def unsubscribe(self, watcher: Watcher, pattern: str) -> None:
         """Have `watcher` get no longer what `pattern` alone named."""
-        self._channels.unsubscribe(watcher, pattern)
+        if self._desk is not None and self._desk.seat_of(watcher) is not None:
+            watcher.patterns.discard(pattern)
+            self._desk.unsubscribe(watcher, pattern)
+        else:
+            self._channels.unsubscribe(watcher, pattern)
+
+    def place_of(self, pattern: str) -> str:
+        """Return the text of the position up to which a pattern's changes were told, "" if there is none."""
+        return self._desk.place_of(pattern) if self._desk is not None else ""
+
+    def is_settled(self, watcher: Watcher) -> bool:
+        """Whether a watcher has been told all that its subscriptions begin with."""
+        seat = self._desk.seat_of(watcher) if self._desk is not None else None
+        return seat is None or not seat.pending
 
     def press(self, watcher: Watcher) -> None:
         """Note that a socket's transport is filling up."""
         self._pressed.add(watcher)
+        if self._desk is not None:
+            self._desk.press(watcher, pressed=True)
 
     def relieve(self, watcher: Watcher) -> None:
         """Note that a socket's transport is empty again, and send what the socket is owed."""
         self._pressed.discard(watcher)
+        if self._desk is not None:
+            self._desk.press(watcher, pressed=False)
         if watcher.lag is not None:
             self._drain_later(watcher)
 
     def dispatch(self, changes: Sequence[UnreadChange | Change]) -> None:
         """Tell each change to those who watch it, and may."""
+        self._dispatch(changes, self._desk)
+
+    def lost(self, partition: int, rows: Sequence[EntityRow]) -> None:
+        """Tell the entities that changed while changes of a partition were lost, as they are now."""
+        self._dispatch([Change(r.position, r.entity_id, r.properties, r.updated_us) for r in rows], None)
+        if self._desk is not None:
+            self._desk.lost(partition, rows)
+
+    def _dispatch(self, changes: Sequence[UnreadChange | Change], desk: Desk | None) -> None:
         touched: list[Channel] = []
         private: dict[Watcher, list[bytes]] = {}
         size = 0
         hidden = self._registry.hidden
         self._look_for_slow()
         for unread in changes:
+            size += desk.take(unread) if desk else 0
             channels = self._channels.of(unread.entity_id)
-            if not channels:
-                continue
-            change = unread.read()
-            if hidden and namespace_of(change.entity_id) in hidden:
-                size += self._collect_hidden(change, channels, private)
-            elif not (self._behind and self._conflate(change, channels)):
-                size += self._collect(change, channels, touched)
+            if channels:
+                change = unread.read()
+                if hidden and namespace_of(change.entity_id) in hidden:
+                    size += self._collect_hidden(change, channels, private)
+                elif not (self._behind and self._conflate(change, channels)):
+                    size += self._collect(change, channels, touched)
             if size >= limits.fan_out_slice_bytes:
-                _write(touched)
-                _write_private(private)
+                self._write(touched, private, desk)
                 size = 0
                 self._look_for_slow()
+        self._write(touched, private, desk)
+
+    def _write(self, touched: list[Channel], private: dict[Watcher, list[bytes]], desk: Desk | None) -> None:
+        """Write what was collected."""
         _write(touched)
         _write_private(private)
+        if desk:
+            desk.flush()
 
     def _collect(self, change: Change, channels: AbstractSet[Channel], touched: list[Channel]) -> int:
         """Add a change to what is about to be written to its channels; return its size."""
@@ -206,6 +266,8 @@ class Hub:
         self._behind.discard(watcher)
         self._channels.catch_up(watcher)
         self._conflation.leave(lag)
+        if self._desk is not None:
+            self._desk.wake(watcher)
 
     def _drain_later(self, watcher: Watcher) -> None:
         self._draining[watcher] = None
@@ -225,8 +287,14 @@ class Hub:
             self._drain_later(next(iter(self._draining)))
 
     def _send_slice(self, watcher: Watcher, lag: Lag) -> None:
-        frames, caught_up = self._conflation.slice_for(lag, partial(self._may_have, watcher))
-        if frames:
+        seat = self._desk.seat_of(watcher) if self._desk is not None else None
+        if seat is None or self._desk is None:
+            frames, caught_up = self._conflation.slice_for(lag, partial(self._may_have, watcher))
+        else:
+            frames, caught_up = self._conflation.slice_shown(lag, partial(self._desk.owed, seat))
+        if frames and seat is not None:
+            seat.send([Piece(frames)])
+        elif frames:
             watcher.link.write(frames)
         if caught_up:
             self._catch_up(watcher, lag)

@@ -6,6 +6,17 @@ from typing import Any, Final
 
 from flux_actors import limits
 
+
+def _only(name: str) -> dict[str, Any]:
+    """Return the schema of `{name: true}`."""
+    return {
+        "type": "object",
+        "required": [name],
+        "additionalProperties": False,
+        "properties": {name: {"type": "boolean", "enum": [True]}},
+    }
+
+
 _PROPERTIES: Final = {"type": "object", "additionalProperties": True}
 _ID: Final = {"type": "string", "minLength": 1, "maxLength": 512, "example": "home/hall"}
 _EVENT: Final[dict[str, Any]] = {
@@ -21,7 +32,20 @@ _EVENT: Final[dict[str, Any]] = {
         "source": {"type": "string", "minLength": 1, "maxLength": 255, "example": "thermometer-1"},
         "payload": {
             "type": "object",
-            "properties": {"entity_id": _ID, "properties": _PROPERTIES},
+            "properties": {
+                "entity_id": _ID,
+                "properties": _PROPERTIES,
+                "ttl_ms": {
+                    "type": "integer",
+                    "minimum": 0,
+                    "description": "the entity ends after that time, unless it is renewed; 0 for never",
+                },
+                "property_ttl_ms": {
+                    "type": "object",
+                    "additionalProperties": {"type": "integer", "minimum": 0},
+                    "description": "these properties become null after that time",
+                },
+            },
             "example": {"entity_id": "home/hall", "properties": {"celsius": 21.5}},
         },
         "timestamp": {"type": "integer", "minimum": 1, "description": "epoch milliseconds; default now"},
@@ -32,6 +56,19 @@ _EVENT: Final[dict[str, Any]] = {
         },
         "key": {"type": "string"},
         "schema": {"type": "string"},
+        "condition": {
+            "description": "it applies only to an entity that stands so; else 412 and nothing changes",
+            "oneOf": [
+                {
+                    "type": "object",
+                    "required": ["etag"],
+                    "additionalProperties": False,
+                    "properties": {"etag": {"type": "string", "example": '"0.17.3"'}},
+                },
+                _only("absent"),
+                _only("present"),
+            ],
+        },
     },
 }
 _IDS: Final = {"type": "array", "items": _ID}
@@ -46,6 +83,17 @@ BATCH_BODY: Final[dict[str, Any]] = {
         },
         {"type": "array", "items": _EVENT, "minItems": 1},
     ]
+}
+CLAIM_BODY: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["entity_id", "holder", "ttl_ms"],
+    "properties": {
+        "entity_id": _ID,
+        "holder": {"type": "string", "minLength": 1, "maxLength": 255, "example": "worker-7"},
+        "ttl_ms": {"type": "integer", "minimum": 1, "maximum": limits.ttl_ms_max, "example": 30_000},
+        "token": {"type": "integer", "description": "that of the claim that is renewed"},
+        "eventId": {"type": "string", "maxLength": 128, "description": "makes a retry safe"},
+    },
 }
 GET_BODY: Final[dict[str, Any]] = {"type": "object", "required": ["ids"], "properties": {"ids": _IDS}}
 DELETE_BODY: Final[dict[str, Any]] = {
@@ -146,6 +194,23 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
         "schema": {"type": "string", "enum": ["applied"]},
         "description": "answer once the write is visible",
     },
+    "atomic": {
+        "schema": {"type": "boolean"},
+        "description": "all events of the batch apply at one position or none does",
+    },
+    "If-Match": {
+        "in": "header",
+        "schema": {"type": "string", "example": '"0.17.3"'},
+        "description": "it applies only where the entity has this ETag, else 412; * for any",
+    },
+    "If-None-Match": {
+        "in": "header",
+        "schema": {"type": "string", "enum": ["*"]},
+        "description": "it applies only where there is no entity, else 412",
+    },
+    "claimed_id": {"name": "entity_id", "required": True, "schema": _ID, "description": "what is claimed"},
+    "holder": {"required": True, "schema": {"type": "string"}, "description": "who has the claim"},
+    "token": {"schema": {"type": "integer"}, "description": "the token of the claim"},
     "at": {
         "schema": {"type": "string", "example": "2026-01-31T12:00:00Z"},
         "description": "as it was at this time or position; 410 where that is gone",
@@ -169,6 +234,31 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
         "description": "only those of which this holds",
     },
     "fields": {"schema": {"type": "string"}, "description": "only these properties, with commas between"},
+    "entity_pattern": {
+        "name": "entity",
+        "schema": {"type": "array", "items": _ID},
+        "explode": True,
+        "description": 'whom to watch: ids, "namespace/*" or "*"; default everything',
+    },
+    "entity_prefix": {
+        "name": "prefix",
+        "schema": {"type": "string", "pattern": "^(.*/)?$", "example": "home/"},
+        "description": "all whose ids begin so; it ends in /",
+    },
+    "format": {
+        "schema": {"type": "string", "enum": ["delta"]},
+        "description": "one message per event instead of one per property",
+    },
+    "initial": {"schema": {"type": "boolean"}, "description": "the present state first"},
+    "from": {
+        "schema": {"type": "string"},
+        "description": "what happened behind this position first, instead of the state",
+    },
+    "metrics": {"schema": {"type": "boolean"}, "description": "the door's figures every two seconds, too"},
+    "Last-Event-ID": {
+        "schema": {"type": "string"},
+        "description": "the `id` of the last event; counts more than `from`",
+    },
     "namespace": {"schema": {"type": "string"}, "description": "only ids of this namespace"},
     "prefix": {"schema": {"type": "string"}, "description": "only ids beginning so"},
     "count": {"schema": {"type": "boolean"}, "description": 'answer {"count": n} instead'},
@@ -192,9 +282,11 @@ def describe(
     body: dict[str, Any] | None = None,
     query: list[str] | None = None,
     path: list[str] | None = None,
+    headers: list[str] | None = None,
 ) -> dict[str, Any]:
     """Return the arguments of a route decorator that document it."""
-    places = [(name, "query") for name in query or []] + [(name, "path") for name in path or []]
+    given = {"query": query, "path": path, "header": headers}
+    places = [(name, place) for place, names in given.items() for name in names or []]
     parameters = [
         {"name": name, "in": place} | {**_PARAMETERS[name], **({"required": True} if place == "path" else {})}
         for name, place in places

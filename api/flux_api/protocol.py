@@ -21,7 +21,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 import httptools
 from uvicorn._types import ASGISendCallable, ASGISendEvent
@@ -33,6 +34,7 @@ from flux_api.connections import Connections
 from flux_api.framing import framing_of, refusal_of
 from flux_api.responses import error_response
 
+CONNECTION: Final = "flux.connection"  # in the scope of a request: the protocol that it came in through
 _LINGER_S: Final = 2.0
 _LOOK_S: Final = 0.01
 _ANSWER_S: Final = 30.0  # for the answers to earlier requests of the connection
@@ -45,6 +47,7 @@ _KEY_BYTES: Final = 16
 class DoorProtocol(HttpToolsProtocol):
     """One HTTP connection of a door."""
 
+    _end_stream: Callable[[], None] | None = None  # of an answer that has no end by itself
     _head_bytes = 0  # of a head that comes in, as far as it is known
     _fresh_bytes = 0  # of a read that began between two requests
     _bare_bytes = 0  # of a body that comes in, since there last was any body in them
@@ -82,6 +85,8 @@ class DoorProtocol(HttpToolsProtocol):
         if self._turned_away:
             self._turned_away = False
             self._crowd.turned_away -= 1
+        if self._end_stream is not None:
+            self._end_stream()  # uvicorn tells only the newest request that the client has gone
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -168,6 +173,7 @@ class DoorProtocol(HttpToolsProtocol):
         if unclear is not None:
             self._refuse_with(unclear)
             return
+        cast("dict[str, Any]", self.scope)[CONNECTION] = self
         super().on_headers_complete()
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and cycle.scope is self.scope and self.scope["http_version"] == "1.0":
@@ -214,6 +220,29 @@ class DoorProtocol(HttpToolsProtocol):
         else:
             self._placed = False  # from here on the socket has the place
             super().handle_websocket_upgrade()
+
+    def begin_stream(self, end: Callable[[], None]) -> None:
+        """Let the answer go on without an end, until the client goes or the door closes and calls `end`.
+
+        Raises:
+            Unavailable: the door has all the sockets and streams it can take.
+        """
+        full = self._crowd.open_socket()
+        if full is not None:
+            raise full
+        self._end_stream = end
+
+    def stream_ended(self) -> None:
+        """Hear that such an answer has ended."""
+        if self._end_stream is not None:
+            self._end_stream = None
+            self._crowd.close_socket()
+
+    def shutdown(self) -> None:
+        """Close, after the answer under way; one without an end is ended."""
+        if self._end_stream is not None:
+            self._end_stream()
+        super().shutdown()
 
     def look(self, now_s: float) -> None:
         """Judge what the connection does; the door calls this once a second, with its loop's time."""

@@ -7,10 +7,10 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from flux_actors.domain.entity_id import namespace_of
-from flux_actors.domain.event import Envelope, Event, tombstone
+from flux_actors.domain.event import Envelope, Event, TermedEvent, terms_in, tombstone
 from flux_actors.domain.event_reader import EventReader
 from flux_actors.domain.json_text import check_depth, check_numbers
 from flux_actors.domain.partitioning import Partitioning
@@ -23,22 +23,17 @@ from flux_actors.log.ports import EventLog
 from flux_actors.tenancy.authorising import Action, authorise, sift
 from flux_actors.tenancy.principal import UNKNOWN, Kind, Principal
 from flux_actors.tenancy.registry import Registry
+from flux_api.atomic import made_whole
+from flux_api.deciding import Deciding
+from flux_api.decisions import Decided
 from flux_api.event_ids import EventIds
 from flux_api.incoming import envelope_of, too_deep
 from flux_api.rates import Rates, unlimited
 from flux_api.slow_refusals import SlowRefusals
-from flux_api.submission import Submission
+from flux_api.submission import Published, Submission
 
 _API_SOURCE: Final = "flux-api"
 _T = TypeVar("_T")
-
-
-class Published(NamedTuple):
-    """An event that is durable, and where."""
-
-    event: Event
-    partition: int
-    position: Packed
 
 
 Outcome = Published | FluxError
@@ -48,10 +43,16 @@ class Publisher:
     """Checks events and commits them through one committer per partition."""
 
     def __init__(
-        self, log: EventLog, partitioning: Partitioning, registry: Registry, rates: Rates | None = None
+        self,
+        log: EventLog,
+        partitioning: Partitioning,
+        registry: Registry,
+        rates: Rates | None = None,
+        decided: Decided | None = None,
     ) -> None:
         self._partitioning = partitioning
         self._registry = registry
+        self._deciding = Deciding(decided)
         self._rates = rates or unlimited()
         self._ids = EventIds()
         self._reader = EventReader()
@@ -61,6 +62,11 @@ class Publisher:
             Committer(log, partition, identity, _now_us) for partition in range(partitioning.partitions)
         ]
 
+    def read(self, envelope: Envelope) -> Event:
+        """Return the event of an envelope; raises `Refused` for one that breaks a rule."""
+        now_ms = time.time_ns() // 1_000_000
+        return self._reader.read(envelope, now_ms, self._ids.take(now_ms))
+
     def submit(self, envelope: Envelope, principal: Principal, done: Callable[[Outcome], None]) -> None:
         """Publish one event; `done` hears what became of it, later.
 
@@ -68,14 +74,16 @@ class Publisher:
             Refused: the event breaks a rule, or `principal` may not write there. Unavailable: nothing more
                 is taken now.
         """
-        now_ms = time.time_ns() // 1_000_000
-        event = self._reader.read(envelope, now_ms, self._ids.take(now_ms))
+        self.submit_event(self.read(envelope), principal, done)
+
+    def submit_event(self, event: Event, principal: Principal, done: Callable[[Outcome], None]) -> None:
+        """Publish an event that keeps the rules; else as `submit`."""
         entity_id = event.entity_id
         if principal.kind is not Kind.ANYONE:
-            principal = self._now(principal)
-            if not principal.may_write(entity_id, now_ms * 1_000):
+            principal, now_us = self._now(principal), _now_us()
+            if not principal.may_write(entity_id, now_us):
                 namespace = namespace_of(entity_id or "")
-                authorise(principal, Action.WRITE, namespace, entity_id, self._registry, now_ms * 1_000)
+                authorise(principal, Action.WRITE, namespace, entity_id, self._registry, now_us)
             if not self._rates.off:
                 self._submit_within_rate(principal, event, done)
                 return
@@ -124,13 +132,18 @@ class Publisher:
         except OverflowError:
             raise _number_error(event) from None
         partition = self._partitioning.of_entity(event.entity_id or "")
+        terms = terms_in(event)
 
         def settled(outcome: committing.Outcome) -> None:
-            done(
-                outcome if isinstance(outcome, Unavailable) else Published(event, partition, Packed(outcome))
-            )
+            if isinstance(outcome, Unavailable):
+                done(outcome)
+            elif terms is not None and terms.decides:
+                published = Published(event, partition, Packed(outcome))
+                self._deciding.tell(published, terms, done)
+            else:
+                done(Published(event, partition, Packed(outcome)))
 
-        self.committers[partition].put(encoded, 1, settled)
+        self.committers[partition].put(encoded, 1, settled, termed=terms is not None)
 
     def submit_all(
         self,
@@ -179,7 +192,8 @@ class Publisher:
         self, events: list[Event | FluxError], principal: Principal, done: Callable[[Submission], None]
     ) -> None:
         """Commit events that were checked; those that were refused stay what they are."""
-        submission = Submission(events, done)
+        termed = TermedEvent in set(map(type, events))
+        submission = Submission(events, partial(self._deciding.tell_all, done=done) if termed else done)
         if self._rates.off or principal.kind is not Kind.HOLDER:
             self._commit_all(submission)
             return
@@ -187,6 +201,9 @@ class Publisher:
         namespace, rates = principal.namespace, self._rates  # whose all of them are: the others were refused
 
         def go(passed: int) -> None:
+            if passed < _together(submission.events):
+                rates.give_back(namespace, passed)
+                passed = 0
             if self._now(principal) is UNKNOWN:
                 rates.give_back(namespace, passed)
                 passed = 0
@@ -229,6 +246,19 @@ class Publisher:
         self.submit_all(bodies, principal, into(answer), text)
         return await answer
 
+    async def publish_whole(
+        self, bodies: Sequence[Any], principal: Principal, text: bytes | bytearray | None = None
+    ) -> Submission:
+        """Publish an atomic batch and return what became of it.
+
+        Raises:
+            Refused: its events cannot be kept together.
+        """
+        events = made_whole(self.check_all(bodies, principal, text), self._partitioning, self.committers[0])
+        answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()
+        self.submit_events(events, principal, into(answer))
+        return await answer
+
     async def delete_all(self, ids: Iterable[str], principal: Principal) -> Submission:
         """Publish a tombstone for each id; those that `principal` may not write fail alone."""
         now_ms = time.time_ns() // 1_000_000
@@ -256,6 +286,7 @@ class Publisher:
     async def close(self) -> None:
         """Let what is queued finish, take nothing new."""
         await asyncio.gather(*(committer.close() for committer in self.committers))
+        await self._deciding.close()
 
     def _checked(self, body: Any, now_ms: int) -> Event | FluxError:
         try:
@@ -311,13 +342,20 @@ class Publisher:
             return None
         settled = submission.expect(partition, indexes)
         try:
-            committer.put(encoded, len(indexes), settled)
+            committer.put(encoded, len(indexes), settled, termed=TermedEvent in set(map(type, events)))
         except Unavailable as error:
             settled(error)
             return error
         except FluxError as error:
             submission.refuse(indexes, error)
         return None
+
+
+def _together(events: Sequence[Event | FluxError]) -> int:
+    """Return how many events apply all or none."""
+    first = events[0] if events else None
+    terms = terms_in(first) if isinstance(first, Event) else None
+    return 0 if terms is None else terms.together
 
 
 def into(answer: asyncio.Future[_T]) -> Callable[[_T], None]:

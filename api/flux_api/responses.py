@@ -9,6 +9,8 @@ from starlette.responses import Response
 
 from flux_actors.errors import FluxError, Refused, Unavailable
 
+LINES: Final = "application/x-ndjson"
+EVENT_STREAM: Final = "text/event-stream"
 FAULT: Final = "the server met a fault of its own; try again in a second"
 _encode = msgspec.json.Encoder().encode
 
@@ -27,7 +29,7 @@ def error_response(error: FluxError) -> Response:
     """Return an error in the contract's shape."""
     match error:
         case Refused():
-            return json_response({"error": error.message}, error.status, error.headers)
+            return json_response({"error": error.message} | error.more, error.status, error.headers)
         case Unavailable():
             headers = {"Retry-After": str(error.retry_after_s)}
             return json_response({"error": error.message}, 503, headers)

@@ -29,6 +29,7 @@ class AsgiLink:
         self._changed = asyncio.Event()
         self._pressed = False
         self._session: Session | None = None
+        self._farewell: str | None = None
 
     async def serve(self, door: Door, principal: Principal) -> None:
         """Serve until the client goes."""
@@ -59,6 +60,11 @@ class AsgiLink:
         """Let `_hear` look again."""
         self._changed.set()
 
+    def send_away(self, reason: str) -> None:
+        """Have the socket closed once all was sent."""
+        self._farewell = reason
+        self._filled.set()
+
     async def _send(self, session: Session) -> None:
         try:
             while True:
@@ -66,6 +72,9 @@ class AsgiLink:
                 self._filled.clear()
                 while self._frames:
                     await self._send_one(self._frames.popleft())
+                if self._farewell is not None:
+                    await self._socket.close(1008, self._farewell)
+                    return
                 if self._pressed:
                     self._pressed = False
                     session.relieve()
@@ -84,6 +93,8 @@ class AsgiLink:
             received = await self._socket.receive()
             if received["type"] == "websocket.disconnect":
                 return
+            if self._farewell is not None:
+                continue
             text = received.get("text")
             session.hear(text.encode() if text is not None else received.get("bytes") or b"")
             while session.busy and not sender.done():

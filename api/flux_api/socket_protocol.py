@@ -25,6 +25,7 @@ from flux_api.socket_stream import Kind, SocketStream
 
 _EXTENSION: Final = "flux.socket"
 _INVALID_TEXT: Final = 1007
+_AGAINST_THE_RULES: Final = 1008
 _TRY_LATER: Final = 1013
 _LINGER_S: Final = 2.0
 
@@ -85,6 +86,12 @@ class DoorSocket(WebSocketsSansIOProtocol):
     def read_on(self) -> None:
         """Read again what the client says, in the event loop's next turn."""
         self.loop.call_soon(self._hear)
+
+    def send_away(self, reason: str) -> None:
+        """End, for the client keeps to no rule."""
+        if self._session is not None:
+            self.conn.send_close(_AGAINST_THE_RULES, reason)
+            self.handle_parser_exception()
 
     # What the transport says.
 

@@ -13,7 +13,6 @@ from flux_actors.errors import Refused
 from flux_api.watcher import EVERYTHING
 
 _FAULTS: Final = (msgspec.DecodeError, UnicodeError, RecursionError, ValueError)
-_LATER: Final = ("initial", "from_position", "where", "fields", "format", "batch")
 
 
 class SocketRequest(Envelope, rename={"event_id": "eventId", "from_position": "from"}):
@@ -29,6 +28,7 @@ class SocketRequest(Envelope, rename={"event_id": "eventId", "from_position": "f
     format: Any = None
     batch: Any = None
     token: Any = None
+    presence: Any = None
 
     @property
     def pattern(self) -> str:
@@ -38,13 +38,6 @@ class SocketRequest(Envelope, rename={"event_id": "eventId", "from_position": "f
         if len(self.entity_id) > limits.entity_id_bytes_max:
             raise Refused(f"entity_id may have at most {limits.entity_id_bytes_max} characters")
         return self.entity_id
-
-    def refuse_options(self) -> None:
-        """Refuse what this version cannot do, rather than watch in another way than asked."""
-        for option in _LATER:
-            if getattr(self, option):
-                name = option.removesuffix("_position")
-                raise Refused(f"{name} is not available in this version; leave it out")
 
 
 _decode: Final = msgspec.json.Decoder(SocketRequest).decode

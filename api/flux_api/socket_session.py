@@ -15,17 +15,22 @@ import msgspec
 
 from flux_actors import limits
 from flux_actors.domain.entity_id import check_entity_id
-from flux_actors.domain.position import text_of
+from flux_actors.domain.event import Event, terms_in
+from flux_actors.domain.position import text_of, text_of_all
 from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_actors.tenancy.principal import Kind, Principal
 from flux_api.cached import CachedEntity
 from flux_api.door import Door
 from flux_api.frames import framed, message
-from flux_api.publishing import Outcome, Published
+from flux_api.presences import tied
+from flux_api.publishing import Outcome
 from flux_api.requests import too_large
+from flux_api.socket_pace import TOO_FAST, Pace, Verdict
 from flux_api.socket_requests import SocketRequest, read_request
+from flux_api.submission import Published
 from flux_api.tenancy import now_us
 from flux_api.watcher import Link, Watcher
+from flux_api.watching.options import PLAIN, Options, options_of
 
 
 class SocketLink(Link, Protocol):
@@ -33,6 +38,10 @@ class SocketLink(Link, Protocol):
 
     def read_on(self) -> None:
         """Read again what the client says, soon; the session had been `busy`."""
+        ...
+
+    def send_away(self, reason: str) -> None:
+        """End the socket, for the client keeps to no rule; hear nothing more of it."""
         ...
 
 
@@ -60,6 +69,8 @@ class Session:
         self._gets: set[asyncio.Future[CachedEntity | None]] = set()
         self._auth: asyncio.Task[Principal] | None = None
         self._open = True
+        self._owner: str | None = None  # the name under which entities are tied to this socket
+        self._pace = Pace()
         door.hub.join(self._watcher)
         door.hub.identify(self._watcher, principal)
 
@@ -78,6 +89,8 @@ class Session:
         if self._open:
             self._open = False
             self._door.hub.leave(self._watcher)
+            if self._owner is not None:
+                self._door.presences.leave(self._owner)
             for get in self._gets:
                 get.cancel()
             if self._auth is not None:
@@ -98,14 +111,35 @@ class Session:
     def hear(self, text: bytes) -> None:
         """Do what one message asks, or say why not."""
         try:
-            self._obey(read_request(text), len(text))
+            request = read_request(text)
+        except Refused as error:
+            if self._may_ask(len(text)):
+                self._tell(type="error", error=error.message)
+            return
+        try:
+            if request.type == "publish":
+                self._publish(request, len(text))
+            elif self._may_ask(len(text), request):
+                self._obey(request)
         except Refused as error:
             self._tell(type="error", error=error.message)
 
-    def _obey(self, request: SocketRequest, size: int) -> None:
+    def _may_ask(self, size: int, request: SocketRequest | None = None) -> bool:
+        """Whether a message of `size` bytes is one that the client may send now; if not, say so."""
+        is_auth = request is not None and request.type == "auth"
+        match self._pace.judge(size, is_auth=is_auth):
+            case Verdict.TAKE:
+                return True
+            case Verdict.REFUSE if request is not None and request.id is not None:
+                self._refuse(request.id, TOO_FAST)
+            case Verdict.REFUSE:
+                self._tell(type="error", error=TOO_FAST.message)
+            case Verdict.LEAVE:
+                self._link.send_away("too many messages, and none of them waited")
+        return False
+
+    def _obey(self, request: SocketRequest) -> None:
         match request.type:
-            case "publish":
-                self._publish(request, size)
             case "get":
                 self._get(request)
             case "subscribe":
@@ -118,10 +152,27 @@ class Session:
                 raise Refused('type must be "subscribe", "unsubscribe", "publish", "get" or "auth"')
 
     def _subscribe(self, request: SocketRequest) -> None:
-        request.refuse_options()
-        self._door.hub.subscribe(self._watcher, request.pattern)
-        if request.id is not None:
-            self._tell(type="subscribed", id=request.id, entity_id=request.pattern)
+        try:
+            options = options_of(request, self._door.positions)
+            self._door.hub.subscribe(self._watcher, request.pattern, options, request.id)
+        except Refused as error:
+            if request.id is None:
+                raise
+            self._refuse(request.id, error)
+            return
+        if request.id is not None or options != PLAIN:
+            self._tell_subscribed(request, options)
+
+    def _tell_subscribed(self, request: SocketRequest, options: Options) -> None:
+        """Answer with the place from which a client can resume, in case it has to at once."""
+        fields: dict[str, Any] = {} if request.id is None else {"id": request.id}
+        fields["entity_id"] = request.pattern
+        position = self._door.hub.place_of(request.pattern)
+        if options.places is not None:
+            position = text_of_all(options.places)
+        if position:
+            fields["position"] = position
+        self._tell(type="subscribed", **fields)
 
     def _authenticate(self, request: SocketRequest) -> None:
         """Find out whose token it is; what the client says meanwhile waits."""
@@ -153,17 +204,44 @@ class Session:
             principal = self._watcher.principal
             if principal.kind is Kind.HOLDER and not self._door.tenancy.fresh:
                 raise Unavailable("tokens cannot be checked now; try again in a second")
-            self._door.publisher.submit(request, principal, partial(self._published, request.id, size))
+            done = partial(self._published, request.id, size)
+            if request.presence in (None, False):
+                self._door.publisher.submit(request, principal, done)
+            else:
+                self._door.publisher.submit_event(self._tied(request), principal, done)
         except FluxError as error:
-            self._refuse(request.id, error)
+            if self._may_ask(size, request):  # no namespace's rate counts it
+                self._refuse(request.id, error)
         else:
             self._publishes += 1
             self._publish_bytes += size
+
+    def _tied(self, request: SocketRequest) -> Event:
+        """Return the event of a publish that ties its entity to this socket."""
+        if request.presence is not True:
+            raise Refused("presence must be true or left out")
+        if self._owner is None:
+            self._owner = self._door.presences.new_owner()
+        if self._door.presences.count(self._owner) >= limits.presences_max:
+            raise Refused(f"one socket may have at most {limits.presences_max} entities tied to it")
+        return tied(self._door.publisher.read(request), self._owner)
+
+    def _tie(self, event: Event) -> None:
+        """Have an entity live as long as this socket, which may be gone already."""
+        terms = terms_in(event)
+        owner = None if terms is None else terms.owner
+        if owner is not None and event.entity_id is not None:
+            if self._open:
+                self._door.presences.tie(owner, event.entity_id)
+            else:
+                self._door.presences.leave(owner, event.entity_id)
 
     def _published(self, request_id: Any, size: int, outcome: Outcome) -> None:
         was_busy = self.busy
         self._publishes -= 1
         self._publish_bytes -= size
+        if isinstance(outcome, Published):
+            self._tie(outcome.event)
         if not self._open:
             return
         if isinstance(outcome, FluxError):
@@ -227,7 +305,8 @@ class Session:
         self._tell(type="entity", id=request_id, entity=shown)
 
     def _refuse(self, request_id: Any, error: FluxError) -> None:
-        self._tell(type="error", id=request_id, error=error.message)
+        more = error.more if isinstance(error, Refused) else {}
+        self._tell(type="error", id=request_id, error=error.message, **more)
 
     def _tell(self, **fields: Any) -> None:
         self._link.write(framed(message(**fields).encode()))

@@ -11,6 +11,14 @@ from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.committer import Outcome, Settled
 
 
+class Published(NamedTuple):
+    """An event that is durable, and where."""
+
+    event: Event
+    partition: int
+    position: Packed
+
+
 class Placed(NamedTuple):
     """Events that became durable side by side: the first at `position`, the others behind it."""
 
@@ -22,11 +30,12 @@ class Placed(NamedTuple):
 class Submission:
     """Events in the order of the request; one that failed is replaced by why."""
 
-    __slots__ = ("_done", "_waiting", "events", "given_up", "placed")
+    __slots__ = ("_done", "_undone", "_waiting", "events", "given_up", "placed")
 
     def __init__(self, events: list[Event | FluxError], done: Callable[[Submission], None]) -> None:
         self.events = events
         self.placed: list[Placed] = []
+        self._undone = 0  # that are durable and were refused when they were applied
         self.given_up = 0  # events that failed since they were checked
         self._done = done
         self._waiting = 1  # `begun` takes it away: nothing is told before all pieces are under way
@@ -34,7 +43,7 @@ class Submission:
     @property
     def failed(self) -> int:
         """How many failed."""
-        return len(self.events) - sum([len(placed.indexes) for placed in self.placed])
+        return self._undone + len(self.events) - sum([len(placed.indexes) for placed in self.placed])
 
     def expect(self, partition: int, indexes: Sequence[int]) -> Settled:
         """Return who is to hear the outcome of a piece."""
@@ -54,6 +63,11 @@ class Submission:
         self.given_up += len(indexes)
         for index in indexes:
             self.events[index] = error
+
+    def undo(self, index: int, error: FluxError) -> None:
+        """Note why an event that is durable did not apply."""
+        self._undone += 1
+        self.events[index] = error
 
     def refuse(self, indexes: Sequence[int], error: FluxError) -> None:
         """Note why a piece that was expected is not under way."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from flux_actors.domain.pattern import EVERYTHING
 from flux_actors.tenancy.principal import ANYONE, Principal
 from flux_api.conflation import Lag
 
-EVERYTHING: Final = "*"
+if TYPE_CHECKING:
+    from flux_api.watching.outlet import Outlet
+
+__all__ = ["EVERYTHING", "Link", "Watcher", "prefixes"]
 
 
 class Link(Protocol):
@@ -33,6 +37,7 @@ class Watcher:
     principal: Principal = ANYONE
     chose: bool = False  # until its first subscribe it gets everything
     lag: Lag | None = None  # its place while it is too slow
+    outlet: Outlet | None = None  # takes what its subscriptions with options bring, instead of the link
 
     @property
     def interest(self) -> set[str]:

@@ -5,13 +5,25 @@ from __future__ import annotations
 from typing import Final
 
 from flux_actors.errors import Refused
-from flux_bench.cases import fairness, listing, live, memory, publishing, reading, restarting, scaling, tokens
+from flux_bench.cases import (
+    fairness,
+    filtering,
+    listing,
+    live,
+    memory,
+    publishing,
+    reading,
+    restarting,
+    scaling,
+    tokens,
+)
 from flux_bench.cases.case import Case
 
 ALL: Final[tuple[Case, ...]] = (
     *publishing.CASES,
     *reading.CASES,
     *listing.CASES,
+    *filtering.CASES,
     *live.CASES,
     *restarting.CASES,
     *memory.CASES,

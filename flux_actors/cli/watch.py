@@ -6,20 +6,29 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from flux_actors.cli.options import OutputFormat, Url, authorities, examples, open_client, token
+from flux_actors.cli.options import OutputFormat, Url, authorities, examples, token
 from flux_actors.cli.output import as_texts, new_table, properties_text, value_text, warn
 from flux_actors.client import DEFAULT_URL
+from flux_actors.domain.pattern import names
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 _REFRESH_PER_S: Final = 4
 _FRAME_ROWS: Final = 4  # heading, caption and room around the table
-_HIDDEN: Final = frozenset({"connected", "subscribed", "metrics_update"})  # about the watch, not the world
+_HIDDEN: Final = frozenset({"connected", "resumed", "metrics_update"})  # about the watch, not the world
+
+
+class WatchFormat(StrEnum):
+    """What a change is told as."""
+
+    UPDATE = "update"
+    DELTA = "delta"
 
 
 def watch(
@@ -27,6 +36,30 @@ def watch(
         list[str] | None,
         typer.Argument(metavar="PATTERN", help="An id, 'namespace/*' or '*'.", show_default="*"),
     ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="CONDITION", help="Only while this holds of them.", show_default=False),
+    ] = None,
+    fields: Annotated[
+        str | None, typer.Option(metavar="NAME,…", help="Only these properties.", show_default=False)
+    ] = None,
+    position: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="POSITION",
+            help="First what happened behind this Flux-Position, instead of the state.",
+            show_default=False,
+        ),
+    ] = None,
+    initial: Annotated[
+        bool | None,
+        typer.Option("--initial/--no-initial", help="First the state.", show_default="unless --from"),
+    ] = None,
+    form: Annotated[
+        WatchFormat,
+        typer.Option("--format", help="A message per property, or one per event with its position."),
+    ] = WatchFormat.UPDATE,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many messages.")] = None,
     metrics: Annotated[
         bool, typer.Option("--metrics", help="With -o json: the server's figures too.")
@@ -41,13 +74,22 @@ def watch(
 
     On a terminal it keeps a table, with what has just changed in bold; else, or with -o json, it prints
     one JSON line per message: first each entity's state, then every change. When the connection breaks it
-    comes back by itself and starts again with the state.
+    comes back by itself and goes on where it was.
     """
+    from flux_actors.client.following import Wish
     from flux_actors.client.watch import Watcher
 
     table = output is OutputFormat.TABLE or (output is None and sys.stdout.isatty())
-    with suppress(KeyboardInterrupt), open_client(url) as client:
-        watcher = Watcher(url, patterns or ["*"], token(), authorities=authorities(), present=client.matching)
+    wish = Wish(
+        tuple(patterns or ["*"]),
+        where,
+        tuple(fields.split(",")) if fields is not None else (),
+        position,
+        position is None if initial is None else initial,
+        form is WatchFormat.DELTA,
+    )
+    with suppress(KeyboardInterrupt):
+        watcher = Watcher(url, wish, token(), authorities=authorities())
         messages = _until(watcher, limit)
         if table:
             _show_live(messages)
@@ -86,12 +128,6 @@ class World:
 
     def _apply(self, message: Mapping[str, Any]) -> None:
         match message:
-            case {"type": "connected"}:
-                self._state = "connected"
-                self._entities.clear()
-                self._times.clear()
-            case {"type": "disconnected", "error": error}:
-                self._state = f"{error}; trying again"
             case {"type": "metrics_update", "events": {"rate_per_second": rate}}:
                 self._rate = rate
             case {"type": "state", "entity": {"id": entity_id, "properties": properties} as entity}:
@@ -102,15 +138,37 @@ class World:
             case {"type": "state_update", "entity_id": entity_id, "property": name, "value": value}:
                 self._change(entity_id, {name: value}, message.get("timestamp"))
             case {"type": "entity_deleted" | "left", "entity_id": entity_id}:
-                self._entities.pop(entity_id, None)
-                self._times.pop(entity_id, None)
+                self._remove(entity_id)
             case _:
-                pass  # kinds that a newer server may add
+                self._apply_of_watch(message)
+
+    def _apply_of_watch(self, message: Mapping[str, Any]) -> None:
+        """Take a message about the watch itself; there may be others of a newer server."""
+        match message:
+            case {"type": "connected"}:
+                self._state = "connected"
+                self._forget("*")
+            case {"type": "resumed"}:
+                self._state = "connected"
+            case {"type": "resync", "entity_id": pattern}:
+                self._forget(pattern)
+            case {"type": "disconnected", "error": error}:
+                self._state = f"{error}; trying again"
+            case _:
+                pass
 
     def _change(self, entity_id: str, properties: Mapping[str, Any], time: object) -> None:
         self._entities[entity_id] = {**self._entities.pop(entity_id, {}), **properties}
         self._times[entity_id] = _time_of_day(time)
         self._fresh.add(entity_id)
+
+    def _forget(self, pattern: str) -> None:
+        for entity_id in [one for one in self._entities if names(pattern, one)]:
+            self._remove(entity_id)
+
+    def _remove(self, entity_id: str) -> None:
+        self._entities.pop(entity_id, None)
+        self._times.pop(entity_id, None)
 
     def _caption(self, shown: int) -> str:
         known = len(self._entities)
@@ -128,6 +186,7 @@ def register(app: typer.Typer) -> None:
 _EXAMPLES: Final = examples(
     "flux watch 'demo/*'",
     "flux watch home/lamp home/heater",
+    "flux watch 'fleet/*' --where 'battery.level < 0.2' --fields battery",
     "flux watch '*' -o json | jq -c 'select(.type==\"entity_deleted\")'",
 )
 

@@ -208,15 +208,6 @@ class FluxClient:
             self._check(response)
             yield from entities_of(response)
 
-    def matching(self, pattern: str) -> Iterator[EntityBody]:
-        """Yield the entities that a watch of `pattern` tells of: an id, `namespace/*` or `*`."""
-        if pattern == "*":
-            yield from self.list()
-        elif pattern.endswith("/*"):
-            yield from self.list(prefix=pattern[:-1])
-        else:
-            yield from self.get_many([pattern]).entities
-
     def count(
         self,
         *,

@@ -1,12 +1,12 @@
 """The watcher: a WebSocket that yields what happens, and comes back when the connection breaks.
 
-A watcher subscribes first and reads the present state then, so that nothing falls between the two: what
-changes meanwhile is told after the state, in its order, and ends at the same values. It yields each entity
-of that state as `{"type": "state", "entity"}`, then every change as it comes. After a break it connects
-again, after 0.2 s, then twice as long each time up to 5 s, and begins anew. Changes that were missed are in
-the new state, except that deleted entities are just no longer in it. So the watcher says where such a
-beginning is: it yields `{"type": "connected"}` before each connection's messages, and a reader who keeps a
-table empties it there. It yields `{"type": "disconnected", "error", "retry_in_s"}` when a connection is gone.
+It comes back after 0.2 s, then twice as long each time up to 5 s, to whatever door is there, and goes on
+behind what it was told last: nothing is missed and nothing comes twice (`following.py`). When that cannot be,
+as before all of the present state had come, or when the server no longer knows what has happened since, it
+begins anew. So a reader who keeps a table empties it at `{"type": "connected"}`, which each new beginning
+yields first (one that goes on yields `{"type": "resumed"}`), and of all that a pattern names at
+`{"type": "resync", "entity_id"}`; states follow. When a connection is gone it yields
+`{"type": "disconnected", "error", "retry_in_s"}`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
@@ -25,11 +25,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from flux_actors import limits
 from flux_actors.client.address import bearer, checked_url, error_text, is_loopback, unreachable
+from flux_actors.client.following import Following, Message, Wish
 from flux_actors.client.trust import trust
-from flux_actors.domain.entity import EntityBody
 from flux_actors.errors import Refused, Unavailable
-
-Message = dict[str, Any]
 
 _OPEN_TIMEOUT_S: Final = 10.0
 _CLOSE_TIMEOUT_S: Final = 1.0  # whoever ends a watch should not wait for the server's farewell
@@ -42,19 +40,14 @@ _quiet_log = logging.getLogger(f"{__name__}.websocket")
 _quiet_log.setLevel(logging.INFO)
 
 
-def _nothing(_: str) -> Iterable[EntityBody]:
-    return ()
-
-
 class Watcher:
     """Iterate over it for the messages of some entities, decoded, one by one.
 
     Arguments:
         url: where Flux listens, such as `http://localhost:3000`.
-        patterns: entity ids, `namespace/*` or `*`.
+        wish: what to watch, and how.
         token: sent as `Authorization: Bearer` in the handshake.
         authorities: a PEM file of the authorities to trust under https; those of this machine if `None`.
-        present: returns the entities that a pattern names now, such as `FluxClient.matching`.
         sleep: waits for so many seconds between two tries.
 
     Iterating raises `Unavailable` when the first connection fails (later ones are tried for ever) and
@@ -64,18 +57,16 @@ class Watcher:
     def __init__(
         self,
         url: str,
-        patterns: Sequence[str],
+        wish: Wish,
         token: str | None = None,
         *,
         authorities: Path | None = None,
-        present: Callable[[str], Iterable[EntityBody]] = _nothing,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.url = checked_url(url)
-        self._patterns = tuple(patterns)
+        self._following = Following(wish)
         self._authorization = bearer(token)
         self._trust = trust(authorities) if self.url.startswith("https:") else None
-        self._present = present
         self._sleep = sleep
 
     def __iter__(self) -> Iterator[Message]:
@@ -100,27 +91,13 @@ class Watcher:
     def _connection(self) -> Generator[Message, None, None]:
         """Yield one connection's messages until it ends."""
         with _errors_in_our_words(self.url), self._open() as socket:
-            for number, pattern in enumerate(self._patterns):
-                request = {"type": "subscribe", "id": _name(number), "entity_id": pattern}
+            resumes = self._following.resumes
+            for request in self._following.requests():
                 socket.send(msgspec.json.encode(request).decode())
-            yield {"type": "connected"}
-            yield from self._told(message for frame in socket for message in _messages(frame))
-
-    def _told(self, messages: Iterable[Message]) -> Iterator[Message]:
-        """Yield the present state as soon as all patterns are subscribed to, then what changes."""
-        unconfirmed = {_name(number) for number in range(len(self._patterns))}
-        for message in map(_accepted, messages):
-            if not unconfirmed:
-                yield message
-            elif message.get("type") == "subscribed":
-                unconfirmed.discard(str(message.get("id")))
-                if not unconfirmed:
-                    yield from self._states()
-
-    def _states(self) -> Iterator[Message]:
-        for pattern in self._patterns:
-            for entity in self._present(pattern):
-                yield {"type": "state", "entity": msgspec.to_builtins(entity)}
+            yield {"type": "resumed" if resumes else "connected"}
+            for frame in socket:
+                for message in _messages(frame):
+                    yield from self._following.take(message)
 
     def _open(self) -> ClientConnection:
         return connect(
@@ -136,10 +113,6 @@ class Watcher:
         )
 
 
-def _name(number: int) -> str:
-    return f"watch-{number}"
-
-
 def _messages(frame: str | bytes) -> Sequence[Message]:
     """Return what a frame holds: one message, or an array of them."""
     try:
@@ -147,13 +120,6 @@ def _messages(frame: str | bytes) -> Sequence[Message]:
     except (msgspec.DecodeError, UnicodeError):
         raise Refused("the answer is not one of Flux; check FLUX_URL", 502) from None
     return content if isinstance(content, list) else [content]
-
-
-def _accepted(message: Message) -> Message:
-    """Return the message; an error is the answer to a subscription, for a watcher sends nothing else."""
-    if message.get("type") == "error":
-        raise Refused(str(message.get("error", "the server refused the subscription")))
-    return message
 
 
 @contextmanager

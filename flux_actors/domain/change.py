@@ -56,6 +56,7 @@ class FeedMessage(_Feed, array_like=True, frozen=True):
     """
 
     changes: list[Step]
+    refused: list[int] = []  # positions of events whose terms were not met: who sent them waits for that
 
 
 class UnreadChange(msgspec.Struct, array_like=True, gc=False):
@@ -84,6 +85,7 @@ class HeardFeed(_Feed, array_like=True, frozen=True):
     """A `FeedMessage` as it was heard: its changes are decoded when somebody wants them."""
 
     encoded: msgspec.Raw
+    refused: list[int] = []
 
     @property
     def changes(self) -> list[UnreadChange]:

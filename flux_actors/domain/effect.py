@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from flux_actors.domain.event import Event
+from flux_actors.domain.claims import claim_effect
+from flux_actors.domain.event import Event, terms_in
 
 
-def effect_of(event: Event, position: int, clock_us: int) -> dict[str, Any] | None:  # noqa: ARG001
+def effect_of(event: Event, position: int, clock_us: int) -> dict[str, Any] | None:
     """Return the properties that an applied event sets, none or some, or `None` for a deletion."""
+    terms = terms_in(event)
+    if terms is not None and terms.claim is not None:
+        return claim_effect(terms.claim, position, clock_us)
     return None if event.deletes else event.properties or {}

@@ -16,7 +16,9 @@ import msgspec
 
 from flux_actors.domain.change import Step
 from flux_actors.domain.clock import iso_of
+from flux_actors.domain.leases import Leases
 from flux_actors.domain.position import Packed, text_of
+from flux_actors.domain.terms import Terms
 
 Run = Step | list[Step]  # the events of one entity in one pull, in log order
 
@@ -37,6 +39,7 @@ class EntityRow(msgspec.Struct, array_like=True, frozen=True):
     position: int
     updated_us: int
     history: bytes = b""
+    leases: Leases | None = None
 
 
 class Readable(Protocol):
@@ -46,6 +49,8 @@ class Readable(Protocol):
     def entity_id(self) -> str: ...
     @property
     def properties(self) -> dict[str, Any] | None: ...
+    @property
+    def position(self) -> int: ...
     @property
     def updated_us(self) -> int: ...
 
@@ -85,6 +90,7 @@ class EntityActor:
         "cut",
         "entity_id",
         "history",
+        "leases",
         "mailbox",
         "namespace",
         "position",
@@ -100,6 +106,7 @@ class EntityActor:
         self.position = -1
         self.updated_us = 0
         self.history: array[int] | None = None  # position, clock, …; `None`: just the newest, as they stand
+        self.leases: Leases | None = None
         self.cut = cut  # number of the last snapshot cut that has (or need not have) this actor
         self.mailbox: Run | None = None  # what came for it in the pull that is being sorted
 
@@ -118,7 +125,7 @@ class EntityActor:
         if isinstance(run, list):
             return self._receive_any(run, history, void)
         position, _, properties, clock_us = run
-        if not properties:
+        if not properties or self.leases is not None:
             return self._receive_any([run], history, void)
         kept = self.history
         if not history:
@@ -129,7 +136,9 @@ class EntityActor:
             if len(kept) > 3 * history:
                 del kept[: -2 * history]
         elif self.position >= 0:
-            self.history = array("q", (self.position, self.updated_us, position, clock_us))
+            kept = self.history = array("q", (self.position, self.updated_us, position, clock_us))
+            if len(kept) > 3 * history:
+                del kept[: -2 * history]
         self.position = position
         self.updated_us = clock_us
         current = self.properties
@@ -138,6 +147,18 @@ class EntityActor:
             return 1
         current.update(properties)
         return 0
+
+    def receive_termed(self, step: Step, terms: Terms, history: int, void: list[int]) -> int:
+        """Apply an event with terms, which was decided to apply; its step holds what it sets."""
+        _, _, properties, clock_us = step
+        difference = 0
+        if properties is None or properties or terms.owner is None:  # else it renews a lease, and no more
+            difference = self._receive_any([step], history, void)
+        if self.properties is not None and properties is not None:
+            leases = self.leases or Leases()
+            leases.take(terms, self.properties, clock_us)
+            self.leases = leases or None
+        return difference
 
     def _receive_any(self, run: list[Step], history: int, void: list[int]) -> int:
         self._remember(run, history)
@@ -148,12 +169,15 @@ class EntityActor:
                     void.append(position)
                     continue
                 current = None
+                self.leases = None
             elif not properties:
                 continue
             elif current is None:
                 current = properties.copy()
             else:
                 current.update(properties)
+                if self.leases is not None:
+                    self.leases = self.leases.without(properties)
             self.position = position
             self.updated_us = clock_us
         self.properties = current
@@ -174,7 +198,9 @@ class EntityActor:
     def row(self) -> EntityRow:
         """Return the state for a snapshot."""
         history = self.history.tobytes() if self.history else b""
-        return EntityRow(self.entity_id, self.properties, self.position, self.updated_us, history)
+        return EntityRow(
+            self.entity_id, self.properties, self.position, self.updated_us, history, self.leases
+        )
 
     def reading(self) -> EntityRow:
         """Return the state for readers, without history."""
@@ -189,6 +215,7 @@ class EntityActor:
         actor.updated_us = row.updated_us
         if row.history:
             actor.history = array("q", row.history)
+        actor.leases = row.leases
         return actor
 
     def _remember(self, run: list[Step], history: int) -> None:

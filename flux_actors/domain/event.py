@@ -14,6 +14,7 @@ import msgspec
 
 from flux_actors import limits
 from flux_actors.domain.entity_id import check_entity_id, check_not_core
+from flux_actors.domain.terms import Terms, read_condition, terms_of
 from flux_actors.errors import Refused
 
 DELETED: Final = "__deleted__"
@@ -73,6 +74,12 @@ class Event(EventHead, array_like=True, frozen=True, gc=False):
         return body
 
 
+class TermedEvent(Event, array_like=True, frozen=True, gc=False):
+    """An event that asks for more than to set properties."""
+
+    terms: Terms | None = None
+
+
 class Envelope(msgspec.Struct, rename="camel", gc=False):
     """The JSON object of a client before any rule was checked; unknown fields are ignored."""
 
@@ -91,8 +98,6 @@ def parse_event(envelope: Envelope, now_ms: int, new_id: str, *, core_allowed: b
     stream = _stream(envelope.stream)
     source = _text(envelope.source, "source", limits.source_chars_max)
     payload = envelope.payload
-    if envelope.condition is not None:
-        raise Refused("conditional writes are not available in this version; leave condition out")
     if not isinstance(payload, dict):
         raise Refused("payload is required and must be a JSON object")
     entity_id = payload.get("entity_id")
@@ -108,7 +113,9 @@ def parse_event(envelope: Envelope, now_ms: int, new_id: str, *, core_allowed: b
         event_id = _optional(event_id, "eventId", limits.event_id_chars_max)
     timestamp, key, schema = envelope.timestamp, envelope.key, envelope.schema
     plain = len(payload) == 2 and entity_id is not None and properties is not None
-    return Event(
+    condition = None if envelope.condition is None else read_condition(envelope.condition)
+    terms = None if plain and condition is None else terms_of(payload, condition)
+    event = Event(
         entity_id,
         properties,
         event_id or new_id,
@@ -120,6 +127,18 @@ def parse_event(envelope: Envelope, now_ms: int, new_id: str, *, core_allowed: b
         None if schema is None else _optional(schema, "schema"),
         None if plain else _rest(payload),
     )
+    return event if terms is None else with_terms(event, terms)
+
+
+def with_terms(event: Event, terms: Terms) -> TermedEvent:
+    """Return an event with terms of its own instead of those that it has."""
+    values = {name: getattr(event, name) for name in Event.__struct_fields__}
+    return TermedEvent(**(values | {"terms": terms}))
+
+
+def terms_in(event: Event) -> Terms | None:
+    """Return the terms of an event, `None` when it has none."""
+    return event.terms if isinstance(event, TermedEvent) else None
 
 
 def tombstone(entity_id: str, event_id: str, now_ms: int, source: str) -> Event:

@@ -6,7 +6,7 @@ then put in the mailbox of its entity actor; when all blocks are sorted, each ac
 run once. The changes stand in log order. Nothing here depends on how the log was cut into pulls,
 so live operation, replay, and snapshot plus tail give the same state, bit for bit.
 
-`_sort` and `EntityActor.receive` are what an event costs. So they are plain loops over locals, and
+`sort` and `EntityActor.receive` are what an event costs. So they are plain loops over locals, and
 nothing is made per event but one tuple: its step in the mailbox and, as it stands, its change in the feed.
 """
 
@@ -23,7 +23,10 @@ from flux_actors.domain.dedupe import DedupeWindow, dedupe_key
 from flux_actors.domain.entity import EntityActor, EntityRow, NamespaceTotals
 from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.event import DELETED, EventHead
+from flux_actors.domain.leases import Timers
 from flux_actors.domain.position import pack
+from flux_actors.domain.termed import TermedBlock
+from flux_actors.domain.terms import Terms
 from flux_actors.errors import Corrupt
 
 _COMMITTERS_MAX: Final = 10_000
@@ -58,6 +61,8 @@ class BlockLike(Protocol):
     @property
     def clock_us(self) -> int: ...
     @property
+    def has_terms(self) -> bool: ...
+    @property
     def events(self) -> Sequence[EventHead | PoisonLike]: ...
 
 
@@ -87,6 +92,7 @@ class Applied(NamedTuple):
     changes: list[Step]
     sources: list[str]
     poison: list[SetAside]
+    refused: Sequence[int] = ()  # positions of events whose terms were not met
 
 
 @dataclass(slots=True)
@@ -108,6 +114,7 @@ class PartitionState:
     witness: Witness | None = None
     history_positions: int = limits.history_positions_max  # how many events of an entity are remembered
     cold: Cold | None = None
+    timers: Timers = field(default_factory=Timers)
 
     @property
     def known(self) -> int:
@@ -127,6 +134,7 @@ class PartitionState:
         changes: list[Step] | None = [] if feed else None
         sources: set[str] = set()
         void: list[int] = []
+        refused: list[int] = []
         poison_before = len(self.poison)
         try:
             for sequence, block in blocks:
@@ -136,19 +144,26 @@ class PartitionState:
                     continue
                 self.clock_us = max(self.clock_us, block.clock_us)
                 if not self._repeated(block):
-                    retries = self._sort(block.events, woken, changes)
+                    first = pack(sequence, 0)
+                    if block.has_terms:
+                        termed = TermedBlock(self, woken, changes, void, refused)
+                        retries = termed.apply(block.events, first)
+                    else:
+                        retries = self.sort(block.events, first, woken, changes)
                     if feed:
                         sources |= _sources(sequence, block.events, retries)
         finally:
-            self._deliver(woken, void)
+            self.deliver(woken, void)
         poison = self.poison[poison_before:]
         del self.poison[: -limits.poison_kept_max]
-        return Applied(_without(changes or [], void), sorted(sources), poison)
+        return Applied(_without(changes or [], void), sorted(sources), poison, refused)
 
     def adopt(self, actor: EntityActor) -> EntityActor:
         """Take in an actor that the state does not hold, and return it."""
         self.entities[actor.entity_id] = actor
         actor.namespace = self._enrol(actor.entity_id, int(actor.lives), actor.updated_us)
+        if actor.leases is not None:
+            self.timers.note(actor.entity_id, actor.leases)
         if self.cold is None:
             self.roster.append(actor)
         else:
@@ -165,6 +180,8 @@ class PartitionState:
         for row in rows:
             if self.cold is not None and self.cold.fits(row.entity_id):
                 kept.append(row)
+                if row.leases is not None:
+                    self.timers.note(row.entity_id, row.leases)
                 self._enrol(row.entity_id, int(row.properties is not None), row.updated_us)
             else:
                 self.adopt(EntityActor.from_row(row, 0))
@@ -192,26 +209,31 @@ class PartitionState:
             del self.committers[next(iter(self.committers))]
         return block.number <= last
 
-    def _sort(  # noqa: C901 - one loop on purpose: a call for every event would cost a tenth of it all
+    def sort(  # noqa: C901, PLR0912 - one loop on purpose: a call for every event would cost a tenth of it all
         self,
         events: Sequence[EventHead | PoisonLike],
+        first: int,
         woken: list[EntityActor],
         changes: list[Step] | None,
     ) -> Collection[int]:
-        """Put each event in its actor's mailbox; return the positions of retries, which were left out."""
+        """Put each event in its actor's mailbox; return the positions of retries, which were left out.
+
+        The first of them stands at the position `first`, the others behind it.
+        """
         clock_us = self.clock_us  # an entity's clock never goes back, as that of the log does not
         find = self.entities.get
         retries: Collection[int] | None = None
         poison_before = len(self.poison)
-        for position, event in enumerate(events, pack(self.sequence, 0)):
+        for position, event in enumerate(events, first):
             if event.named_by_client:
                 if retries is None:
-                    retries = self._retries(events)
+                    retries = self._retries(events, first)
                 if position in retries:
                     continue
             entity_id = event.entity_id
             if entity_id is None:
-                self._set_aside_if_poison(position, event)
+                if not isinstance(event, EventHead):
+                    self.set_aside(position, event)
                 continue
             properties = event.properties
             if not properties:  # names no property: logged, changes nothing
@@ -222,7 +244,7 @@ class PartitionState:
                 step = (position, entity_id, properties, clock_us)
                 if changes is not None:
                     changes.append(step)
-            actor = find(entity_id) or self._actor(entity_id)
+            actor = find(entity_id) or self.actor_of(entity_id)
             mailbox = actor.mailbox
             if mailbox is None:
                 actor.mailbox = step  # most actors get one event a pull: no list for it
@@ -235,26 +257,33 @@ class PartitionState:
         self.events_total += len(events) - len(retries) - (len(self.poison) - poison_before)
         return retries
 
-    def _retries(self, events: Sequence[EventHead | PoisonLike]) -> Collection[int]:
+    def _retries(self, events: Sequence[EventHead | PoisonLike], first: int) -> Collection[int]:
         """Return the positions of those events whose ids clients had sent before; remember the others."""
         named = [event for event in events if event.named_by_client]
         keys = [dedupe_key(event.entity_id or "", event.event_id) for event in named]
         found = self.window.admit(keys, self.clock_us)
         if not found:
             return ()
-        first = pack(self.sequence, 0)
         positions = [position for position, event in enumerate(events, first) if event.named_by_client]
         return {positions[index] for index in found}
 
-    def _set_aside_if_poison(self, position: int, event: EventHead | PoisonLike) -> None:
-        if not isinstance(event, EventHead):
-            self.poison.append(SetAside(position, event.reason))
+    def set_aside(self, position: int, event: PoisonLike) -> None:
+        """Keep a poisonous event where it can be looked at."""
+        self.poison.append(SetAside(position, event.reason))
 
-    def _actor(self, entity_id: str) -> EntityActor:
+    def find(self, entity_id: str) -> EntityActor | None:
+        """Return the actor of an entity, taken back into memory; `None` of one that nobody knows."""
+        return self.entities.get(entity_id) or self._recalled(entity_id)
+
+    def actor_of(self, entity_id: str) -> EntityActor:
         """Return the actor of an entity that is not in memory: the one place where an actor is made."""
+        return self._recalled(entity_id) or self.adopt(EntityActor(entity_id, self.cut_number))
+
+    def _recalled(self, entity_id: str) -> EntityActor | None:
+        """Return the actor of a cold entity, `None` of one that nobody knows."""
         returned = None if self.cold is None else self.cold.recall(entity_id)
         if returned is None:
-            return self.adopt(EntityActor(entity_id, self.cut_number))
+            return None
         if self.witness is not None and self.witness.has_passed(entity_id):
             returned.cut = self.cut_number
         returned.namespace = self.namespaces[namespace_of(entity_id)]
@@ -272,7 +301,7 @@ class PartitionState:
         self.alive += living
         return totals
 
-    def _deliver(self, woken: list[EntityActor], void: list[int]) -> None:
+    def deliver(self, woken: list[EntityActor], void: list[int]) -> None:
         """Have each actor receive its run; `void` takes the positions of deletions that found nothing."""
         witness, history = self.witness, self.history_positions
         for actor in woken:
@@ -287,6 +316,18 @@ class PartitionState:
             if difference:
                 totals.entities += difference
                 self.alive += difference
+
+    def receive(self, actor: EntityActor, step: Step, terms: Terms, void: list[int]) -> None:
+        """Have an actor receive one event with terms, which applies."""
+        if self.witness is not None and actor.cut < self.cut_number:
+            self.witness.before_change(actor)
+        difference = actor.receive_termed(step, terms, self.history_positions, void)
+        totals = actor.namespace
+        totals.updated_us = max(totals.updated_us, actor.updated_us)
+        totals.entities += difference
+        self.alive += difference
+        if actor.leases is not None:
+            self.timers.note(actor.entity_id, actor.leases)
 
 
 def _sources(sequence: int, events: Sequence[EventHead | PoisonLike], retries: Collection[int]) -> set[str]:

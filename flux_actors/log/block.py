@@ -3,6 +3,7 @@
     magic "FX" | version | flags | committer u64 | number u64 | clock µs u64 | count u32 | crc32 u32
     msgpack array of events
 
+The version is 2 when some event has terms, else 1: what is plain stays as it always was.
 `committer` and `number` name the block: a committer numbers its blocks from 1, so a shard that has
 seen number n of a committer skips every block of it up to n, however late a retry lands. The clock is
 the door's; a shard never lets it go back. The checksum covers header and body. An event that does not decode
@@ -14,27 +15,32 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 
 from flux_actors import limits
-from flux_actors.domain.event import Event, EventHead
+from flux_actors.domain.event import Event, EventHead, TermedEvent
 from flux_actors.errors import Corrupt
 
-VERSION: Final = 1
+PLAIN: Final = 1  # no event has terms
+TERMED: Final = 2  # some may have; a version of its own, for who does not know terms must not leave them out
+VERSION: Final = TERMED  # the newest that is known
 MAGIC: Final = b"FX"
 HEADER: Final = struct.Struct(">2sBBQQQII")
 _HEAD: Final = struct.Struct(">2sBBQQQI")  # the header without its checksum
 _CHECKSUM: Final = struct.Struct(">I")
+_TERMED_HEAD: Final = MAGIC + bytes([TERMED])
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_events = msgspec.msgpack.Decoder(list[Event]).decode
+_decode_termed_events = msgspec.msgpack.Decoder(list[TermedEvent]).decode
 _decode_heads = msgspec.msgpack.Decoder(list[EventHead]).decode
 _decode_head = msgspec.msgpack.Decoder(EventHead).decode
 _decode_raws = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _decode_event = msgspec.msgpack.Decoder(Event).decode
+_decode_termed_event = msgspec.msgpack.Decoder(TermedEvent).decode
 _ARRAY_32: Final = struct.Struct(">BI")
 _SHORT_ARRAY_MAX: Final = 15
 _ARRAY_16_MAX: Final = 65_535
@@ -76,6 +82,7 @@ class Block(NamedTuple, Generic[_Read]):
     number: int
     clock_us: int
     events: list[_Read | Poison]
+    has_terms: bool = False
 
 
 def encode_event(event: Event) -> bytes:
@@ -99,12 +106,22 @@ def encode_events(events: list[Event]) -> bytes:
 
 
 def encode_block(
-    committer: int, number: int, clock_us: int, encoded: list[bytes], count: int | None = None
+    committer: int,
+    number: int,
+    clock_us: int,
+    encoded: list[bytes],
+    count: int | None = None,
+    *,
+    termed: bool = False,
 ) -> bytes:
-    """Return the bytes of a block of already encoded events, `count` in all if not one in each part."""
+    """Return the bytes of a block of already encoded events, `count` in all if not one in each part.
+
+    `termed` says that some of them have terms.
+    """
     events = len(encoded) if count is None else count
     body = b"".join((_ARRAY_32.pack(0xDD, events), *encoded))
-    head = _HEAD.pack(MAGIC, VERSION, 0, committer, number, clock_us, events)
+    version = TERMED if termed else PLAIN
+    head = _HEAD.pack(MAGIC, version, 0, committer, number, clock_us, events)
     return b"".join((head, _CHECKSUM.pack(zlib.crc32(body, zlib.crc32(head))), body))
 
 
@@ -114,6 +131,8 @@ def decode_block(data: bytes) -> Block[Event]:
     Raises:
         Corrupt: the bytes are no block of a version this code knows, or were damaged.
     """
+    if _is_termed(data):
+        return cast("Block[Event]", _block(data, _decode_termed_events, _decode_termed_event))
     return _block(data, _decode_events, _decode_event)
 
 
@@ -123,6 +142,8 @@ def decode_block_heads(data: bytes) -> Block[EventHead]:
     Raises:
         Corrupt: as of `decode_block`.
     """
+    if _is_termed(data):  # terms stand behind all else
+        return cast("Block[EventHead]", _block(data, _decode_termed_events, _decode_termed_event))
     return _block(data, _decode_heads, _decode_head)
 
 
@@ -134,7 +155,7 @@ def _block(
     magic, version, _, committer, number, clock_us, count, checksum = HEADER.unpack_from(data)
     if magic != MAGIC:
         raise Corrupt("this message of the log is no block")
-    if version != VERSION:
+    if version not in (PLAIN, TERMED):
         raise Corrupt(f"block version {version} is not known to this version of Flux; upgrade it")
     body = memoryview(data)[HEADER.size :]
     if zlib.crc32(body, zlib.crc32(data[: _HEAD.size])) != checksum:
@@ -142,7 +163,12 @@ def _block(
     events = _events(body, decode_all, decode_one)
     if not 0 < count == len(events) <= limits.block_events_max:
         raise Corrupt(f"a block announces {count} events and holds {len(events)}")
-    return Block(committer, number, clock_us, events)
+    return Block(committer, number, clock_us, events, version == TERMED)
+
+
+def _is_termed(data: bytes) -> bool:
+    """Whether some events may have terms."""
+    return data[:3] == _TERMED_HEAD
 
 
 def is_newer_version(data: bytes) -> bool:
@@ -167,8 +193,9 @@ def events_at(data: bytes, offsets: list[int]) -> list[Event]:
         Corrupt: there is no such event, or it cannot be read.
     """
     raws = _raws(memoryview(data)[HEADER.size :])
+    decode: Callable[[msgspec.Raw], Event] = _decode_termed_event if _is_termed(data) else _decode_event
     try:
-        return [_decode_event(raws[offset]) for offset in offsets]
+        return [decode(raws[offset]) for offset in offsets]
     except (*_UNREADABLE, IndexError) as error:
         raise Corrupt(f"an event of a block cannot be read: {error}") from None
 

@@ -39,6 +39,7 @@ class Piece(NamedTuple):
     events: int
     settled: Settled  # hears the position of the first one (the others follow it), or why there is none
     since: float
+    termed: bool = False  # some of the events have terms
 
 
 class Committer:
@@ -85,17 +86,19 @@ class Committer:
         """The most events in a piece."""
         return self._block_events_max or limits.block_events_max
 
-    def put(self, data: bytes, count: int, settled: Settled) -> None:
+    def put(self, data: bytes, count: int, settled: Settled, *, termed: bool = False) -> None:
         """Have a piece committed; `settled` is called when it is durable, or known not to be.
+
+        `termed` says that some of its events have terms.
 
         Raises:
             Refused: 413, the piece is larger than the log's largest message.
             Unavailable: the queue is full or the committer is closed.
         """
         self._admit(len(data), count)
-        self._add(data, count, settled)
+        self._add(data, count, settled, termed=termed)
 
-    async def commit(self, encoded: Sequence[bytes]) -> list[Outcome]:
+    async def commit(self, encoded: Sequence[bytes], *, termed: bool = False) -> list[Outcome]:
         """Return each event's position once it is durable, or why it is not; raises as `put` does."""
         if not encoded:
             return []
@@ -104,7 +107,7 @@ class Committer:
         waits: list[tuple[int, asyncio.Future[Outcome]]] = []
         for piece in self._pieces(encoded):
             waiting: asyncio.Future[Outcome] = loop.create_future()
-            self._add(b"".join(piece), len(piece), _answer(waiting))
+            self._add(b"".join(piece), len(piece), _answer(waiting), termed=termed)
             waits.append((len(piece), waiting))
         return [outcome for count, waiting in waits for outcome in _each(await waiting, count)]
 
@@ -125,11 +128,11 @@ class Committer:
         ):
             raise Unavailable(_FULL)
 
-    def _add(self, data: bytes, count: int, settled: Settled) -> None:
+    def _add(self, data: bytes, count: int, settled: Settled, *, termed: bool = False) -> None:
         loop = self._loop
         if loop is None:  # asked once: each time it costs a system call (getpid), 15 % of a busy door
             loop = self._loop = asyncio.get_running_loop()
-        self._queue.append(Piece(data, count, settled, loop.time()))
+        self._queue.append(Piece(data, count, settled, loop.time(), termed))
         self.taken_total += 1
         self._queued_events += count
         self._queued_bytes += len(data)
@@ -206,7 +209,8 @@ class Committer:
         self._clock_us = max(self._clock_us, self._now_us())
         count = sum([piece.events for piece in pieces])
         encoded = [piece.data for piece in pieces]
-        data = encode_block(self._identity, self._number, self._clock_us, encoded, count)
+        termed = any(piece.termed for piece in pieces)
+        data = encode_block(self._identity, self._number, self._clock_us, encoded, count, termed=termed)
         block_id = f"{self._identity:x}-{self._number}"
         loop = asyncio.get_running_loop()
         deadline = max(pieces[0].since + limits.append_deadline_s, loop.time() + limits.append_timeout_s)

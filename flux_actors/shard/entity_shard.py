@@ -16,6 +16,7 @@ from flux_actors.shard.listing import living_ids, page_of
 from flux_actors.shard.memory import Memory
 from flux_actors.shard.partition import HostedPartition, PartitionStatus, Phase
 from flux_actors.shard.reading import changed_from, positions, readings
+from flux_actors.shard.retelling import recalled, rows_behind
 from flux_actors.shard.retention import FOR_EVER, Retention, Trimmer, encode_facts
 from flux_actors.snapshot.store import SnapshotStore
 
@@ -102,6 +103,15 @@ class EntityShard:
         """Return a `Page` of living entities."""
         async with self._listing:
             return reads.encode(await page_of(self._host(partition), order))
+
+    async def rows(self, partition: int, prefix: str, after: str | None) -> bytes:
+        """Return the next `Rows` of living entities whose ids begin with `prefix`."""
+        async with self._listing:
+            return rows_behind(self._host(partition), prefix, after)
+
+    async def recall(self, partition: int, pattern: str, after: int, changes_max: int) -> bytes:
+        """Return what happened behind a position, `Recalled`: more than `changes_max` are not looked for."""
+        return await recalled(self._host(partition), pattern, after, changes_max)
 
     async def count(
         self, partition: int, prefix: str, veil: reads.Veil = reads.NO_VEIL, where: str | None = None

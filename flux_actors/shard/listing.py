@@ -42,8 +42,9 @@ async def page_of(host: Listed, order: PageOrder) -> Page:
     page = Page([], [], order.after)
     size, left = 0, sys.maxsize if order.rows_max is None else order.rows_max
     until_s = time.monotonic() + limits.page_look_s
+    ids_max = _run_ids(order.query.where)
     while size < order.bytes_max and left and time.monotonic() < until_s:
-        found, after = host.index.living(order.prefix, page.after, limits.run_ids_max)
+        found, after = host.index.living(order.prefix, page.after, ids_max)
         actors = _matching(_unveiled(found, order.veil), order.query.where)
         rows = _rendered(actors[:left], min(limits.run_bytes, order.bytes_max - size), order.query.fields)
         left -= len(rows)
@@ -67,12 +68,17 @@ async def living_ids(
     host.index.refresh()
     after: str | None = None
     while True:
-        actors, after = host.index.living(prefix, after, limits.run_ids_max)
+        actors, after = host.index.living(prefix, after, _run_ids(where))
         yield [actor.entity_id for actor in _matching(_unveiled(actors, veil), where)]
         after = _over(after, veil)
         if after is None:
             return
         await asyncio.sleep(0)
+
+
+def _run_ids(where: str | None) -> int:
+    """Return how many ids to look at in one go: a long condition takes long for each."""
+    return max(1, limits.run_ids_max // (1 + len(where or "") // limits.where_run_chars))
 
 
 def _unveiled(actors: Sequence[Readable], veil: Veil) -> Sequence[Readable]:

@@ -168,7 +168,10 @@ class HostedPartition:
         for number, changes in enumerate(groups, 1):
             last = number == len(groups)
             end = self.state.sequence if last else changes[-1][0] >> limits.offset_bits
-            data = self._encode(start, Applied(changes, applied.sources, []), end)
+            refused = [
+                position for position in applied.refused if start < position >> limits.offset_bits <= end
+            ]
+            data = self._encode(start, Applied(changes, applied.sources, [], refused), end)
             self.ring.add(KeptMessage(start, end, data))
             messages.append(data)
             start = end
@@ -186,6 +189,7 @@ class HostedPartition:
             state.alive,
             applied.sources,
             applied.changes,
+            list(applied.refused),
         )
         return encode_feed(message)
 

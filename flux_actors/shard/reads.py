@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from flux_actors.domain.change import Change
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.entity_id import namespace_of
 
@@ -75,6 +76,24 @@ class Page(msgspec.Struct, array_like=True):
     after: str | None
 
 
+class Rows(msgspec.Struct, array_like=True, frozen=True):
+    """Living entities in id order, all as they were when the partition had applied `sequence`.
+
+    `after` says where the next ones begin, if there are any.
+    """
+
+    sequence: int
+    rows: list[EntityRow]
+    after: str | None
+
+
+class Recalled(msgspec.Struct, array_like=True, frozen=True):
+    """Changes up to `sequence` in log order, `None` when the shard no longer remembers all of them."""
+
+    sequence: int
+    changes: list[Change] | None
+
+
 class Repair(msgspec.Struct, array_like=True, frozen=True):
     """What a door missed: the feed messages, or, when those are gone, all that changed since."""
 
@@ -94,5 +113,7 @@ class NamespaceRow(msgspec.Struct, array_like=True, frozen=True):
 encode = msgspec.msgpack.Encoder().encode
 decode_readings = msgspec.msgpack.Decoder(dict[int, Readings]).decode
 decode_page = msgspec.msgpack.Decoder(Page).decode
+decode_rows = msgspec.msgpack.Decoder(Rows).decode
+decode_recalled = msgspec.msgpack.Decoder(Recalled).decode
 decode_repair = msgspec.msgpack.Decoder(Repair).decode
 decode_namespaces = msgspec.msgpack.Decoder(list[NamespaceRow]).decode

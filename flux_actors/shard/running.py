@@ -7,9 +7,9 @@ from typing import Final
 
 import structlog
 
-from flux_actors import limits
 from flux_actors.errors import Unavailable
 from flux_actors.log.ports import Reader
+from flux_actors.shard.expiring import Expirer
 from flux_actors.shard.partition import HostedPartition
 from flux_actors.shard.snapshotting import Snapshotter
 
@@ -25,18 +25,20 @@ async def run(host: HostedPartition, snapshotter: Snapshotter) -> None:
         Corrupt: the log contradicts itself.
     """
     reader = host.log.reader(host.partition, host.state.sequence)
+    expirer = Expirer(host.log, host.partition)
     try:
         await host.publish([host.heartbeat()])
         while not host.draining:
-            await _turn(host, reader, snapshotter)
+            await _turn(host, reader, snapshotter, expirer)
     finally:
         await reader.close()
+        await expirer.close()
 
 
-async def _turn(host: HostedPartition, reader: Reader, snapshotter: Snapshotter) -> None:
-    """Pull once, apply, feed, and write one slice of a snapshot."""
+async def _turn(host: HostedPartition, reader: Reader, snapshotter: Snapshotter, expirer: Expirer) -> None:
+    """Pull once, apply, feed, have ended what is due, and write one slice of a snapshot."""
     try:
-        blocks = await reader.pull(_BUSY_PULL_S if snapshotter.encoding else limits.heartbeat_s)
+        blocks = await reader.pull(_BUSY_PULL_S if snapshotter.encoding else expirer.wait_s(host.state))
     except Unavailable as error:
         _log.warning("log.away", partition=host.partition, reason=error.message)
         await asyncio.sleep(_AWAY_S)
@@ -46,6 +48,7 @@ async def _turn(host: HostedPartition, reader: Reader, snapshotter: Snapshotter)
     elif not snapshotter.encoding:
         host.pending = 0
         await host.publish([host.heartbeat()])
+    expirer.step(host.state)
     await host.relieve()
     await snapshotter.step()
     await asyncio.sleep(0)

@@ -23,7 +23,8 @@ from flux_actors.domain.fold import PartitionState, SetAside
 from flux_actors.errors import Corrupt
 
 MAGIC: Final = b"FLUXSNAP"
-VERSION: Final = 1
+VERSION: Final = 2  # since entities may have leases
+_KNOWN: Final = (1, VERSION)
 _PREFIX: Final = struct.Struct(">8sH")
 _LENGTH: Final = struct.Struct(">I")
 _DIGEST_BYTES: Final = 32
@@ -208,7 +209,7 @@ def _check_prefix(body: _Body) -> None:
     if len(prefix) < _PREFIX.size:
         raise Corrupt("a snapshot is shorter than its frame")
     magic, version = _PREFIX.unpack(prefix)
-    if magic != MAGIC or version != VERSION:
+    if magic != MAGIC or version not in _KNOWN:
         raise Corrupt(f"snapshot version {version} is not known to this version of Flux; upgrade it")
 
 

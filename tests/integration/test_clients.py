@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
+from flux_actors.client.following import Wish
 from flux_actors.client.http import FluxClient
 from flux_actors.client.watch import Watcher
 
@@ -143,6 +145,24 @@ def test_a_watch_tells_the_state_and_then_every_change(flux, command, namespace)
         assert (gone["type"], gone["entity_id"]) == ("entity_deleted", lamp)
 
 
+def test_a_watch_with_options_begins_behind_a_position_and_tells_what_was_asked(flux, command, namespace):
+    lamp, position = f"{namespace}/lamp", ""
+    with httpx.Client(base_url=flux.url) as client:
+        for n in range(4):
+            payload = {"entity_id": lamp, "properties": {"n": n, "m": -n}}
+            body = {"stream": "s", "source": "s", "payload": payload}
+            answer = client.post("/api/events?wait=applied", json=body)
+            position = position or answer.headers["Flux-Position"]
+    options = ["--from", position, "--fields", "n", "--format", "delta"]
+    with watching(flux.url, f"{namespace}/*", *options) as lines:
+        told = [next(lines) for _ in range(3)]
+    assert [(one["type"], one["properties"]) for one in told] == [("delta", {"n": n}) for n in (1, 2, 3)]
+    with watching(flux.url, f"{namespace}/*", "--where", "n = 3") as lines:
+        assert next(lines)["entity"]["properties"] == {"n": 3, "m": -3}
+        command("publish", lamp, "n:=4")
+        assert next(lines) == {"type": "left", "entity_id": lamp}
+
+
 def test_a_watcher_begun_in_the_middle_of_writes_ends_at_the_state(flux, namespace):
     entity_id, stop = f"{namespace}/counter", threading.Event()
     last = 0
@@ -159,7 +179,7 @@ def test_a_watcher_begun_in_the_middle_of_writes_ends_at_the_state(flux, namespa
     writer.start()
     state: dict[str, Any] = {}
     with FluxClient(flux.url) as client:
-        for message in Watcher(flux.url, [entity_id], present=client.matching):
+        for message in Watcher(flux.url, Wish((entity_id,))):
             match message:
                 case {"type": "state", "entity": entity}:
                     state = dict(entity["properties"])
@@ -218,10 +238,10 @@ def follow(seen: dict[str, dict[str, Any]], message: dict[str, Any]) -> None:
 
 
 @contextmanager
-def watching(url: str, pattern: str) -> Iterator[Iterator[dict[str, Any]]]:
+def watching(url: str, pattern: str, *options: str) -> Iterator[Iterator[dict[str, Any]]]:
     """Yield what `flux watch` prints; the test's time limit ends a wait for a line that never comes."""
     watch = subprocess.Popen(
-        [sys.executable, "-m", "flux_actors", "watch", pattern, "-o", "json"],
+        [sys.executable, "-m", "flux_actors", "watch", pattern, "-o", "json", *options],
         env=environment(url),
         stdout=subprocess.PIPE,
         text=True,

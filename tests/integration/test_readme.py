@@ -1,4 +1,4 @@
-"""README's sessions run as they stand: each `console` block against a real Flux, output compared."""
+"""Sessions of documents run as they stand: each `console` block against a real Flux, output compared."""
 
 from __future__ import annotations
 
@@ -18,10 +18,16 @@ from tests.integration.sessions import ROOT, assert_true
 pytestmark = pytest.mark.real
 
 
-def test_the_sessions_of_the_readme_tell_the_truth(flux):
+@pytest.mark.parametrize(
+    ("document", "namespace", "commands"),
+    [("README.md", "home", 10), ("docs/reading.md", "fleet", 7)],
+)
+def test_the_sessions_of_a_document_tell_the_truth(flux, document, namespace, commands):
     with httpx.Client(base_url=flux.url) as client:
-        client.post("/api/state/entities/delete?wait=applied", json={"namespace": "home"}).raise_for_status()
-    assert assert_true(ROOT / "README.md", flux) >= 10
+        client.post(
+            "/api/state/entities/delete?wait=applied", json={"namespace": namespace}
+        ).raise_for_status()
+    assert assert_true(ROOT / document, flux) >= commands
 
 
 def test_every_path_and_setting_that_the_readme_names_exists():

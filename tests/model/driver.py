@@ -12,6 +12,7 @@ class Driver(Protocol):
     """An engine to drive."""
 
     restarts_max: int  # in one example: a real restart takes seconds
+    tells_refusals: bool  # whether one hears at once that a condition was not met
     writes_without_shards: bool  # whether a crash leaves doors and log alive
 
     def publish(self, draft: Draft, *, answer_lost: bool) -> Acked:
@@ -20,6 +21,14 @@ class Driver(Protocol):
 
     def publish_batch(self, drafts: Sequence[Draft]) -> list[Acked]:
         """Publish many events at once; all of them land."""
+        ...
+
+    def publish_if(self, draft: Draft) -> Acked | None:
+        """Publish an event with a condition; `None` when it is known to have been refused."""
+        ...
+
+    def publish_whole(self, drafts: Sequence[Draft]) -> list[Acked] | None:
+        """Publish an atomic batch; `None` when it is known to have been refused."""
         ...
 
     def delete(self, entity_id: str) -> Acked:

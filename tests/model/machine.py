@@ -23,7 +23,11 @@ JSON = st.recursive(
 )
 PROPERTIES = st.dictionaries(st.sampled_from("xyz"), JSON, max_size=3) | st.just({DELETED: True})
 ENTITIES = st.sampled_from(IDS)
-DRAFTS = st.builds(Draft, ENTITIES, PROPERTIES, st.sampled_from([None, "named"]))
+DRAFTS = st.builds(Draft, ENTITIES, PROPERTIES, st.sampled_from([None, "named"]), st.none())
+TOGETHER = st.builds(
+    Draft, st.sampled_from(["a/1", "a/2"]), PROPERTIES, st.sampled_from([None, "named"]), st.none()
+)
+CONDITIONS = st.sampled_from(["etag", "etag", "other", "absent", "present"])
 COUNTS = st.integers(0, 1_000)
 
 
@@ -58,6 +62,32 @@ class EngineMachine(RuleBasedStateMachine):
             sent += [draft for draft in sent if draft.event_id is not None]
         for draft, acked in zip(sent, self.driver.publish_batch(sent), strict=True):
             self.world.take(draft, acked)
+
+    @precondition(lambda self: self.writable)
+    @rule(draft=DRAFTS, kind=CONDITIONS, which=COUNTS)
+    def publish_if(self, draft: Draft, kind: str, which: int) -> None:
+        draft = self.with_id(draft)._replace(condition=self.condition(draft.entity_id, kind, which))
+        meets = self.world.meets(draft)
+        acked = self.driver.publish_if(draft)
+        assert (acked is not None) == (meets or not self.driver.tells_refusals)
+        if meets and acked is not None:
+            self.world.take(draft, acked)
+
+    @precondition(lambda self: self.writable)
+    @rule(drafts=st.lists(st.tuples(TOGETHER, CONDITIONS | st.none()), min_size=1, max_size=4), which=COUNTS)
+    def publish_whole(self, drafts: list[tuple[Draft, str | None]], which: int) -> None:
+        asked = [
+            self.with_id(draft)._replace(
+                condition=None if kind is None else self.condition(draft.entity_id, kind, which)
+            )
+            for draft, kind in drafts
+        ]
+        meets = all(map(self.world.meets, asked))
+        acked = self.driver.publish_whole(asked)
+        assert (acked is not None) == (meets or not self.driver.tells_refusals)
+        if meets and acked is not None:
+            for draft, one in zip(asked, acked, strict=True):
+                self.world.take(draft, one)
 
     @precondition(lambda self: self.writable)
     @rule(entity_id=ENTITIES)
@@ -145,6 +175,14 @@ class EngineMachine(RuleBasedStateMachine):
         for (name, etag), moment in self.moments.items():
             if name == entity_id and place_of(etag) < place_of(seen.etag):
                 assert moment <= seen.last_updated
+
+    def condition(self, entity_id: str, kind: str, which: int) -> dict[str, Any]:
+        """Return a condition on an entity: on its present state, or on some state of some entity."""
+        present = self.world.entities()
+        etags = [entity.etag for entity in present.values()] + ['"0.1.0"']
+        if kind == "etag" and entity_id in present:
+            return {"etag": present[entity_id].etag}
+        return {kind: True} if kind in {"absent", "present"} else {"etag": etags[which % len(etags)]}
 
     def with_id(self, draft: Draft) -> Draft:
         if draft.event_id is None:

@@ -27,6 +27,7 @@ class RealDriver:
     """A Flux of its own processes; each driver keeps to namespaces that no other uses."""
 
     restarts_max = 1
+    tells_refusals = True
     writes_without_shards = False
 
     def __init__(self, flux: RunningFlux) -> None:
@@ -54,6 +55,24 @@ class RealDriver:
             Acked(result["eventId"], (partition, lasts[partition][0], groups[:index].count(partition)))
             for index, (partition, result) in enumerate(zip(groups, results, strict=True))
         ]
+
+    def publish_if(self, draft: Draft) -> Acked | None:
+        body = draft.body(self._id(draft.entity_id))
+        answer = self._client.post(self._url("/api/events"), json=body)
+        if answer.status_code == 412:
+            return None
+        assert answer.status_code == 200, answer.text
+        return self._acked(answer)
+
+    def publish_whole(self, drafts: Sequence[Draft]) -> list[Acked] | None:
+        bodies = [draft.body(self._id(draft.entity_id)) for draft in drafts]
+        answer = self._post("/api/events/batch?atomic=true", {"events": bodies})
+        results = answer.json()["results"]
+        ((partition, sequence, last),) = self._remember(answer)
+        if answer.json()["successful"] == 0:
+            return None
+        assert (answer.json()["failed"], last) == (0, len(drafts) - 1)
+        return [Acked(one["eventId"], (partition, sequence, index)) for index, one in enumerate(results)]
 
     def delete(self, entity_id: str) -> Acked:
         answer = self._client.delete(self._url(f"/api/state/entities/{self._id(entity_id)}"))

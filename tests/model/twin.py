@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 from flux_actors import limits
 from flux_actors.domain.entity import EntityRow, etag_of, render
-from flux_actors.domain.event import Event, parse_event
+from flux_actors.domain.event import Event, TermedEvent, parse_event
 from flux_actors.domain.fold import PartitionState
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed, unpack
@@ -32,6 +32,7 @@ from flux_actors.shard.recovering import recover
 from flux_actors.shard.snapshotting import Snapshotter
 from flux_actors.snapshot.codec import read_snapshot
 from flux_actors.snapshot.memory import MemorySnapshotStore
+from flux_api.atomic import made_whole
 from flux_api.feed import Feeds, PartitionFeed
 from flux_api.incoming import envelope_of
 from flux_api.view import LiveView
@@ -48,6 +49,7 @@ class TwinDriver:
     """An engine of several partitions without threads, clocks or processes of its own."""
 
     restarts_max = 1_000
+    tells_refusals = False
     writes_without_shards = True
 
     def __init__(self) -> None:
@@ -71,7 +73,18 @@ class TwinDriver:
         return acked
 
     def publish_batch(self, drafts: Sequence[Draft]) -> list[Acked]:
+        return self._publish(drafts, [self._event(draft.body(draft.entity_id)) for draft in drafts])
+
+    def publish_if(self, draft: Draft) -> Acked | None:
+        (acked,) = self.publish_batch([draft])
+        return acked
+
+    def publish_whole(self, drafts: Sequence[Draft]) -> list[Acked] | None:
         events = [self._event(draft.body(draft.entity_id)) for draft in drafts]
+        committer = self._doors[0][self.rule.of_entity(drafts[0].entity_id)]
+        return self._publish(drafts, [*made_whole([*events], self.rule, committer)])
+
+    def _publish(self, drafts: Sequence[Draft], events: Sequence[Any]) -> list[Acked]:
         groups: dict[int, list[int]] = {}
         for index, draft in enumerate(drafts):
             groups.setdefault(self.rule.of_entity(draft.entity_id), []).append(index)
@@ -79,7 +92,8 @@ class TwinDriver:
         acked: dict[int, Acked] = {}
         for partition, indexes in groups.items():
             encoded = [encode_event(events[index]) for index in indexes]
-            outcomes = self.run(committers[partition].commit(encoded))
+            termed = any(isinstance(events[index], TermedEvent) for index in indexes)
+            outcomes = self.run(committers[partition].commit(encoded, termed=termed))
             for index, position in zip(indexes, outcomes, strict=True):
                 assert isinstance(position, int), position
                 acked[index] = Acked(events[index].event_id, (partition, *unpack(Packed(position))))

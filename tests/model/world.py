@@ -22,12 +22,14 @@ class Draft(NamedTuple):
     entity_id: str
     properties: dict[str, Any]
     event_id: str | None = None
+    condition: dict[str, Any] | None = None
 
     def body(self, entity_id: str) -> dict[str, Any]:
         """Return the JSON object that a client sends, under the id that the log knows."""
         payload = {"entity_id": entity_id, "properties": self.properties}
         named = {} if self.event_id is None else {"eventId": self.event_id}
-        return {"stream": "model", "source": "model", "payload": payload, **named}
+        asked = {} if self.condition is None else {"condition": self.condition}
+        return {"stream": "model", "source": "model", "payload": payload, **named, **asked}
 
 
 class Acked(NamedTuple):
@@ -77,6 +79,20 @@ class World:
         if key not in self.seen:
             self.seen.add(key)
             self.kept.append((draft, acked))
+
+    def meets(self, draft: Draft) -> bool:
+        """Whether an event applies, all that came before being as it is."""
+        if draft.event_id is not None and (draft.entity_id, draft.event_id) in self.seen:
+            return True  # it is the retry of one that did
+        entity = self.entities().get(draft.entity_id)
+        match draft.condition:
+            case None:
+                return True
+            case {"etag": str(etag)}:
+                return entity is not None and entity.etag == etag
+            case {"absent": True}:
+                return entity is None
+        return entity is not None
 
     def named(self) -> list[Draft]:
         """Return the events that may be sent again under their id."""

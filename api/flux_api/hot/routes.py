@@ -20,9 +20,9 @@ from flux_api.hot.heads import Head, HeadMemo, Route
 from flux_api.hot.replies import LARGE_BYTES, Replies, json_head, json_part
 from flux_api.incoming import read_batch, read_event
 from flux_api.many import entities_body
-from flux_api.publishing import Outcome, Published
+from flux_api.publishing import Outcome
 from flux_api.responses import FAULT
-from flux_api.submission import Submission
+from flux_api.submission import Published, Submission
 
 Answered = Callable[[bytes | list[bytes] | FluxError], None]  # hears a 200 behind its date, or an error
 _T = TypeVar("_T")

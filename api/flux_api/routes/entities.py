@@ -20,6 +20,7 @@ from flux_actors.tenancy.principal import Kind, Principal
 from flux_api.at import Moment, read_moment
 from flux_api.cached import CachedEntity
 from flux_api.door import Door
+from flux_api.hot.replies import LARGE_BYTES
 from flux_api.listing import Listing, stream_json, stream_lines
 from flux_api.many import body_of, entities_body
 from flux_api.openapi import DELETE_BODY, GET_BODY, describe
@@ -33,13 +34,13 @@ from flux_api.requests import (
     wanted_positions,
     wants_applied,
 )
-from flux_api.responses import json_response, raw_json
+from flux_api.responses import LINES, json_response, raw_json
 from flux_api.routes.events import position_header
 from flux_api.tenancy import now_us
 
 router = APIRouter(tags=["state"])
 _PATH: Final = "/api/state/entities/"
-_LINES: Final = "application/x-ndjson"
+_VARY: Final = {"Vary": "Accept"}  # an array or lines
 
 
 class _AnyPath(PathConvertor):
@@ -75,19 +76,21 @@ async def list_entities(request: Request) -> Response:
     if moment is not None:
         await door.reached(moment.positions, listing.partitions)
     if request.method == "HEAD":
-        return Response(headers={"Flux-Count": str(await listing.count())}, media_type="application/json")
+        return _head_of_list(await listing.count(), LINES if asked.lines else "application/json")
     if is_true(query.get("count")):
         return json_response({"count": await listing.count()})
     if asked.limit is not None:
         rows, after = await listing.page(asked.limit)
-        headers = {} if after is None else {"Link": next_link(request.url.path, query, after)}
+        headers = (
+            dict(_VARY) if after is None else _VARY | {"Link": next_link(request.url.path, query, after)}
+        )
         if asked.lines:
-            return Response(b"".join(row + b"\n" for row in rows), headers=headers, media_type=_LINES)
+            return Response(b"".join(row + b"\n" for row in rows), headers=headers, media_type=LINES)
         return raw_json(b"[" + b",".join(rows) + b"]", headers=headers)
     await listing.begin()
     if asked.lines:
-        return StreamingResponse(stream_lines(listing), media_type=_LINES)
-    return StreamingResponse(stream_json(listing), media_type="application/json")
+        return StreamingResponse(stream_lines(listing), headers=_VARY, media_type=LINES)
+    return StreamingResponse(stream_json(listing), headers=_VARY, media_type="application/json")
 
 
 @router.post("/api/state/entities/get", **describe("Read many entities in one call", body=GET_BODY))
@@ -179,7 +182,15 @@ async def delete_entity(request: Request) -> Response:
 def _wants_lines(request: Request) -> bool:
     """Whether lines of JSON were asked for: by name, for `*/*` has always meant an array."""
     kinds = (kind.partition(";")[0].strip().lower() for kind in request.headers.get("accept", "").split(","))
-    return _LINES in kinds
+    return LINES in kinds
+
+
+def _head_of_list(count: int, media_type: str) -> Response:
+    """Return the head that a list has, whose length nobody knows before it is made."""
+    vary = {"Vary": "Accept, Accept-Encoding"}
+    response = Response(headers={"Flux-Count": str(count)} | vary, media_type=media_type)
+    del response.headers["Content-Length"]
+    return response
 
 
 def _moment_of(door: Door, query: dict[str, str]) -> Moment | None:
@@ -206,9 +217,10 @@ def _entity_response(request: Request, entity: CachedEntity, fields: tuple[str, 
         raise Refused("Entity not found", 404)
     headers = {"ETag": entity.etag}
     asked = request.headers.get("if-none-match")
-    if asked is not None and _matches_etag(asked, entity.etag):
-        return Response(status_code=304, headers=headers)
     body = entity.body() if fields is None else render_some(entity, fields)
+    if asked is not None and _matches_etag(asked, entity.etag):
+        vary = {"Vary": "Accept-Encoding"} if len(body) >= LARGE_BYTES else {}
+        return Response(status_code=304, headers=headers | vary)
     return raw_json(body, headers=headers)
 
 

@@ -17,28 +17,36 @@ from flux_api.batches import Answer
 from flux_api.door import Door
 from flux_api.incoming import read_batch, read_event
 from flux_api.openapi import BATCH_BODY, EVENT_BODY, describe
-from flux_api.publishing import Published
 from flux_api.requests import (
     POSITION_HEADER,
     door_of,
+    is_true,
     principal_of,
     query_of,
     read_body,
     wants_applied,
 )
 from flux_api.responses import json_response, raw_json
+from flux_api.submission import Published
 
 router = APIRouter(tags=["events"])
 
 
-@router.post("/api/events", **describe("Publish one event", body=EVENT_BODY, query=["wait"]))
+@router.post(
+    "/api/events",
+    **describe("Publish one event", body=EVENT_BODY, query=["wait", "If-Match", "If-None-Match"]),
+)
 async def publish(request: Request) -> Response:
     """Answer 200 once the event is durable."""
     door = door_of(request)
-    _refuse_conditions(request)
-    wait = wants_applied(request)
+    condition, wait = _condition_of(request), wants_applied(request)
     body = await read_body(request, door.config.config.body_size_limit_single_bytes)
-    done = await door.publisher.publish(read_event(body), await principal_of(request))
+    envelope = read_event(body)
+    if condition is not None:
+        if envelope.condition is not None:
+            raise Refused("give either a condition in the event or a conditional header, not both")
+        envelope.condition = condition
+    done = await door.publisher.publish(envelope, await principal_of(request))
     headers = {POSITION_HEADER: text_of(done.partition, done.position)}
     if not wait:
         return raw_json(event_answer(done), headers=headers)
@@ -46,14 +54,18 @@ async def publish(request: Request) -> Response:
     return json_response(answer | {"entity": await applied_entity(door, done)}, headers=headers)
 
 
-@router.post("/api/events/batch", **describe("Publish many events", body=BATCH_BODY, query=["wait"]))
+@router.post(
+    "/api/events/batch", **describe("Publish many events", body=BATCH_BODY, query=["wait", "atomic"])
+)
 async def publish_batch(request: Request) -> Response:
     """Answer 200 with what became of each event, in the order of the request."""
     door = door_of(request)
-    _refuse_conditions(request)
-    wait = wants_applied(request)
+    if _condition_of(request) is not None:
+        raise Refused('conditional headers are for one event; give each event of a batch its "condition"')
+    wait, atomic = wants_applied(request), is_true(query_of(request).get("atomic"))
     body = await read_body(request, door.config.config.body_size_limit_batch_bytes)
-    answer = await _publish_batch(door, body, await principal_of(request))
+    publish = _publish_whole if atomic else _publish_batch
+    answer = await publish(door, body, await principal_of(request))
     if wait:
         await door.reached(answer.positions, tuple(answer.positions))
     return raw_json(b"".join(answer.parts), headers=position_header(answer.positions))
@@ -65,6 +77,13 @@ async def _publish_batch(door: Door, body: bytes, principal: Principal) -> Answe
     if not 0 < len(events) <= limits.batch_at_once_events:
         return await door.batches.publish(body, principal)
     submission = await door.publisher.publish_all(events, principal, body)
+    return Answer([batch_answer(events, submission)], submission.positions())
+
+
+async def _publish_whole(door: Door, body: bytes, principal: Principal) -> Answer:
+    """Publish a batch all or none."""
+    events = read_batch(body)
+    submission = await door.publisher.publish_whole(events, principal, body)
     return Answer([batch_answer(events, submission)], submission.positions())
 
 
@@ -80,9 +99,22 @@ def position_header(positions: dict[int, Packed]) -> dict[str, str]:
     return {POSITION_HEADER: text_of_all(positions)} if positions else {}
 
 
-def _refuse_conditions(request: Request) -> None:
-    """Refuse what this version cannot keep, rather than write without the condition."""
-    if "if-match" in request.headers or "if-none-match" in request.headers:
-        raise Refused("conditional writes are not available in this version; leave If-Match out")
-    if query_of(request).get("atomic") == "true":
-        raise Refused("atomic batches are not available in this version; leave ?atomic out")
+def _condition_of(request: Request) -> dict[str, Any] | None:
+    """Return the condition that the conditional headers state, as it would stand in an event.
+
+    Raises:
+        Refused: they state one that events do not know.
+    """
+    match, none_match = request.headers.get("if-match"), request.headers.get("if-none-match")
+    if match is None and none_match is None:
+        return None
+    if none_match is not None:
+        if none_match.strip() != "*" or match is not None:
+            raise Refused('If-None-Match of a publish must be *; or send If-Match: "<etag>" alone')
+        return {"absent": True}
+    text = (match or "").strip()
+    if text == "*":
+        return {"present": True}
+    if len(text) < 3 or text[0] != '"' or text[-1] != '"' or "," in text:
+        raise Refused("If-Match must be one ETag in quotes, as a read gave it, or *")
+    return {"etag": text}

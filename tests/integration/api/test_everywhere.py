@@ -25,6 +25,7 @@ ROUTES = {
     "/api/ready": {"get", "head"},
     "/api/live": {"get", "head"},
     "/api/ws": {"get"},
+    "/api/stream": {"get"},
     "/api/connectors": {"get"},
     "/api/connectors/{name}": {"get"},
     "/api/admin/config": {"get", "put"},
@@ -174,10 +175,11 @@ def test_a_compressed_error_is_still_an_error(api):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_wrong_method_is_405_with_allow_and_a_sentence(api, path, allowed, method):
     path = path.replace("{entity_id}", "no/body").replace("{name}", "github")
-    answer = api.request(method, path)
-    if method in allowed:
-        assert answer.status_code != 405
-        return
+    with api.stream(method, path) as answer:  # one of the routes answers without an end
+        if method in allowed:
+            assert answer.status_code != 405
+            return
+        answer.read()
     assert answer.status_code == 405
     assert allowed <= {name.strip() for name in answer.headers["allow"].split(",")}
     assert method not in answer.headers["allow"]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
+import zstandard
 
 from tests.integration.api.support import assert_error, event
 
@@ -239,3 +244,113 @@ def test_lines_are_streamed_when_they_are_asked_for(api, rooms):
 )
 def test_a_query_that_cannot_be_read_is_400(api, namespace, query, told):
     assert told in assert_error(api.get(ENTITIES, params={"namespace": namespace} | query), 400)
+
+
+@pytest.fixture
+def crowd(api, namespace):
+    """Two thousand entities of one namespace, several pages of a shard; returns the namespace."""
+    bodies = [event(f"{namespace}/{n:05d}", {"n": n, "text": "x" * 400}) for n in range(2_000)]
+    answer = api.post("/api/events/batch", json=bodies, params={"wait": "applied"})
+    assert answer.json()["failed"] == 0
+    return namespace
+
+
+def unpacked(body, encoding):
+    if encoding == "gzip":
+        return gzip.decompress(body)
+    return zstandard.ZstdDecompressor().decompressobj().decompress(body)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+@pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson"])
+@pytest.mark.parametrize("more", [{}, {"limit": "900"}, {"where": "n >= 500"}], ids=["all", "page", "where"])
+def test_lists_lines_and_pages_are_compressed_on_request(api, crowd, encoding, accept, more):
+    query = {"namespace": crowd} | more
+    plain = api.get(ENTITIES, params=query, headers={"Accept": accept, "Accept-Encoding": "identity"})
+    headers = {"Accept": accept, "Accept-Encoding": encoding}
+    with api.stream("GET", ENTITIES, params=query, headers=headers) as answer:
+        body = b"".join(answer.iter_raw())
+    assert answer.headers["content-encoding"] == encoding
+    assert ("transfer-encoding" in answer.headers) == ("limit" not in more)
+    for one in (plain, answer):
+        assert {"Accept", "Accept-Encoding"} <= set(one.headers["vary"].split(", "))
+        assert one.headers["content-type"].startswith(accept)
+    assert plain.links == answer.links
+    assert unpacked(body, encoding) == plain.content
+    assert len(body) < len(plain.content) / 5
+
+
+def test_a_compressed_list_begins_before_its_end_is_known(api, crowd):
+    query = {"namespace": crowd}
+    with api.stream("GET", ENTITIES, params=query, headers={"Accept-Encoding": "gzip"}) as answer:
+        parts = list(answer.iter_raw())
+    assert len(parts) > 1
+
+
+def test_the_head_of_a_list_promises_no_length_and_varies_as_the_list_does(api, crowd):
+    for accept in ("application/json", "application/x-ndjson"):
+        head = api.head(ENTITIES, params={"namespace": crowd}, headers={"Accept": accept})
+        assert (head.headers["Flux-Count"], head.content) == ("2000", b"")
+        assert head.headers["content-type"].startswith(accept)
+        assert "content-length" not in head.headers
+        assert {"Accept", "Accept-Encoding"} <= set(head.headers["vary"].split(", "))
+    count = api.get(
+        ENTITIES, params={"namespace": crowd, "count": "true"}, headers={"Accept-Encoding": "gzip"}
+    )
+    assert count.json() == {"count": 2_000}
+
+
+def test_who_lives_while_pages_are_read_comes_once_whatever_others_write(flux, api, crowd):
+    """Two writers add, change and delete without a pause between; pages are read beside them."""
+    ended = threading.Event()
+
+    def write(first):
+        with httpx.Client(base_url=flux.url, timeout=10) as client:
+            rounds = 0
+            while not ended.is_set():
+                rounds += 1
+                bodies = [event(f"{crowd}/{n:05d}", {"touched": rounds}) for n in range(first, 2_000, 40)]
+                bodies += [event(f"{crowd}/{n:05d}+{first}", {"n": -1}) for n in range(first, 2_000, 40)]
+                assert client.post("/api/events/batch", json=bodies).json()["failed"] == 0
+                gone = [event(f"{crowd}/{n:05d}+{first}", {"__deleted__": True}) for n in range(0, 2_000, 40)]
+                assert client.post("/api/events/batch", json=gone).json()["failed"] == 0
+            return rounds
+
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(write, first) for first in (0, 7)]
+        try:
+            for more in ({"limit": 37}, {"limit": 150, "where": "n >= -1", "fields": "n"}):
+                listed = [
+                    entity["id"] for page in pages(api, {"namespace": crowd} | more) for entity in page.json()
+                ]
+                assert listed == sorted(set(listed))
+                stayed = [i for i in listed if "+" not in i]
+                assert stayed == [f"{crowd}/{n:05d}" for n in range(2_000)]
+        finally:
+            ended.set()
+        assert all(writer.result() >= 1 for writer in writers)
+
+
+def test_a_condition_that_matches_nothing_holds_nobody_up(flux, api, crowd, publish):
+    """Six readers have the shard look at all entities again and again; events are applied meanwhile."""
+    query = {"namespace": crowd, "where": " or ".join(["n < 0"] * 400), "count": "true"}
+    ended = threading.Event()
+
+    def ask():
+        with httpx.Client(base_url=flux.url, timeout=20) as client:
+            rounds = 0
+            while not ended.is_set():
+                assert client.get(ENTITIES, params=query).json() == {"count": 0}
+                rounds += 1
+            return rounds
+
+    with ThreadPoolExecutor(6) as pool:
+        readers = [pool.submit(ask) for _ in range(6)]
+        try:
+            slowest_s = max(
+                publish(f"{crowd}/late", {"n": number}).elapsed.total_seconds() for number in range(20)
+            )
+        finally:
+            ended.set()
+        assert all(reader.result() >= 1 for reader in readers)
+    assert slowest_s < 1.0

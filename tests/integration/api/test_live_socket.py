@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections import Counter
+from contextlib import suppress
 from datetime import datetime
 
 import httpx
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.integration.api.support import about, assert_error, event
@@ -71,6 +73,23 @@ def test_a_malformed_message_gets_an_error_and_the_socket_stays_open(namespace, 
     assert len(answer["error"]) > 8
     publish(f"{namespace}/e", {"n": 1})
     assert watcher.next()["value"] == 1
+
+
+def test_one_that_floods_is_told_so_and_then_sent_away_alone(namespace, publish, watch):
+    flood, other = watch(f"{namespace}/none"), watch(f"{namespace}/e")
+    with suppress(ConnectionClosed):
+        for _ in range(200_000):
+            flood.socket.send('{"type":"dance"}')
+    told = []
+    with suppress(ConnectionClosed):
+        while True:
+            told.append(json.loads(flood.socket.recv(5)))
+    assert flood.socket.close_code == 1008
+    reasons = Counter(message["error"] for message in told if message["type"] == "error")
+    assert sum(reasons.values()) > 20_000
+    assert any("too many messages" in reason for reason in reasons)
+    publish(f"{namespace}/e", {"n": 1})
+    assert other.next()["value"] == 1
 
 
 def test_a_message_in_a_binary_frame_is_understood(namespace, publish, watch):

@@ -27,16 +27,18 @@ from flux_actors.tenancy.lending import MemoryLender
 from flux_actors.tenancy.principal import ANYONE
 from flux_api.config import ConfigKeeper
 from flux_api.connectors import DoorConnectors
+from flux_api.deciding import FeedDecisions
 from flux_api.door import Door, _Listener
 from flux_api.feed import Feeds, PartitionFeed
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
 from flux_api.past import DoorPast
-from flux_api.publishing import Published, Publisher
+from flux_api.publishing import Publisher
 from flux_api.rates import Rates
-from flux_api.submission import Submission
+from flux_api.submission import Published, Submission
 from flux_api.tenancy import TenancyKeeper
 from flux_api.view import LiveView
+from flux_api.watching.ground import DoorGround
 
 DEADLINE_S = 5.0
 PARTITIONS = 3
@@ -144,11 +146,12 @@ class Standing:
         store = MemorySnapshotStore()
         shard = EntityShard(log, store, bus, PARTITIONS, settings.history_positions)
         calls: Any = ShardInPlace(shard)
-        rule, hub = Partitioning(PARTITIONS, frozenset({"wide"})), Hub(tenancy.registry)
-        tenancy.listen(hub.look_at_tokens)
+        rule = Partitioning(PARTITIONS, frozenset({"wide"}))
         parts = [PartitionFeed(partition) for partition in rule.all()]
-        metrics = Metrics("door", bus, hub, parts)
         view = LiveView(rule, calls, lambda partition: parts[partition].sequence)
+        hub = Hub(tenancy.registry, DoorGround(rule, parts, calls, view, log, tenancy.current))
+        tenancy.listen(hub.look_at_tokens)
+        metrics = Metrics("door", bus, hub, parts)
         feeds = Feeds(parts, bus, calls, _Listener(view, hub), metrics.on_sources)
         config = ConfigKeeper(MemoryKeyValue())
         await config.open()
@@ -168,7 +171,7 @@ class Standing:
             feeds,
             view,
             hub,
-            Publisher(log, rule, tenancy.registry, rates),
+            Publisher(log, rule, tenancy.registry, rates, FeedDecisions(parts, view, 2.0)),
             config,
             metrics,
             "door",

@@ -178,7 +178,7 @@ async def test_behind_what_the_log_did_not_take_nothing_is_published(standing, b
     puts = []
     for committer in standing.door.publisher.committers:
 
-        def put(data, count, settled, committer=committer, real=committer.put):
+        def put(data, count, settled, committer=committer, real=committer.put, **_):
             puts.append(count)
             if len(puts) == 3:
                 raise Unavailable("too many publishes are waiting")

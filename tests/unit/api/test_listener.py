@@ -62,6 +62,15 @@ async def test_an_answer_under_way_is_finished_before_it_closes():
     await closing_door
 
 
+async def test_sockets_are_pinged_every_20_seconds():
+    (port,) = free_ports(1)
+    listener = Listener(hello, Settings(port=port))
+    config = listener._server.config  # noqa: SLF001 - waiting for a ping takes 20 s
+    assert (config.ws_ping_interval, config.ws_ping_timeout) == (20.0, 20.0)
+    await listener.open()
+    await listener.close()
+
+
 def test_doors_share_a_port_and_others_cannot_take_it():
     (port,) = free_ports(1)
     with closing(shared_socket("127.0.0.1", port)), closing(shared_socket("127.0.0.1", port)) as door:

@@ -25,6 +25,7 @@ async def test_every_path_of_the_contract_is_in_it(document):
         "/api/admin/config",
         "/api/connectors",
         "/api/connectors/{name}",
+        "/api/stream",
         "/api/ws",
     }
     assert any(path.startswith("/api/state/entities/{entity_id") for path in document["paths"])

@@ -11,7 +11,8 @@ from starlette.routing import Route
 
 from flux_actors import limits
 from flux_api.app import _ROUTERS, build_app
-from tests.unit.api.standing import Standing, event
+from tests.unit.api.event_streams import StreamClient
+from tests.unit.api.standing import Standing, event, until
 from tests.unit.api.tenants import ADMIN_TOKEN, Tenants
 
 KINDS = ("none", "wrong", "admin", "other", "main", "read", "write", "manage", "prefix", "expired")
@@ -158,6 +159,27 @@ async def removes_source(asker: Asker) -> int:
     return 200 if status == 404 else status
 
 
+async def claims(asker: Asker) -> int:
+    """Take a claim of one's own and let it go, so that the next client can."""
+    body = {"entity_id": "vault/kitchen/task", "holder": asker.kind, "ttl_ms": 60_000}
+    status = await asker.status("POST", "/api/claims", body)
+    path = f"/api/claims?entity_id=vault/kitchen/task&holder={asker.kind}"
+    assert await asker.status("DELETE", path) == status
+    return status
+
+
+async def streams(asker: Asker) -> Any:
+    """Begin a stream with the present state of a private namespace."""
+    query = {"prefix": "vault/", "initial": "true"}
+    headers = asker.tenants.headers(asker.kind)
+    stream = await StreamClient(asker.tenants.standing, query, headers).begun()
+    if stream.status == 200:
+        await until(lambda: stream.source.last_id)  # then it has all that it begins with
+    await stream.close()
+    return sorted(m["entity"]["id"] for m in stream.messages()) if stream.status == 200 else stream.status
+
+
+REFUSED = {"wrong": 401, "expired": 401}
 VAULT_IDS = ["vault/kitchen/x", "vault/x", "vault/y"]
 ROWS = [
     Row(
@@ -191,6 +213,13 @@ ROWS = [
         batch,
         everybody([False, False])
         | {"main": [True, True], "write": [True, True], "prefix": [False, True]},
+    ),
+    Row("POST /api/claims", "below a prefix", claims, WRITES_IN_KITCHEN),
+    Row(
+        "DELETE /api/claims",
+        "a private entity",
+        writes("/api/claims?entity_id=vault/task&holder=me", "DELETE"),
+        WRITES,
     ),
     Row("GET /api/events", "a private entity", history, seen(1, 403, 0) | {"manage": 403}),
     Row(f"GET {ONE}", "a public entity", writes(f"{LIST}/acme/x", "GET"), everybody(200)),
@@ -265,6 +294,7 @@ ROWS = [
     *(Row(f"{m} /api/{p}", "a probe", writes(f"/api/{p}", m), everybody(200))
       for p in ("health", "ready", "live") for m in ("GET", "HEAD")),
     Row("GET /api/ws", "no socket", writes("/api/ws", "GET"), everybody(426)),
+    Row("GET /api/stream", "everything", streams, seen(VAULT_IDS, VAULT_IDS[:1], []) | REFUSED),
     Row("GET /api/connectors", "its own", writes("/api/connectors", "GET"), SEES_ITS_OWN),
     Row("GET /api/connectors/{name}", "one", writes("/api/connectors/github", "GET"), SEES_ITS_OWN),
     Row("GET /api/connectors/{name}", "sources", writes("/api/connectors/generic", "GET"), SEES_ITS_OWN),

@@ -15,7 +15,8 @@ from flux_actors.log.block import decode_block
 from flux_actors.log.memory import MemoryLog
 from flux_actors.tenancy.principal import ANYONE
 from flux_actors.tenancy.registry import Registry
-from flux_api.publishing import Published, Publisher
+from flux_api.publishing import Publisher
+from flux_api.submission import Published
 from tests.unit.api.standing import event, outcomes_of, settle
 
 RULE = Partitioning(3)

@@ -55,6 +55,23 @@ def principal(standing, token):
     return standing.door.tenancy.known(f"Bearer {token}")
 
 
+async def test_an_atomic_batch_passes_whole_or_not_at_all(standing, tenants, client):
+    headers = {"Authorization": f"Bearer {tenants['home']}"}
+    path = "/api/events/batch?atomic=true&wait=applied"
+
+    async def send(count, first):
+        bodies = [event(f"home/{first + number}", {"v": 1}) for number in range(count)]
+        return (await client.post(path, json=bodies, headers=headers)).json()
+
+    assert (await send(LIMIT - 2, 0))["successful"] == LIMIT - 2
+    refused = await send(LIMIT - 2, 10)
+    assert (refused["successful"], refused["failed"]) == (0, LIMIT - 2)
+    assert all("minute" in result["error"] for result in refused["results"])
+    assert (await send(2, 20))["successful"] == 2
+    listed = (await client.get("/api/state/entities?namespace=home")).json()
+    assert len(listed) == LIMIT
+
+
 @pytest.fixture
 async def publish(standing, tenants):
     """Publish one event of a namespace; return its status."""
@@ -139,7 +156,7 @@ async def test_what_the_server_does_itself_does_not_count(standing, publish):
 async def test_what_the_log_does_not_take_does_not_count(standing, tenants, publish, monkeypatch):
     holder = principal(standing, tenants["home"])
 
-    def full(*_):
+    def full(*_, **__):
         raise Unavailable("full")
 
     for committer in standing.door.publisher.committers:

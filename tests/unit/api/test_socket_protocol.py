@@ -11,7 +11,7 @@ from flux_actors import limits
 from flux_actors.domain.event import tombstone
 from flux_actors.domain.position import pack
 from flux_api import socket_protocol
-from flux_api.publishing import Published
+from flux_api.submission import Published
 from tests.unit.api.sockets import RawClient
 from tests.unit.api.standing import DEADLINE_S, event, settle, until
 

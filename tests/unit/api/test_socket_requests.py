@@ -27,13 +27,6 @@ def test_what_is_missing_or_unknown_is_nothing():
     assert (request.type, request.id, request.entity_id, request.payload) == (None, None, None, None)
 
 
-@pytest.mark.parametrize("option", ["initial", "from", "where", "fields", "format", "batch"])
-def test_options_of_later_versions_are_refused_by_their_name(option):
-    with pytest.raises(Refused, match=f"^{option} is not available"):
-        read(**{option: True}).refuse_options()
-    read(**{option: None}).refuse_options()
-
-
 @pytest.mark.parametrize("entity_id", [None, 5, "", ["a"]])
 def test_a_pattern_must_be_text(entity_id):
     with pytest.raises(Refused, match="entity_id must be"):

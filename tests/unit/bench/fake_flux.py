@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from flux_actors.domain.where import where_of
 from flux_bench.generator.frames import FrameReader
 
 _ENTITIES = "/api/state/entities"
@@ -96,10 +97,12 @@ class FakeFlux:
         return newest[1:] if "loses history" in self.faults else newest
 
     def _list(self, asked: dict[str, str]) -> Any:
-        if "count" in asked:
-            return {"count": len(self.entities)}
-        prefix = f"{asked['namespace']}/"
-        return [self.entity(one) for one in sorted(self.entities) if one.startswith(prefix)]
+        prefix = f"{asked['namespace']}/" if "namespace" in asked else asked.get("prefix", "")
+        holds = where_of(asked.get("where", "not exists(nothing)"))
+        if "filters nothing" in self.faults:
+            holds = where_of("not exists(nothing)")
+        found = [one for one in sorted(self.entities) if one.startswith(prefix) and holds(self.entities[one])]
+        return {"count": len(found)} if "count" in asked else [self.entity(one) for one in found]
 
     def _one(self, entity_id: str) -> dict[str, Any]:
         self.reads += 1

@@ -33,6 +33,7 @@ def test_an_honest_server_gets_a_figure_for_every_row(lab_on: LabOn, case):
         ("ws-publish", "twice", "events more were applied than acknowledged"),
         ("post-32", "keeps old values", "was acknowledged last"),
         ("list", "keeps old values", "was acknowledged last"),
+        ("filter", "filters nothing", "the condition holds of"),
         ("get-one", "reads another", "an answer was"),
         ("get-100", "reads another", "is missing, but"),
         ("fan-out", "drops messages", "sockets must get"),

@@ -19,14 +19,15 @@ from tests.unit.cli.commands import assert_refused, started
 from tests.unit.client.contract_socket import contract_socket, say
 
 ENTITY = {"id": "a/b", "properties": {"n": 1}, "lastUpdated": "t"}
-STATE = {"type": "state", "entity": ENTITY}
+STATE = {"type": "state", "entity": ENTITY, "position": "0.1.0"}
+DELTA = {"type": "delta", "entity_id": "a/b", "properties": {"n": 2}, "position": "0.2.0", "timestamp": "u"}
 UPDATE = {"type": "state_update", "entity_id": "a/b", "property": "n", "value": 2, "timestamp": "u"}
 METRICS = {"type": "metrics_update", "timestamp": "t", "events": {"total": 9, "rate_per_second": 4.5}}
 GONE = {"type": "entity_deleted", "entity_id": "a/b", "timestamp": "v"}
 
 
 def _tell(connection: ServerConnection) -> None:
-    say(connection, METRICS, [UPDATE, GONE])
+    say(connection, STATE, METRICS, [DELTA, GONE])
 
 
 @pytest.mark.parametrize(
@@ -34,15 +35,40 @@ def _tell(connection: ServerConnection) -> None:
     [(["-o", "json"], [STATE, UPDATE, GONE]), (["--metrics"], [STATE, METRICS, UPDATE, GONE])],
 )
 def test_watch_prints_a_line_per_message(options: list[str], lines: list[object]) -> None:
-    with contract_socket([_tell], entities=[ENTITY]) as flux:
+    with contract_socket([_tell]) as flux:
         result = CliRunner().invoke(app, ["watch", "*", "--limit", "3", "--url", flux.url, *options])
     assert (result.exit_code, result.stderr) == (0, "")
     assert [json.loads(line) for line in result.stdout.splitlines()] == lines
     assert flux.subscriptions[0]["entity_id"] == "*"
 
 
+def test_watch_has_the_options_of_a_subscription() -> None:
+    arguments = ["--where", "n > 1", "--fields", "n,m", "--from", "0.1.0", "--format", "delta"]
+    with contract_socket([_tell]) as flux:
+        result = CliRunner().invoke(app, ["watch", "a/*", "--limit", "2", "--url", flux.url, *arguments])
+    assert [json.loads(line) for line in result.stdout.splitlines()] == [STATE, DELTA]
+    options = {"where": "n > 1", "fields": ["n", "m"], "from": "0.1.0", "format": "delta"}
+    subscription = {"type": "subscribe", "id": "watch-0", "entity_id": "a/*"}
+    assert flux.subscriptions == [subscription | options]
+
+
+@pytest.mark.parametrize(
+    ("options", "initial"),
+    [
+        ([], True),
+        (["--no-initial"], None),
+        (["--from", "0.1.0"], None),
+        (["--from", "0.1.0", "--initial"], True),
+    ],
+)
+def test_watch_begins_with_the_state_unless_told_otherwise(options: list[str], initial: bool | None) -> None:
+    with contract_socket([_tell]) as flux:
+        CliRunner().invoke(app, ["watch", "--limit", "1", "--url", flux.url, *options])
+    assert flux.subscriptions[0].get("initial") is initial
+
+
 def test_watch_tells_of_a_break_on_standard_error() -> None:
-    with contract_socket([lambda connection: say(connection, METRICS), _tell], entities=[ENTITY]) as flux:
+    with contract_socket([lambda connection: say(connection, STATE), _tell]) as flux:
         result = CliRunner().invoke(
             app, ["watch", "--limit", "2", "--url", flux.url], env={"FLUX_TOKEN": "one"}
         )
@@ -53,7 +79,7 @@ def test_watch_tells_of_a_break_on_standard_error() -> None:
 
 
 def test_watch_as_table_ends_with_the_world_as_it_is() -> None:
-    with contract_socket([_tell], entities=[ENTITY]) as flux:
+    with contract_socket([_tell]) as flux:
         result = CliRunner().invoke(app, ["watch", "-o", "table", "--limit", "2", "--url", flux.url])
     assert result.exit_code == 0
     assert "n=2" in result.stdout
@@ -94,6 +120,13 @@ def test_world_follows_messages() -> None:
     assert "a/b" not in drawn(world)
     world.apply({"type": "disconnected", "error": "gone", "retry_in_s": 1})
     assert "gone; trying again" in drawn(world)
+    world.apply({"type": "resumed"})
+    assert "entities: 1" in drawn(world)
+    world.apply({"type": "resync", "entity_id": "x/*"})
+    assert "entities: 1" in drawn(world)
+    world.apply({"type": "resync", "entity_id": "a/*"})
+    assert "entities: 0" in drawn(world)
+    world.apply({"type": "delta", "entity_id": "a/b", "properties": {}, "timestamp": "t"})
     world.apply({"type": "connected"})
     assert "entities: 0" in drawn(world)
 
@@ -111,7 +144,7 @@ def test_world_too_large_for_the_screen_shows_what_changed_last() -> None:
 
 def test_watch_ends_quietly_on_ctrl_c() -> None:
     def stay(connection: ServerConnection) -> None:
-        say(connection, UPDATE)
+        say(connection, DELTA)
         with suppress(ConnectionClosed):
             connection.recv(timeout=30)
 

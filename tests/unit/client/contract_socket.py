@@ -6,10 +6,8 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import Any
 
-from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 Script = Callable[[ServerConnection], None]
@@ -36,12 +34,11 @@ def contract_socket(
     scripts: Sequence[Script],
     *,
     subscriptions: int = 1,
-    entities: Sequence[object] = (),
     refusal: str | None = None,
 ) -> Iterator[ContractSocket]:
     """Serve one connection after the other; each first confirms its subscriptions, then runs its script.
 
-    A `GET` of the entities gets all `entities`; with `refusal`, subscriptions get that error.
+    With `refusal`, subscriptions get that error.
     """
     socket = ContractSocket()
     waiting = list(scripts)
@@ -54,16 +51,15 @@ def contract_socket(
         for _ in range(subscriptions):
             request = json.loads(connection.recv(timeout=10))
             socket.subscriptions.append(request)
-            answer = {"type": "error", "error": refusal} if refusal else {"type": "subscribed"}
+            answer = (
+                {"type": "error", "error": refusal}
+                if refusal
+                else {"type": "subscribed", "position": "0.1.4095"}
+            )
             say(connection, answer | {"id": request["id"]})
         script(connection)
 
-    def read(connection: ServerConnection, request: Request) -> Response | None:
-        if request.path != "/api/state/entities":
-            return None
-        return connection.respond(HTTPStatus.OK, json.dumps(entities))
-
-    with serve(talk, "127.0.0.1", 0, compression=None, process_request=read) as server:
+    with serve(talk, "127.0.0.1", 0, compression=None) as server:
         socket.url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from websockets.sync.server import ServerConnection
 
+from flux_actors.client.following import Wish
 from flux_actors.client.watch import Watcher
-from flux_actors.domain.entity import EntityBody
 from flux_actors.errors import Refused, Unavailable
 from tests.unit.client.contract_server import ContractServer
 from tests.unit.client.contract_socket import contract_socket, say
@@ -23,7 +23,16 @@ UPDATE = {
     "value": 2**64 - 1,
     "timestamp": "u",
 }
+DELTA = {
+    "type": "delta",
+    "entity_id": "a/b",
+    "properties": {"n": 2**64 - 1},
+    "timestamp": "u",
+    "position": "0.2.0",
+}
 GONE = {"type": "entity_deleted", "entity_id": "a/b", "timestamp": "v"}
+METRICS = {"type": "metrics_update"}
+EVERYTHING = Wish(("*",))
 
 
 class Sleeps(list[float]):
@@ -33,46 +42,47 @@ class Sleeps(list[float]):
         self.append(seconds)
 
 
-def test_subscribes_to_each_pattern_then_yields_the_state_then_messages_one_by_one() -> None:
-    def present(pattern: str) -> list[EntityBody]:
-        assert len(flux.subscriptions) == 2
-        return [EntityBody(pattern, {"n": 1}, "t")]
+def test_subscribes_to_each_pattern_then_yields_messages_one_by_one() -> None:
+    state = {
+        "type": "state",
+        "entity": {"id": "a/b", "properties": {}, "lastUpdated": "t"},
+        "position": "0.1.0",
+    }
 
     def script(connection: ServerConnection) -> None:
-        say(connection, [UPDATE, GONE])
+        say(connection, state, [DELTA, GONE])
 
     with contract_socket([script], subscriptions=2) as flux:
-        messages = list(islice(Watcher(flux.url, ["a/*", 'b/"x'], present=present), 5))
-    states = [
-        {"type": "state", "entity": {"id": name, "properties": {"n": 1}, "lastUpdated": "t"}}
-        for name in ("a/*", 'b/"x')
-    ]
-    assert messages == [{"type": "connected"}, *states, UPDATE, GONE]
+        messages = list(islice(Watcher(flux.url, Wish(("a/*", 'b/"x'))), 4))
+    assert messages == [{"type": "connected"}, state, UPDATE, GONE]
     assert flux.paths == ["/api/ws"]
-    assert flux.subscriptions == [
-        {"type": "subscribe", "id": "watch-0", "entity_id": "a/*"},
-        {"type": "subscribe", "id": "watch-1", "entity_id": 'b/"x'},
+    assert [(one["id"], one["entity_id"]) for one in flux.subscriptions] == [
+        ("watch-0", "a/*"),
+        ("watch-1", 'b/"x'),
     ]
 
 
-def test_what_comes_before_the_subscription_counts_is_left_out() -> None:
-    messages = [UPDATE, {"type": "subscribed", "id": "watch-0"}, GONE]
-    watcher = Watcher("http://127.0.0.1:1", ["a/b"])
-    assert list(watcher._told(messages)) == [GONE]  # noqa: SLF001 - a server that talks early, in one line
+def test_goes_on_behind_what_it_was_told_last() -> None:
+    scripts = [lambda connection: say(connection, DELTA), lambda connection: say(connection, GONE)]
+    with contract_socket(scripts) as flux:
+        messages = list(islice(Watcher(flux.url, Wish(("*",)), sleep=Sleeps()), 5))
+    kinds = [message["type"] for message in messages]
+    assert kinds == ["connected", "state_update", "disconnected", "resumed", "entity_deleted"]
+    assert [one.get("from") for one in flux.subscriptions] == [None, "0.2.0"]
 
 
 @pytest.mark.parametrize("end", ["farewell", "torn"])
 def test_comes_back_and_subscribes_again_when_the_connection_ends(end: str) -> None:
     def first(connection: ServerConnection) -> None:
-        say(connection, UPDATE)
+        say(connection, METRICS)
         if end == "torn":
             connection.socket.shutdown(socket.SHUT_RDWR)
 
     sleeps = Sleeps()
     with contract_socket([first, lambda connection: say(connection, GONE)]) as flux:
-        messages = list(islice(Watcher(flux.url, ["*"], sleep=sleeps), 5))
+        messages = list(islice(Watcher(flux.url, EVERYTHING, sleep=sleeps), 5))
     kinds = [message["type"] for message in messages]
-    assert kinds == ["connected", "state_update", "disconnected", "connected", "entity_deleted"]
+    assert kinds == ["connected", "metrics_update", "disconnected", "connected", "entity_deleted"]
     assert [subscription["entity_id"] for subscription in flux.subscriptions] == ["*", "*"]
     assert len(sleeps) == 1
     assert 0.1 <= sleeps[0] <= 0.2
@@ -80,8 +90,8 @@ def test_comes_back_and_subscribes_again_when_the_connection_ends(end: str) -> N
 
 def test_keeps_trying_with_growing_delays_while_nobody_listens() -> None:
     sleeps = Sleeps()
-    with contract_socket([lambda connection: say(connection, UPDATE)]) as flux:
-        messages = iter(Watcher(flux.url, ["*"], sleep=sleeps))
+    with contract_socket([lambda connection: say(connection, DELTA)]) as flux:
+        messages = iter(Watcher(flux.url, EVERYTHING, sleep=sleeps))
         assert [next(messages)["type"] for _ in range(3)] == ["connected", "state_update", "disconnected"]
     later = [next(messages) for _ in range(8)]
     assert {message["type"] for message in later} == {"disconnected"}
@@ -94,7 +104,7 @@ def test_first_connection_that_fails_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(Unavailable, match=f"cannot reach Flux at {url}; start it"):
-        next(iter(Watcher(url, ["*"])))
+        next(iter(Watcher(url, EVERYTHING)))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +121,7 @@ def test_handshake_that_is_refused_tells_why(
 ) -> None:
     flux.answer_with(status, body)
     with pytest.raises(error, match=message):
-        next(iter(Watcher(flux.url, ["*"])))
+        next(iter(Watcher(flux.url, EVERYTHING)))
 
 
 @pytest.mark.parametrize(
@@ -127,13 +137,13 @@ def test_frame_that_is_an_error_or_nonsense_ends_the_watch(frame: Any, message: 
         contract_socket([lambda connection: say(connection, frame)]) as flux,
         pytest.raises(Refused, match=message),
     ):
-        list(Watcher(flux.url, ["*"]))
+        list(Watcher(flux.url, EVERYTHING))
 
 
 def test_token_goes_into_the_handshake_and_into_no_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    with contract_socket([lambda connection: say(connection, UPDATE)]) as flux:
-        list(islice(Watcher(flux.url, ["*"], "secret-one"), 2))
+    with contract_socket([lambda connection: say(connection, DELTA)]) as flux:
+        list(islice(Watcher(flux.url, EVERYTHING, "secret-one"), 2))
     assert flux.headers[0]["authorization"] == "Bearer secret-one"
     mine = [record for record in caplog.records if not record.name.startswith("websockets.server")]
     assert not any("secret" in record.getMessage() for record in mine)

@@ -9,8 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from flux_actors.domain.entity import EntityRow
-from flux_actors.domain.event import DELETED, Event
+from flux_actors.domain.event import DELETED, Event, TermedEvent, with_terms
 from flux_actors.domain.fold import PartitionState
+from flux_actors.domain.position import pack
+from flux_actors.domain.terms import ABSENT, ACQUIRE, PRESENT, RELEASE, RENEW, Claim, Terms
 from flux_actors.errors import Refused
 from flux_actors.log.block import Block, Poison
 
@@ -56,12 +58,44 @@ _colliding_events = st.builds(
     stream=st.just("s"),
     timestamp_ms=st.just(1),
 )
-_steps = st.tuples(
-    st.integers(1, 2),
-    st.sampled_from([1, 1, 1, 2, 0, -1]),
-    st.integers(0, 50),
-    st.lists(_colliding_events | _colliding_events | st.just(Poison("unreadable")), max_size=5),
+_places = st.builds(pack, st.integers(1, 4), st.integers(0, 2))
+_clocks_us = st.integers(0, 50).map(lambda number: number * 100)
+_conditions = st.sampled_from([ABSENT, PRESENT]) | st.tuples(st.sampled_from([0, 0, 0, 1]), _places)
+_claims = st.builds(
+    Claim,
+    verb=st.sampled_from([ACQUIRE, ACQUIRE, RENEW, RELEASE]),
+    holder=st.sampled_from(["h1", "h2"]),
+    ttl_ms=st.integers(1, 2),
+    token=st.none(),
+) | st.builds(
+    Claim,
+    verb=st.sampled_from([RENEW, RELEASE]),
+    holder=st.sampled_from(["h1", "h2"]),
+    ttl_ms=st.integers(1, 2),
+    token=_places,
 )
+_terms = (
+    st.builds(Terms, condition=_conditions, together=st.integers(0, 3))
+    | st.builds(Terms, together=st.integers(1, 3))
+    | st.builds(
+        Terms,
+        ttl_ms=st.none() | st.integers(0, 2),
+        property_ttl_ms=st.none() | st.dictionaries(_names, st.integers(0, 2), max_size=2),
+        owner=st.sampled_from([None, "o1", "o2"]),
+    )
+    | st.builds(Terms, claim=_claims)
+    | st.builds(Terms, expires_us=_clocks_us.map(lambda clock_us: clock_us + 1_000))
+)
+_termed_events = st.builds(with_terms, _colliding_events, _terms)
+
+
+def _steps(items: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.tuples(
+        st.integers(1, 2), st.sampled_from([1, 1, 1, 2, 0, -1]), _clocks_us, st.lists(items, max_size=5)
+    )
+
+
+_plain_items = _colliding_events | _colliding_events | st.just(Poison("unreadable"))
 
 
 def _log_of(steps: list[tuple[int, int, int, list[Event | Poison]]]) -> list[Block]:
@@ -70,11 +104,14 @@ def _log_of(steps: list[tuple[int, int, int, list[Event | Poison]]]) -> list[Blo
     log = []
     for committer, step, clock_us, batch in steps:
         numbers[committer] = max(1, numbers.get(committer, 0) + step)
-        log.append(Block(committer, numbers[committer], clock_us, batch))
+        termed = any(isinstance(event, TermedEvent) for event in batch)
+        log.append(Block(committer, numbers[committer], clock_us, batch, termed))
     return log
 
 
-logs = st.lists(_steps, max_size=9).map(_log_of)
+plain_logs = st.lists(_steps(_plain_items), max_size=9).map(_log_of)
+termed_logs = st.lists(_steps(_plain_items | _termed_events), max_size=9).map(_log_of)
+logs = plain_logs | termed_logs
 
 
 def value_or_400(decide: Callable[[], Any]) -> Any:

@@ -16,7 +16,7 @@ from flux_actors.domain.fold import PartitionState, SetAside, Unreadable
 from flux_actors.domain.position import pack, unpack
 from flux_actors.errors import Corrupt
 from flux_actors.log.block import Block, Poison, decode_block, decode_block_heads, encode_block, encode_event
-from tests.unit.domain.strategies import few, logs, many, numbered, whole
+from tests.unit.domain.strategies import few, logs, many, numbered, plain_logs, whole
 
 
 def event(entity_id: str | None, properties: dict[str, Any] | None, name: str = "") -> Event:
@@ -70,7 +70,7 @@ def model(log: list[Block]) -> dict[str, tuple[dict[str, Any], int]]:
     return entities
 
 
-@given(logs)
+@given(plain_logs)
 @many
 def test_fold_is_what_the_contract_says_event_by_event(log: list[Block]) -> None:
     state = folded(*log)
@@ -124,7 +124,10 @@ def test_fold_of_the_stored_bytes_is_the_fold_of_the_blocks(log: list[Block]) ->
         b._replace(events=[e for e in b.events if isinstance(e, Event)] or [event(None, None)]) for b in log
     ]
     stored = [
-        encode_block(b.committer, b.number, b.clock_us, [encode_event(e) for e in b.events]) for b in readable
+        encode_block(
+            b.committer, b.number, b.clock_us, [encode_event(e) for e in b.events], termed=b.has_terms
+        )
+        for b in readable
     ]
     assert whole(folded(*map(decode_block, stored))) == whole(folded(*readable))
     assert whole(folded(*map(decode_block_heads, stored))) == whole(folded(*readable))

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flux_actors import limits
-from flux_actors.domain.event import Event, EventHead
+from flux_actors.domain.event import Event, EventHead, with_terms
+from flux_actors.domain.terms import ABSENT, Claim, Terms
 from flux_actors.errors import Corrupt
 from flux_actors.log.block import (
     HEADER,
+    PLAIN,
     VERSION,
     Block,
     Poison,
@@ -24,11 +26,23 @@ from flux_actors.log.block import (
     events_at,
     is_newer_version,
 )
-from tests.unit.domain.strategies import events, few, many
+from tests.unit.domain.strategies import events, few, many, texts
 
 words = st.integers(0, (1 << 64) - 1)
 event_lists = st.lists(events, min_size=1, max_size=4)
-blocks = st.builds(Block, words, words, words, event_lists)
+terms = st.builds(
+    Terms,
+    condition=st.none() | st.just(ABSENT) | st.tuples(st.integers(0, 9), st.integers(0, 1 << 50)),
+    together=st.integers(0, 4_000),
+    ttl_ms=st.none() | st.integers(0, limits.ttl_ms_max),
+    property_ttl_ms=st.none() | st.dictionaries(texts, st.integers(0, 9), max_size=2),
+    owner=st.none() | texts,
+    claim=st.none() | st.builds(Claim, texts, texts, st.integers(0, 9), st.none() | st.integers(0, 1 << 50)),
+    expires_us=st.none() | st.integers(0, 1 << 60),
+)
+termed_lists = st.lists(st.builds(with_terms, events, terms), min_size=1, max_size=4)
+plain_blocks = st.builds(Block, words, words, words, event_lists, st.just(False))
+blocks = plain_blocks | st.builds(Block, words, words, words, termed_lists, st.just(True))
 EVENT = Event("a/b", {"n": 1}, "id", True, "source", "stream", 1)
 HEAD_FIELDS = EventHead.__struct_fields__
 ENCODED = encode_event(EVENT)
@@ -36,7 +50,11 @@ ENCODED = encode_event(EVENT)
 
 def encoded(block: Block) -> bytes:
     return encode_block(
-        block.committer, block.number, block.clock_us, [encode_event(event) for event in block.events]
+        block.committer,
+        block.number,
+        block.clock_us,
+        [encode_event(event) for event in block.events],
+        termed=block.has_terms,
     )
 
 
@@ -44,7 +62,7 @@ def decoded_unchecked(body: bytes, count: int) -> Block:
     """What becomes of a body that no checksum keeps from being decoded."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zlib, "crc32", lambda *args: 0)
-        return decode_block(HEADER.pack(b"FX", VERSION, 0, 1, 1, 1, count, 0) + body)
+        return decode_block(HEADER.pack(b"FX", PLAIN, 0, 1, 1, 1, count, 0) + body)
 
 
 @given(blocks)
@@ -53,7 +71,7 @@ def test_block_reads_back(block: Block) -> None:
     data = encoded(block)
     assert decode_block(data) == block
     heads = [EventHead(*(getattr(event, name) for name in HEAD_FIELDS)) for event in block.events]
-    assert decode_block_heads(data) == block._replace(events=heads)
+    assert decode_block_heads(data) == (block if block.has_terms else block._replace(events=heads))
     assert block_clock_and_count(data) == (block.clock_us, len(block.events))
     assert [event_at(data, offset) for offset in range(len(block.events))] == block.events
     assert not is_newer_version(data)
@@ -218,9 +236,7 @@ def test_some_events_are_read_in_the_order_asked() -> None:
     assert [event.event_id for event in found] == ["7", "0", "3"]
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"FX\x01 torn", HEADER.pack(b"FX", VERSION, 0, 1, 1, 1, 1, 0) + b"\x81"]
-)
+@pytest.mark.parametrize("data", [b"", b"FX\x01 torn", HEADER.pack(b"FX", PLAIN, 0, 1, 1, 1, 1, 0) + b"\x81"])
 def test_events_of_what_is_no_block_are_corrupt(data: bytes) -> None:
     with pytest.raises(Corrupt):
         events_at(data, [0])
@@ -233,3 +249,16 @@ def test_bytes_of_version_1_never_change() -> None:
     assert body == (
         b"\xdd\x00\x00\x00\x01" + b"\x9a\xa3a/b\x81\xa1n\x01\xa2id\xc3\xa6source\xa6stream\x01\xc0\xc0\xc0"
     )
+
+
+def test_block_with_terms_is_of_version_2_which_never_changes() -> None:
+    termed = with_terms(EVENT, Terms((0, 4096), 2, 5_000, {"n": 7}, "door.1", Claim("renew", "me", 9, 8), 6))
+    data = encode_block(1, 2, 3, [encode_event(termed)], termed=True)
+    assert data[:4] == b"FX\x02\x00"
+    assert data[HEADER.size :] == (
+        b"\xdd\x00\x00\x00\x01"
+        b"\x9b\xa3a/b\x81\xa1n\x01\xa2id\xc3\xa6source\xa6stream\x01\xc0\xc0\xc0"
+        b"\x97\x92\x00\xcd\x10\x00\x02\xcd\x13\x88\x81\xa1n\x07\xa6door.1\x94\xa5renew\xa2me\x09\x08\x06"
+    )
+    assert decode_block(data).events == [termed]
+    assert event_at(data, 0) == termed

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flux_actors.domain.change import FeedMessage, decode_feed
-from flux_actors.domain.event import Event
+from flux_actors.domain.event import Event, TermedEvent
 from flux_actors.log.block import encode_block, encode_event
 from flux_actors.log.memory import MemoryBus, MemoryLog
 from flux_actors.log.ports import feed_subject
@@ -21,7 +21,7 @@ from flux_actors.snapshot.memory import MemorySnapshotStore
 from tests.unit.domain.strategies import rows_of
 
 DEADLINE_S = 5.0
-NEWER_BLOCK = b"FX\x02" + bytes(64)
+NEWER_BLOCK = b"FX\x03" + bytes(64)
 TORN_BLOCK = b"FX\x01 torn"
 POISON = b"\xa6poison"
 
@@ -55,7 +55,8 @@ class Hosting:
     async def write(self, *events: Event | bytes, clock_us: int = 1_000) -> int:
         """Store one block; an event of bytes goes in as it is. Return the block's sequence."""
         encoded = [item if isinstance(item, bytes) else encode_event(item) for item in events]
-        return await self.write_bytes(encode_block(1, next(self.numbers), clock_us, encoded))
+        termed = any(isinstance(item, TermedEvent) for item in events)
+        return await self.write_bytes(encode_block(1, next(self.numbers), clock_us, encoded, termed=termed))
 
     async def write_bytes(self, data: bytes) -> int:
         """Store a message of any bytes and return its sequence."""

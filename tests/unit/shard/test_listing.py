@@ -205,3 +205,21 @@ async def test_a_condition_that_matches_nothing_gives_empty_pages_after_a_while(
     page = await page_of(host, PageOrder("n/", None, 1_000, joined=False, query=Query("v = 1")))
     assert (page.ids, page.runs) == ([], [])
     assert page.after is None or page.after == "n/1"
+
+
+@pytest.mark.parametrize("where", ["v = 1", " or ".join(["v = 1"] * 400)], ids=["short", "long"])
+async def test_a_condition_that_matches_nothing_lets_others_have_their_turns(where):
+    host = host_of(*(f"n/{number:05}" for number in range(3_000)))
+    turns = 0
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    assert [i async for run in living_ids(host, "n/", where=where) for i in run] == []
+    task.cancel()
+    runs = 3_000 / limits.run_ids_max * (1 + len(where) // limits.where_run_chars)
+    assert turns >= int(runs) - 1

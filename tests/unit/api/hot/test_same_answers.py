@@ -41,6 +41,8 @@ HOT_HEADERS = [
     b"Authorization: Bearer none\r\nCache-Control: no-cache\r\nPragma: no-cache\r\n",
 ]
 COLD_HEADERS = [
+    b'If-Match: "0.1.0"\r\n',
+    b"If-None-Match: *\r\n",
     b"X-Request-Id: r-1\r\n",
     b"Origin: http://elsewhere\r\n",
     b"X-Other: 1\r\n",
@@ -61,6 +63,8 @@ GOOD_EVENTS = [
     event("n/e2", {"v": 1}, payload={"entity_id": "n/e2", "properties": {"v": 1}, "more": [1]}),
     event("n/e2", {"v": 1}, eventId='q"uo\\te\u0001'),
     event("wide/3", {"v": 1}, unknown={"ignored": True}),
+    event("n/e2", {"v": 1}, condition={"present": True}),
+    event("n/e2", {"v": 1}, payload={"entity_id": "n/e2", "properties": {"v": 1}, "ttl_ms": 60_000}),
 ]
 BAD_EVENTS: list[Any] = [
     5,
@@ -78,6 +82,13 @@ BAD_EVENTS: list[Any] = [
     event("n/e2", {"v": 1}, stream="Bad"),
     event("n/e2", {"v": 1}, source=""),
     event("n/e2", {"v": 1}, timestamp=0),
+    event("n/e2", {"v": 1}, condition={"absent": True}),
+    event("n/none", {"v": 1}, condition={"present": True}),
+    event("n/none", {"v": 1}, condition={"etag": '"0.1.0"'}),
+    event("n/e2", {"v": 1}, condition={"etag": 5}),
+    event("n/e2", {"v": 1}, payload={"entity_id": "n/e2", "properties": {"v": 1}, "ttl_ms": -1}),
+    event("n/e2", {"v": 1}, payload={"entity_id": "n/e2", "properties": {"v": 1}, "property_ttl_ms": 5}),
+    event(None, payload={"ttl_ms": 5}),
     event("n/e2", {"v": 1}, timestamp=True),
     event("n/e2", {"v": 1}, eventId=5),
     event("n/e2", {"v": 1}, eventId="x" * 129),

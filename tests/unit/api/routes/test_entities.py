@@ -43,6 +43,17 @@ async def test_a_copy_that_is_fresh_is_304(client, standing, house):
     assert stale.json()["properties"] == {"v": 6}
 
 
+async def test_a_304_varies_as_the_entity_itself_would(client, standing):
+    await standing.publish(event("n/small", {"v": 1}), event("n/large", {"v": "x" * 600}))
+    for name in ("small", "large"):
+        whole = await client.get(f"/api/state/entities/n/{name}")
+        fresh = await client.get(
+            f"/api/state/entities/n/{name}", headers={"If-None-Match": whole.headers["etag"]}
+        )
+        assert (fresh.status_code, fresh.headers["vary"]) == (304, whole.headers["vary"])
+    assert "Accept-Encoding" in whole.headers["vary"]
+
+
 @pytest.mark.parametrize("path", ["n%FFe", "n%00e", "x" * 513, "", "n%0Ae"])
 async def test_an_id_that_is_none_is_refused(client, path):
     assert (await client.get(f"/api/state/entities/{path}")).status_code == 400

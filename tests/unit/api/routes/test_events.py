@@ -68,18 +68,3 @@ async def test_limits_can_be_changed_while_it_runs(client, standing, path, limit
     assert (await client.post(f"/api/events{path}", json=body)).status_code == 200
     await standing.door.config.change({name: 1_024}, "test", standing.door.audit)
     assert (await client.post(f"/api/events{path}", json=body)).status_code == 413
-
-
-async def test_conditions_that_cannot_be_kept_are_refused_rather_than_ignored(client, standing):
-    for headers in ({"If-Match": '"0.1.0"'}, {"If-None-Match": "*"}):
-        answer = await client.post("/api/events", json=event("n/e", {"v": 1}), headers=headers)
-        assert answer.status_code == 400
-    answer = await client.post("/api/events/batch?atomic=true", json=[event("n/e", {"v": 1})])
-    assert answer.status_code == 400
-    assert [(await standing.log.bounds(partition)).last for partition in range(PARTITIONS)] == [0, 0, 0]
-
-
-async def test_a_condition_inside_an_event_is_not_ignored(client):
-    conditional = event("n/e", {"v": 1}, condition={"absent": True})
-    answer = await client.post("/api/events/batch", json=[conditional])
-    assert answer.json()["failed"] == 1

@@ -1,0 +1,103 @@
+"""Leases: when an entity, or some of its properties, end unless they are renewed.
+
+A deadline is a time of the log's clock, counted from the event that set it. That it has passed is told by an
+event, which the shard has committed when it is due: so a lease ends at one place of the log, on every
+machine and in every replay. `Timers` are the shard's list of what may be due, and no part of the state.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from flux_actors.domain.terms import CLAIM, RELEASE, Terms
+
+_MS_US: Final = 1_000
+
+
+class Leases(msgspec.Struct, array_like=True):
+    """The deadlines of one entity, in microseconds of the log's clock."""
+
+    entity_us: int | None = None
+    properties: dict[str, int] = {}
+    owner: str | None = None  # the socket that the entity is tied to
+
+    def __bool__(self) -> bool:
+        """Whether anything can end."""
+        return self.entity_us is not None or bool(self.properties)
+
+    def deadline_us(self, name: str | None) -> int | None:
+        """Return when a property ends, or the entity for `None`; `None` when it does not."""
+        return self.entity_us if name is None else self.properties.get(name)
+
+    def without(self, names: Iterable[str]) -> Leases | None:
+        """Let go of properties that have new values, not on lease any more; `None` when nothing is left."""
+        for name in names:
+            self.properties.pop(name, None)
+        return self or None
+
+    def take(self, terms: Terms, living: Mapping[str, object], clock_us: int) -> None:
+        """Set what an event asks for an entity with the properties `living`."""
+        if terms.claim is not None and terms.claim.verb != RELEASE:
+            self.properties[CLAIM] = clock_us + terms.claim.ttl_ms * _MS_US
+        if terms.ttl_ms is not None:
+            self.entity_us = clock_us + terms.ttl_ms * _MS_US if terms.ttl_ms else None
+            self.owner = terms.owner
+        for name, ttl_ms in (terms.property_ttl_ms or {}).items():
+            if ttl_ms and name in living:
+                self.properties[name] = clock_us + ttl_ms * _MS_US
+            else:
+                self.properties.pop(name, None)
+
+
+class Lease(NamedTuple):
+    """A lease by its place: that of a property, or of a whole entity for `None`."""
+
+    entity_id: str
+    name: str | None
+
+
+class Timers:
+    """Leases by when they may be due: at least one entry for each that is not later than its deadline."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, str, tuple[str, ...]]] = []  # no name for a whole entity
+        self._noted: dict[Lease, int] = {}  # the earliest entry of each
+
+    def __len__(self) -> int:
+        """Return how many leases are watched."""
+        return len(self._noted)
+
+    @property
+    def next_us(self) -> int | None:
+        """When something may be due, `None` for never."""
+        return self._heap[0][0] if self._heap else None
+
+    def note(self, entity_id: str, leases: Leases) -> None:
+        """Watch all leases of an entity."""
+        if leases.entity_us is not None:
+            self._note(Lease(entity_id, None), leases.entity_us)
+        for name, deadline_us in leases.properties.items():
+            self._note(Lease(entity_id, name), deadline_us)
+
+    def due(self, clock_us: int, most: int) -> list[Lease]:
+        """Take out up to `most` leases that may be due; those that were renewed are to be noted again."""
+        found: list[Lease] = []
+        while self._heap and self._heap[0][0] <= clock_us and len(found) < most:
+            deadline_us, entity_id, name = heapq.heappop(self._heap)
+            lease = Lease(entity_id, *(name or (None,)))
+            if self._noted.get(lease) == deadline_us:
+                del self._noted[lease]
+                found.append(lease)
+        return found
+
+    def _note(self, lease: Lease, deadline_us: int) -> None:
+        """Have an entry for a lease: a renewed one is found again by its old entry, and costs nothing."""
+        if deadline_us < self._noted.get(lease, deadline_us + 1):
+            self._noted[lease] = deadline_us
+            heapq.heappush(
+                self._heap, (deadline_us, lease.entity_id, () if lease.name is None else (lease.name,))
+            )

@@ -1,0 +1,112 @@
+"""Terms: what an event asks for beside its properties, decided in log order when it is applied.
+
+    condition     it applies only if its entity stands at a position, is absent, or is present
+    together      it is the first of so many events that apply all or none
+    ttl_ms, …     the entity, or some of its properties, end after that time unless they are renewed
+    owner         the entity lives as long as the socket of that name (presence)
+    claim         one holder at a time (domain/claims.py)
+    expires_us    it ends a lease that has this deadline: made by a shard when that is due
+
+Few events have any. A block with one that does is of its own version, so plain blocks stay as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from flux_actors import limits
+from flux_actors.domain.position import parse
+from flux_actors.errors import Refused
+
+_NOBODY: Final = -1
+ABSENT: Final = (_NOBODY, 0)
+PRESENT: Final = (_NOBODY, 1)
+Condition = tuple[int, int]  # partition and packed position, or one of the two above
+
+CLAIM: Final = "claim"  # the property that holds the claim on its entity
+ACQUIRE: Final = "acquire"
+RENEW: Final = "renew"
+RELEASE: Final = "release"
+
+
+class Claim(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What somebody wants of the claim on an entity."""
+
+    verb: str
+    holder: str
+    ttl_ms: int = 0
+    token: int | None = None  # of the claim that is renewed or released
+
+
+class Terms(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The terms of one event."""
+
+    condition: Condition | None = None
+    together: int = 0
+    ttl_ms: int | None = None  # 0 takes a lease away
+    property_ttl_ms: dict[str, int] | None = None
+    owner: str | None = None
+    claim: Claim | None = None
+    expires_us: int | None = None
+
+    @property
+    def decides(self) -> bool:
+        """Whether the event may be refused when it is applied, and somebody wants to know."""
+        return self.condition is not None or self.claim is not None or self.together > 0
+
+
+def terms_of(payload: dict[str, Any], condition: Condition | None = None) -> Terms | None:
+    """Return the terms that a payload and a condition state, `None` when they state none.
+
+    Raises:
+        Refused: a time to live is none.
+    """
+    ttl_ms, property_ttl_ms = payload.get("ttl_ms"), payload.get("property_ttl_ms")
+    if condition is None and ttl_ms is None and property_ttl_ms is None:
+        return None
+    if payload.get("entity_id") is None:
+        name = "a condition" if condition is not None else "ttl_ms"
+        raise Refused(f"{name} needs payload.entity_id: it is about an entity")
+    if ttl_ms is not None:
+        check_ttl(ttl_ms, "payload.ttl_ms")
+    if property_ttl_ms is not None:
+        if not isinstance(property_ttl_ms, dict):
+            raise Refused('payload.property_ttl_ms must be an object such as {"typing":5000}')
+        for name, value in property_ttl_ms.items():
+            check_ttl(value, f"payload.property_ttl_ms[{name[:64]!r}]")
+    return Terms(condition, 0, ttl_ms, property_ttl_ms or None)
+
+
+def check_ttl(value: object, name: str, least: int = 0) -> int:
+    """Return a time to live; raise `Refused` for what is none."""
+    most = limits.ttl_ms_max
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise Refused(f"{name} must be a whole number of milliseconds from {least} to {most}")
+    return value
+
+
+def read_condition(value: object) -> Condition:
+    """Return the condition that a client states: `{"etag": …}`, `{"absent": true}` or `{"present": true}`.
+
+    Raises:
+        Refused: it is none of them.
+    """
+    match value:
+        case {"etag": str(text), **rest} if not rest:
+            return condition_of_etag(text)
+        case {"absent": True, **rest} if not rest:
+            return ABSENT
+        case {"present": True, **rest} if not rest:
+            return PRESENT
+    raise Refused('condition must be {"etag":"…"}, with the ETag of a read, or {"absent":true}')
+
+
+def condition_of_etag(text: str) -> Condition:
+    """Return the condition that an entity stands where an ETag says; raises `Refused` for what is none."""
+    try:
+        (found,) = parse(text, limits.partitions_max).items()
+    except (Refused, ValueError):
+        raise Refused(f"{text[:64]!r} is no ETag: send one that a read of the entity gave") from None
+    return found

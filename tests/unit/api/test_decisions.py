@@ -1,0 +1,92 @@
+"""What a door knows of refusals, and what it says when it cannot know."""
+
+from __future__ import annotations
+
+import pytest
+
+from flux_actors.domain.event import Event, with_terms
+from flux_actors.domain.position import pack
+from flux_actors.domain.terms import ABSENT, ACQUIRE, PRESENT, Claim, Terms
+from flux_api.decisions import Verdicts, refusal_of
+from tests.unit.api.standing import event
+
+
+def test_what_was_refused_is_known_and_all_else_was_not():
+    verdicts = Verdicts()
+    verdicts.hear([pack(3, 1)])
+    verdicts.hear([pack(3, 1), pack(4, 0)])
+    assert [verdicts.refused(pack(3, offset)) for offset in range(3)] == [False, True, False]
+    assert verdicts.refused(pack(4, 0)) is True
+
+
+def test_what_was_decided_while_nobody_heard_is_unknown():
+    verdicts = Verdicts()
+    verdicts.lose(7)
+    assert verdicts.refused(pack(7, 4_095)) is None
+    assert verdicts.refused(pack(8, 0)) is False
+    verdicts.hear([pack(7, 3), pack(8, 0)])
+    assert verdicts.refused(pack(7, 3)) is None
+    assert verdicts.refused(pack(8, 0)) is True
+    verdicts.lose(5)
+    assert verdicts.refused(pack(8, 1)) is False
+
+
+def test_only_so_many_are_remembered_and_those_before_are_unknown():
+    verdicts = Verdicts(kept_max=2)
+    verdicts.hear([pack(1, 0), pack(2, 0), pack(3, 0)])
+    assert verdicts.refused(pack(1, 0)) is None
+    assert [verdicts.refused(pack(sequence, 0)) for sequence in (2, 3, 4)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("terms", "status", "word"),
+    [
+        (Terms(condition=ABSENT), 412, "one already"),
+        (Terms(condition=PRESENT), 412, "none"),
+        (Terms(condition=(0, 5)), 412, "changed since"),
+        (Terms(together=2), 412, "atomic"),
+        (Terms(claim=Claim(ACQUIRE, "me", 1)), 409, "claimed"),
+    ],
+)
+def test_a_refusal_says_why(terms, status, word):
+    refused = with_terms(Event("n/e", {"v": 1}, "id", False, "s", "t", 1), terms)
+    refusal = refusal_of(refused, terms, None)
+    assert refusal.status == status
+    assert word in refusal.message
+
+
+async def test_a_door_that_lost_the_feed_says_that_it_does_not_know(client, standing, monkeypatch):
+    await client.post("/api/events?wait=applied", json=event("n/e", {"v": 1}))
+    for part in standing.door.feeds.parts:
+        part.verdicts.lose(1_000)
+    body = event("n/e", {"v": 2}, eventId="mine", condition={"present": True})
+    unknown = await client.post("/api/events", json=body)
+    assert (unknown.status_code, unknown.headers["retry-after"]) == (503, "1")
+    assert "same eventId" in unknown.json()["error"]
+    for part in standing.door.feeds.parts:
+        part.verdicts = Verdicts()
+    again = await client.post("/api/events", json=body)
+    assert (again.status_code, again.json()["eventId"]) == (200, "mine")
+    assert len((await client.get("/api/events", params={"entity": "n/e"})).json()) == 2
+
+
+async def test_a_decision_that_does_not_come_in_time_is_503(client, standing, monkeypatch):
+    async def nothing(*_):
+        """Tell nobody."""
+
+    await client.post("/api/events?wait=applied", json=event("n/e", {"v": 1}))
+    monkeypatch.setattr(standing.bus, "publish", nothing)
+    monkeypatch.setattr(standing.door.publisher._deciding._decided, "_wait_s", 0.02)  # noqa: SLF001
+    body = event("n/e", {"v": 2}, condition={"present": True})
+    assert (await client.post("/api/events", json=body)).status_code == 503
+
+
+async def test_a_fault_while_deciding_is_an_answer_too(client, standing, monkeypatch, lines):
+    def broken(_):
+        raise ValueError("nobody foresaw this")
+
+    monkeypatch.setattr(Verdicts, "refused", lambda self, position: broken(position))
+    body = event("n/e", {"v": 2}, condition={"absent": True})
+    answer = await client.post("/api/events", json=body)
+    assert answer.status_code == 503
+    assert any(line["event"] == "decision.fault" for line in lines)

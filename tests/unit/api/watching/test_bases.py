@@ -1,0 +1,156 @@
+"""How subscriptions begin: with states, behind a position, with a condition; without a gap or a repeat."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from flux_actors import limits
+from flux_actors.domain.position import pack
+from tests.unit.api.standing import event, until
+from tests.unit.api.watching.watchers import Client, brief
+
+GONE = {"__deleted__": True}
+
+
+@pytest.fixture
+def client(standing):
+    return Client(standing)
+
+
+@pytest.fixture
+def gate(standing, monkeypatch):
+    """Keeps the shard's rows back until it is set."""
+    gate, rows = asyncio.Event(), standing.shard.rows
+
+    async def later(*arguments):
+        await gate.wait()
+        return await rows(*arguments)
+
+    monkeypatch.setattr(standing.shard, "rows", later)
+    return gate
+
+
+async def told(client):
+    await until(lambda: client.settled)
+    return brief(client.take())
+
+
+async def test_the_present_state_comes_first_then_updates(standing, client):
+    await standing.publish(event("a/1", {"v": 1}), event("a/2", {"v": 2}), event("b/1", {"v": 3}))
+    client.subscribe("a/*", initial=True)
+    assert await told(client) == [("state", "a/1", {"v": 1}), ("state", "a/2", {"v": 2})]
+    await standing.publish(event("a/1", {"w": 4}), event("b/1", {"w": 5}), event("a/2", GONE))
+    assert brief(client.take()) == [("update", "a/1", {"w": 4}), ("entity_deleted", "a/2")]
+
+
+@pytest.mark.parametrize("pattern", ["*", "a/1"])
+async def test_all_and_one_begin_alike(standing, client, pattern):
+    await standing.publish(event("a/1", {"v": 1}), event("dead/1", {"v": 1}), event("dead/1", GONE))
+    client.subscribe(pattern, initial=True)
+    assert await told(client) == [("state", "a/1", {"v": 1})]
+
+
+async def test_a_state_has_an_entity_and_its_position(standing, client):
+    await standing.publish(event("a/1", {"v": 1}))
+    client.subscribe("a/1", initial=True)
+    await until(lambda: client.settled)
+    (message,) = client.take()
+    entity = await standing.door.view.get("a/1")
+    assert set(message) == {"type", "entity", "position"}
+    assert set(message["entity"]) == {"id", "properties", "lastUpdated"}
+    assert message["position"] == entity.etag.strip('"')
+
+
+async def test_many_states_come_page_by_page(standing, client, monkeypatch):
+    monkeypatch.setattr(limits, "run_ids_max", 3)
+    await standing.publish(*(event(f"a/{n:02}", {"v": n}) for n in range(20)))
+    client.subscribe("a/*", initial=True)
+    assert await told(client) == [("state", f"a/{n:02}", {"v": n}) for n in range(20)]
+
+
+async def test_a_resumed_subscription_is_told_what_it_missed_once(standing, client):
+    await standing.publish(event("a/1", {"v": 1}))
+    places = standing.door.positions(standing.door.hub.place_of("a/*"))
+    await standing.publish(event("a/1", {"v": 2}), event("b/1", {"v": 2}))
+    await standing.publish(event("a/1", {"v": 3}), event("a/1", GONE), event("a/2", {"v": 4}))
+    client.subscribe("a/*", places=places, delta=True)
+    await standing.publish(event("a/2", {"v": 5}))
+    await until(lambda: client.settled)
+    await standing.publish(event("a/2", {"v": 6}))
+    assert brief(client.take()) == [
+        ("delta", "a/1", {"v": 2}),
+        ("delta", "a/1", {"v": 3}),
+        ("entity_deleted", "a/1"),
+        ("delta", "a/2", {"v": 4}),
+        ("delta", "a/2", {"v": 5}),
+        ("delta", "a/2", {"v": 6}),
+    ]
+
+
+async def test_it_resumes_in_the_middle_of_a_block(standing, client):
+    await standing.publish(*(event("a/1", {"v": v}) for v in range(5)))
+    partition = standing.door.partitioning.of_entity("a/1")
+    sequence = standing.door.feeds.parts[partition].sequence
+    client.subscribe("a/1", places={partition: pack(sequence, 2)}, delta=True)
+    assert await told(client) == [("delta", "a/1", {"v": 3}), ("delta", "a/1", {"v": 4})]
+
+
+@pytest.mark.parametrize("initial", [True, False])
+async def test_a_position_that_is_gone_is_told_and_states_follow_if_asked_for(standing, client, initial):
+    await standing.publish(event("a/1", {"v": 1}))
+    client.subscribe("a/*", places={}, initial=initial)
+    states = [("state", "a/1", {"v": 1})] if initial else []
+    assert await told(client) == [("resync", "a/*"), *states]
+    await standing.publish(event("a/1", {"v": 2}))
+    assert brief(client.take()) == [("update", "a/1", {"v": 2})]
+
+
+async def test_a_position_behind_the_log_is_of_another_one(standing, client):
+    await standing.publish(event("a/1", {"v": 1}))
+    partition = standing.door.partitioning.of_entity("a/1")
+    client.subscribe("a/1", places={partition: pack(1_000, 0)})
+    assert await told(client) == [("resync", "a/1")]
+
+
+async def test_too_much_to_be_told_again_is_a_resync(standing, client, monkeypatch):
+    monkeypatch.setattr(limits, "resume_changes_max", 3)
+    places = standing.door.positions(standing.door.hub.place_of("*"))
+    await standing.publish(*(event(f"a{n}/1", {"v": n}) for n in range(4)))
+    client.subscribe("*", places=places)
+    assert await told(client) == [("resync", "*")]
+
+
+async def test_a_condition_is_asked_of_the_new_state(standing, client):
+    await standing.publish(event("a/1", {"v": 1, "name": "one"}), event("a/2", {"v": 5}))
+    client.subscribe("a/*", where="v > 3", initial=True, delta=True)
+    assert await told(client) == [("state", "a/2", {"v": 5})]
+    await standing.publish(event("a/1", {"v": 4}), event("a/1", {"v": 6}), event("a/2", {"v": 1}))
+    await standing.publish(event("a/2", GONE), event("a/1", GONE), event("a/3", {"v": 0}))
+    assert brief(client.take()) == [
+        ("delta", "a/1", {"v": 4, "name": "one"}),  # it has come into sight
+        ("delta", "a/1", {"v": 6}),
+        ("left", "a/2"),
+        ("entity_deleted", "a/1"),
+    ]
+
+
+async def test_a_condition_without_states_tells_what_changes_while_it_gets_ready(standing, client, gate):
+    await standing.publish(event("a/1", {"v": 5}), event("a/2", {"v": 5}), event("a/3", {"v": 5}))
+    client.subscribe("a/*", where="v > 3", delta=True)
+    await standing.publish(event("a/1", {"v": 6}), event("a/2", {"v": 0}))
+    gate.set()
+    await until(lambda: client.settled)
+    assert brief(client.take()) == [("delta", "a/1", {"v": 6})]
+
+
+async def test_a_condition_resumes_where_nothing_has_happened_and_begins_anew_elsewhere(standing):
+    await standing.publish(event("a/1", {"v": 5}))
+    places = standing.door.positions(standing.door.hub.place_of("a/*"))
+    first = Client(standing).subscribe("a/*", where="v > 3", places=places)
+    assert await told(first) == []
+    await standing.publish(event("a/1", {"v": 6}))
+    assert brief(first.take()) == [("update", "a/1", {"v": 6})]
+    second = Client(standing).subscribe("a/*", where="v > 3", places=places)
+    assert await told(second) == [("resync", "a/*"), ("state", "a/1", {"v": 6})]

@@ -1,0 +1,141 @@
+"""Leases end through the log: in time, once, whoever asked for it, and however often."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from flux_actors import limits
+from flux_actors.domain.event import TermedEvent, with_terms
+from flux_actors.domain.terms import Terms
+from flux_actors.shard import expiring, running
+from flux_actors.shard.expiring import Expirer, now_us
+from flux_actors.shard.running import run
+from flux_actors.shard.snapshotting import Snapshotter
+from tests.unit.shard.hosting import event, properties_of, until
+
+SECOND_US = 1_000_000
+
+
+def leased(entity_id: str, properties: dict[str, Any], **terms: Any) -> TermedEvent:
+    return with_terms(event(entity_id, properties), Terms(**terms))
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(limits, "heartbeat_s", 0.01)
+    monkeypatch.setattr(running, "_AWAY_S", 0.001)
+    monkeypatch.setattr(expiring, "_AWAY_S", 0.001)
+
+
+@pytest.fixture
+async def living(hosting):
+    """Start a host in its loop, as often as a test wants; all are drained after it."""
+    hosts = []
+
+    async def live():
+        host = await hosting.recovered()
+        hosts.append((host, asyncio.create_task(run(host, Snapshotter(host, 1_000.0)))))
+        return host
+
+    yield live
+    for host, life in hosts:
+        host.draining = True
+        await life
+
+
+def changes(hosting):
+    return [(c.entity_id, c.properties) for message in hosting.heard for c in message.changes]
+
+
+async def test_an_entity_ends_at_its_time_although_nothing_else_is_written(hosting, living):
+    host = await living()
+    began_us = now_us()
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=60), event("n/stays", {"v": 1}), clock_us=began_us)
+    await until(lambda: properties_of(host).keys() == {"n/e", "n/stays"})
+    await until(lambda: properties_of(host).keys() == {"n/stays"})
+    assert 60_000 <= now_us() - began_us < SECOND_US
+    await until(lambda: changes(hosting)[-1] == ("n/e", None))
+
+
+async def test_a_property_ends_as_null(hosting, living):
+    host = await living()
+    first = leased("n/e", {"v": 1, "w": 1}, property_ttl_ms={"v": 30})
+    await hosting.write(first, clock_us=now_us())
+    await until(lambda: properties_of(host) == {"n/e": {"v": None, "w": 1}})
+    await until(lambda: changes(hosting)[-1] == ("n/e", {"v": None}))
+
+
+async def test_a_lease_that_is_renewed_again_and_again_lives_on(hosting, living):
+    host = await living()
+    await hosting.write(leased("n/e", {"v": 0}, ttl_ms=80), clock_us=now_us())
+    for _ in range(8):
+        await asyncio.sleep(0.03)
+        await hosting.write(leased("n/e", {}, ttl_ms=80), clock_us=now_us())
+    await until(lambda: host.state.sequence >= 9)
+    assert "n/e" in properties_of(host)
+    await until(lambda: properties_of(host) == {})
+
+
+async def test_what_ran_out_while_nobody_lived_ends_after_the_start(hosting, living):
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=1), clock_us=now_us() - SECOND_US)
+    await hosting.snapshot()
+    host = await living()
+    await until(lambda: properties_of(host) == {} and host.state.sequence == 2)
+
+
+async def test_a_shard_that_was_replaced_and_does_not_know_it_ends_nothing_twice(hosting, living):
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=50), clock_us=now_us())
+    hosting.memory = None  # two of them would share one cold store
+    first, second = await living(), await living()
+    await until(lambda: properties_of(first) == {} and properties_of(second) == {})
+    await hosting.write(event("n/e", {"v": 2}), clock_us=now_us())
+    await until(lambda: properties_of(first) == properties_of(second) == {"n/e": {"v": 2}})
+    assert first.state.events_total == second.state.events_total == 3
+
+
+async def test_while_the_log_is_away_it_is_tried_again(hosting, living, lines):
+    host = await living()
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=20), clock_us=now_us())
+    await until(lambda: "n/e" in properties_of(host))
+    hosting.log.away = True
+    await asyncio.sleep(0.03)
+    hosting.log.away = False
+    await until(lambda: properties_of(host) == {})
+
+
+async def test_the_log_that_takes_nothing_is_asked_again_in_a_moment(hosting, lines, monkeypatch):
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=1), clock_us=now_us() - SECOND_US)
+    host = await hosting.recovered()
+    monkeypatch.setattr(limits, "append_timeout_s", 0.0)
+    monkeypatch.setattr(limits, "append_deadline_s", 0.0)
+    hosting.log.away = True
+    expirer = Expirer(hosting.log, 0)
+    expirer.step(host.state)
+    assert host.state.timers.next_us is None
+    await until(lambda: host.state.timers.next_us is not None)
+    assert [line["event"] for line in lines if line["event"] == "leases.waiting"] == ["leases.waiting"]
+    await expirer.close()
+
+
+async def test_many_that_are_due_at_once_end_at_once(hosting, living):
+    host = await living()
+    began_us = now_us()
+    events = [leased(f"n/{number}", {"v": 1}, ttl_ms=100) for number in range(3_000)]
+    for first in range(0, 3_000, 1_000):
+        await hosting.write(*events[first : first + 1_000], clock_us=began_us)
+    await until(lambda: host.state.alive == 3_000)
+    await until(lambda: host.state.alive == 0)
+    assert now_us() - began_us < 2 * SECOND_US
+
+
+async def test_it_waits_no_longer_than_for_what_is_due_next(hosting):
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=5), clock_us=now_us())
+    host = await hosting.recovered()
+    expirer = Expirer(hosting.log, 0)
+    assert 0 <= expirer.wait_s(host.state) <= 0.005
+    host.state.timers.due(1 << 62, 9)
+    assert expirer.wait_s(host.state) == limits.heartbeat_s
+    await expirer.close()
