@@ -78,10 +78,11 @@ class Server:
             yield from self._states(pattern)
         told = 0
         while True:
-            for change in self.log[told:]:
+            news = self.log[told:]
+            told += len(news)  # while they are told more may be written
+            for change in news:
                 if names(pattern, change[2]) and change[1] > places.get(change[0], -1):
                     yield self.delta(change)
-            told = len(self.log)
             more = list(self._some(writes))
             if not more:
                 yield None  # it waits; what another subscription's time brings is told then
