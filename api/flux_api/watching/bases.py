@@ -60,6 +60,7 @@ class Bases:
         """
         seat = subscription.seat
         await seat.freed()
+        subscription.told = True
         seat.send([Piece(self._views.resync(subscription.pattern))])
         if subscription.mirror is not None:
             await self._picture(subscription, subscription.mirror)
@@ -83,7 +84,7 @@ class Bases:
 
     async def _has_rested(self, subscription: Subscription) -> bool:
         """Whether nothing has happened since the places that it resumes from."""
-        recalls = None if subscription.missed else await self._recalls(subscription)
+        recalls = await self._recalls(subscription)
         return recalls is not None and not any(recall.changes for _, recall in recalls)
 
     async def _recalls(self, subscription: Subscription) -> list[tuple[int, Recall]] | None:
@@ -192,6 +193,7 @@ class Bases:
         seat = subscription.seat
         pieces = [piece for entity_id, piece in told if piece.frames and self._may_see(seat, entity_id)]
         if pieces:
+            subscription.told = True
             seat.send(pieces)
 
 

@@ -147,8 +147,7 @@ class Desk:
         for subscription in subscriptions:
             move = moves.get(subscription.pattern)
             if subscription.mirror is not None and move is None:
-                subscription.missed = True
-                continue
+                continue  # its base will have it
             where = subscription.options.where
             key = (subscription.lens, (subscription.pattern, where) if where is not None else None)
             if key not in seen:
@@ -248,8 +247,8 @@ class Desk:
 
     def _lose(self, one: Subscription, rows: Sequence[EntityRow]) -> None:
         """Have a subscription go on although changes were lost."""
-        if one.pending and one.options.places is not None and one.mirror is None:
-            self._begin(one, self._bases.begin(one))  # nothing of it was told yet
+        if one.pending and not one.told:
+            self._begin(one, self._bases.begin(one))
         elif one.options != PLAIN or one.pending:
             self._begin_anew(one, [row for row in rows if names(one.pattern, row.entity_id)])
 

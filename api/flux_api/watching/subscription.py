@@ -35,7 +35,7 @@ class Subscription:
         self.since: dict[int, int] = {}  # where it began, by partition
         self.holding: Holding | None = None
         self.base: asyncio.Task[None] | None = None
-        self.missed = False  # something happened while its mirror was not ready
+        self.told = False  # a part of its base went out
 
     @property
     def pending(self) -> bool:
@@ -46,7 +46,6 @@ class Subscription:
         """Become pending, with nothing held."""
         self.end()
         self.holding = Holding(total)
-        self.missed = False
 
     def go_live(self) -> None:
         """Be pending no longer."""
