@@ -30,12 +30,6 @@ def test_the_sessions_of_a_document_tell_the_truth(flux, document):
     spaces = set(re.findall(r"""(?:"entity_id": "|publish )(\w+)/""", commands))
     assert spaces
 
-
-@pytest.mark.parametrize(
-    ("document", "namespace", "commands"),
-    [("README.md", "home", 10), ("docs/reading.md", "fleet", 7), ("docs/time.md", "greenhouse", 9)],
-)
-def test_the_sessions_of_a_document_tell_the_truth(flux, document, namespace, commands):
     with httpx.Client(base_url=flux.url) as client:
         for namespace in spaces:
             body = {"namespace": namespace}
