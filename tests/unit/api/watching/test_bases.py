@@ -9,7 +9,7 @@ import pytest
 from flux_actors import limits
 from flux_actors.domain.position import pack
 from tests.unit.api.standing import event, until
-from tests.unit.api.watching.watchers import Client, brief
+from tests.unit.api.watching.watchers import Client, Fold, brief
 
 GONE = {"__deleted__": True}
 
@@ -120,6 +120,22 @@ async def test_too_much_to_be_told_again_is_a_resync(standing, client, monkeypat
     await standing.publish(*(event(f"a{n}/1", {"v": n}) for n in range(4)))
     client.subscribe("*", places=places)
     assert await told(client) == [("resync", "*")]
+
+
+async def test_what_was_recalled_of_one_partition_is_forgotten_when_all_is_too_much(
+    standing, client, monkeypatch
+):
+    monkeypatch.setattr(limits, "resume_changes_max", 2)
+    places = standing.door.positions(standing.door.hub.place_of("wide/*"))
+    await standing.publish(*(event(f"wide/{n}", {"v": n}) for n in range(9)))
+    client.subscribe("wide/*", places=places, initial=True, delta=True)
+    await standing.publish(*(event(f"wide/{n}", {"v": -n}) for n in range(9)))
+    await until(lambda: client.settled)
+    fold = Fold(standing.door.positions)
+    for message in client.take():
+        fold.take(message)
+    assert fold.resyncs == 1
+    assert fold.entities == {f"wide/{n}": {"v": -n} for n in range(9)}
 
 
 async def test_a_condition_is_asked_of_the_new_state(standing, client):
