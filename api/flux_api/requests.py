@@ -129,3 +129,24 @@ def _prefers_applied(header: str) -> bool:
 def too_large(bytes_max: int) -> Refused:
     """Return the refusal of a body over its limit."""
     return Refused(f"the body may have at most {bytes_max} bytes; split it or ask an admin for more", 413)
+
+
+def condition_of(request: Request) -> dict[str, Any] | None:
+    """Return the condition that the conditional headers state, as it would stand in an event.
+
+    Raises:
+        Refused: they state one that events do not know.
+    """
+    match, none_match = request.headers.get("if-match"), request.headers.get("if-none-match")
+    if match is None and none_match is None:
+        return None
+    if none_match is not None:
+        if none_match.strip() != "*" or match is not None:
+            raise Refused('If-None-Match of a publish must be *; or send If-Match: "<etag>" alone')
+        return {"absent": True}
+    text = (match or "").strip()
+    if text == "*":
+        return {"present": True}
+    if len(text) < 3 or text[0] != '"' or text[-1] != '"' or "," in text:
+        raise Refused("If-Match must be one ETag in quotes, as a read gave it, or *")
+    return {"etag": text}
