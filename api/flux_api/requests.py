@@ -90,18 +90,6 @@ def wants_applied(request: Request) -> bool:
     return wait == "applied" or any(map(_prefers_applied, request.headers.getlist("prefer")))
 
 
-def refuse_unavailable(request: Request, *names: str) -> None:
-    """Refuse parameters that this version lacks, rather than answer as if they had not been given.
-
-    Raises:
-        Refused: one of them was given.
-    """
-    query = query_of(request)
-    for name in names:
-        if name in query:
-            raise Refused(f"{name} is not available in this version; leave ?{name} out")
-
-
 def wanted_positions(request: Request) -> dict[int, Packed]:
     """Return the positions that the answer must include, empty when none were named."""
     text = request.headers.get(POSITION_HEADER) or query_of(request).get("at_least")
