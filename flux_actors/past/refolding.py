@@ -1,7 +1,7 @@
 """Folding again: from a beginning, block after block, up to a target.
 
-The blocks go through `PartitionState.apply`, as they do in a shard. A block in which the target stands is cut
-behind its event. Between two pulls others have a turn, so that a deadline around all this is kept.
+The blocks go through `PartitionState.apply`, as they do in a shard; of the one in which the target stands, a
+part. Between two pulls others have a turn, so that a deadline around all this is kept.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.block import Block
 from flux_actors.log.ports import EventLog, Reader, StoredBlock
 from flux_actors.past.beginning import begin
+from flux_actors.past.cutting import apply_up_to
 from flux_actors.past.target import Target, ThroughPosition, through_block
 from flux_actors.past.wanted import FilteredState, Wanted
 from flux_actors.shard.partition import decoded
@@ -45,7 +46,8 @@ class Refolder:
         wanted = Wanted(prefix)
         state = await begin(self._log, self._store, partition, wanted, target)
         async for blocks in self._blocks(state, target):
-            state.apply(_up_to(target, state, wanted, blocks), feed=False)
+            state.apply(_whole(target, state, wanted, blocks), feed=False)
+            _cut(target, state, wanted, blocks)
             check_size(state)
         return state
 
@@ -69,7 +71,7 @@ class Refolder:
         state = await begin(self._log, self._store, partition, wanted, ThroughPosition(after))
         async for blocks in self._blocks(state, target):
             told = blocks[-1].sequence >= after >> limits.offset_bits
-            applied = state.apply(_up_to(target, state, wanted, blocks), feed=told)
+            applied = state.apply(_whole(target, state, wanted, blocks), feed=told)
             found += [step for step in applied.changes if step[0] > after and step[1].startswith(prefix)]
             check_size(state)
             if len(found) > limits.past_changes_max:
@@ -109,24 +111,31 @@ class Refolder:
             raise Unavailable("the log was trimmed while its past was read; ask again") from None
 
 
-def _up_to(
+def _whole(
     target: Target, state: FilteredState, wanted: Wanted, blocks: list[StoredBlock]
 ) -> Iterator[_FoldedBlock]:
-    """Yield blocks and the part of a block that count; `state` has the clock of those before."""
+    """Yield the blocks of which everything counts; `state` has the clock of those before."""
     for stored in blocks:
         block = decoded(stored)
         if isinstance(block, Unreadable):
-            if target.events(stored.sequence, state.clock_us) == 0:
+            if not target.begins(stored.sequence, state.clock_us):
                 return
             yield stored.sequence, block
-            continue
-        events = target.events(stored.sequence, max(state.clock_us, block.clock_us))
-        if events == 0:
+        elif target.includes(stored.sequence, max(state.clock_us, block.clock_us)):
+            yield stored.sequence, wanted.of(block)
+        else:
             return
-        yield (
-            stored.sequence,
-            wanted.of(block if events is None else block._replace(events=block.events[:events])),
-        )
+
+
+def _cut(target: Target, state: FilteredState, wanted: Wanted, blocks: list[StoredBlock]) -> None:
+    """Apply the block in which a position stands up to there, if it is the next one."""
+    if not isinstance(target, ThroughPosition) or target.sequence != state.sequence + 1:
+        return
+    for stored in blocks:
+        if stored.sequence == target.sequence:
+            block = decoded(stored)
+            if not isinstance(block, Unreadable):  # of one that is, `_whole` took the place
+                apply_up_to(state, stored.sequence, wanted.of(block), target.position)
 
 
 def check_size(state: PartitionState) -> None:

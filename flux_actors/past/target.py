@@ -26,8 +26,8 @@ class Target(Protocol):
         """Whether all of a block counts, and so all of a snapshot that ends with it."""
         ...
 
-    def events(self, sequence: int, clock_us: int) -> int | None:
-        """How many events of a block count; `None` for all."""
+    def begins(self, sequence: int, clock_us: int) -> bool:
+        """Whether some of a block may count."""
         ...
 
     def has(self, position: int, clock_us: int) -> bool:
@@ -47,10 +47,8 @@ class ThroughPosition(NamedTuple):
     def includes(self, sequence: int, clock_us: int) -> bool:  # noqa: ARG002 - a position knows no time
         return pack(sequence, limits.block_events_max - 1) <= self.position
 
-    def events(self, sequence: int, clock_us: int) -> int | None:
-        if self.includes(sequence, clock_us):
-            return None
-        return max(0, self.position - pack(sequence, 0) + 1)
+    def begins(self, sequence: int, clock_us: int) -> bool:  # noqa: ARG002
+        return pack(sequence, 0) <= self.position
 
     def has(self, position: int, clock_us: int) -> bool:  # noqa: ARG002
         return position <= self.position
@@ -68,8 +66,8 @@ class ThroughTime(NamedTuple):
     def includes(self, sequence: int, clock_us: int) -> bool:  # noqa: ARG002 - a time knows no position
         return clock_us <= self.clock_us
 
-    def events(self, sequence: int, clock_us: int) -> int | None:
-        return None if self.includes(sequence, clock_us) else 0
+    def begins(self, sequence: int, clock_us: int) -> bool:
+        return self.includes(sequence, clock_us)
 
     def has(self, position: int, clock_us: int) -> bool:  # noqa: ARG002
         return clock_us <= self.clock_us

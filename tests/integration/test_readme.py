@@ -29,6 +29,7 @@ def test_the_sessions_of_a_document_tell_the_truth(flux, document):
     commands = "".join(command for command, _ in sessions_of(ROOT / document))
     spaces = set(re.findall(r"""(?:"entity_id": "|publish )(\w+)/""", commands))
     assert spaces
+
     with httpx.Client(base_url=flux.url) as client:
         for namespace in spaces:
             body = {"namespace": namespace}

@@ -101,6 +101,7 @@ class Desk:
             subscription.mirror = self._mirror(pattern)
         self._add(subscription)
         if options.where is not None or options.initial or options.places is not None:
+            subscription.told = False
             self._begin(subscription, self._bases.begin(subscription))
 
     def unsubscribe(self, watcher: Watcher, pattern: str) -> None:

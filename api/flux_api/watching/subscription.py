@@ -35,7 +35,7 @@ class Subscription:
         self.since: dict[int, int] = {}  # where it began, by partition
         self.holding: Holding | None = None
         self.base: asyncio.Task[None] | None = None
-        self.told = False  # a part of its base went out
+        self.told = True  # something went out, or was to: what is lost from then on is missed
 
     @property
     def pending(self) -> bool:
@@ -49,6 +49,7 @@ class Subscription:
 
     def go_live(self) -> None:
         """Be pending no longer."""
+        self.told = True
         self._release()
 
     def end(self) -> None:

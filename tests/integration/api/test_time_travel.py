@@ -93,6 +93,23 @@ def test_folds_are_told_side_by_side_and_hold_nobody_up(api, flux, namespace, pu
         assert [len(ask.result().json()) for ask in asks] == [1] * 6
 
 
+def test_lists_that_readers_leave_in_the_middle_hold_nobody_up(api, flux, namespace):
+    """More of them than may fold at once: each fold is ended when its reader has gone."""
+    text = "x" * 2_000
+    for first in range(0, 8_000, 1_000):
+        body = [event(f"{namespace}/{n}", {"text": text}) for n in range(first, first + 1_000)]
+        assert api.post("/api/events/batch?wait=applied", json=body).status_code == 200
+    asked = {"prefix": f"{namespace}/", "at": api.headers["Flux-Position"]}
+    started = time.monotonic()
+    for _ in range(5):
+        with httpx.stream("GET", f"{flux.url}{ENTITIES}", params=asked, timeout=30) as answer:
+            assert answer.status_code == 200
+            assert next(answer.iter_raw())
+    assert api.get(ENTITIES, params=asked | {"count": "1"}, timeout=30).json() == {"count": 8_000}
+    assert time.monotonic() - started < 30
+    assert len(api.get(ENTITIES, params=asked | {"fields": "no"}, timeout=30).json()) == 8_000
+
+
 @pytest.mark.parametrize("at", ["", "yesterday", "2026-01-31", "1700000000", "99.1.0", "0.1"])
 def test_an_at_that_is_no_moment_is_refused(api, namespace, at):
     assert "at must be" in assert_error(api.get(f"{ENTITIES}/{namespace}/e", params={"at": at}), 400)

@@ -6,9 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from flux_actors import limits
 from flux_actors.domain.change import Step
-from flux_actors.domain.fold import PartitionState, Unreadable
+from flux_actors.domain.entity_id import namespace_of
+from flux_actors.domain.event import TermedEvent
+from flux_actors.domain.fold import PartitionState
 from flux_actors.log.block import Block, Poison, encode_block, encode_event
 from flux_actors.log.memory import MemoryLog
 from flux_actors.log.ports import StoredBlock
@@ -35,7 +39,7 @@ class Folding:
         folding = cls()
         for block in blocks:
             if block.events:
-                await folding.write(encoded(block))
+                await folding.write(encoded(of_one_namespace(block)))
         for sequence in snapshots:
             if sequence <= len(folding.blocks):
                 folding.snapshot(sequence)
@@ -54,15 +58,25 @@ class Folding:
             sink.write(data)
         sink.commit()
 
-    def state(self, sequence: int, events: int | None = None) -> PartitionState:
-        """Fold up to a block, whole or only so many of its events."""
+    def state(self, sequence: int) -> PartitionState:
+        """Fold up to a block."""
         state = PartitionState(0)
-        state.apply(self._prefix(sequence, events), feed=False)
+        state.apply(self._prefix(sequence), feed=False)
         return state
+
+    def seen_at(self, position: int, prefix: str) -> dict[str, Any]:
+        """Return what readers see behind the event at a position: what changed up to it, on nothing."""
+        found: dict[str, Any] = {}
+        for place, entity_id, properties, clock_us in self.changes():
+            if place <= position and entity_id.startswith(prefix):
+                before = found.pop(entity_id, ({},))
+                if properties is not None:
+                    found[entity_id] = ({**before[0], **properties}, place, clock_us)
+        return found
 
     def changes(self) -> list[Step]:
         """Return all changes of the log."""
-        return PartitionState(0).apply(self._prefix(len(self.blocks), None)).changes
+        return PartitionState(0).apply(self._prefix(len(self.blocks))).changes
 
     def clocks(self) -> list[int]:
         """Return the log's clock behind each block."""
@@ -72,19 +86,24 @@ class Folding:
     def refolder(self) -> Refolder:
         return Refolder(self.log, self.store)
 
-    def _prefix(self, sequence: int, events: int | None) -> list[tuple[int, Any]]:
-        found: list[tuple[int, Any]] = []
-        for stored in self.blocks[:sequence]:
-            block = decoded(stored)
-            if stored.sequence == sequence and events is not None and not isinstance(block, Unreadable):
-                block = block._replace(events=block.events[:events])
-            found.append((stored.sequence, block))
-        return found
+    def _prefix(self, sequence: int) -> list[tuple[int, Any]]:
+        return [(stored.sequence, decoded(stored)) for stored in self.blocks[:sequence]]
 
 
 def encoded(block: Block) -> bytes:
     events = [POISON if isinstance(event, Poison) else encode_event(event) for event in block.events]
-    return encode_block(block.committer, block.number, block.clock_us, events)
+    return encode_block(block.committer, block.number, block.clock_us, events, termed=block.has_terms)
+
+
+def of_one_namespace(block: Block) -> Block:
+    """Return a block whose atomic batches are of one namespace each, as doors make them."""
+    events = list(block.events)
+    for index, event in enumerate(events):
+        terms = event.terms if isinstance(event, TermedEvent) else None
+        group = events[index : index + terms.together] if terms is not None else []
+        if len({namespace_of(one.entity_id or "") for one in group}) > 1:
+            events[index] = msgspec.structs.replace(event, terms=msgspec.structs.replace(terms, together=0))
+    return block._replace(events=events)
 
 
 def seen(state: PartitionState, prefix: str = "") -> dict[str, Any]:

@@ -27,7 +27,7 @@ async def test_state_at_any_position_is_the_fold_up_to_it(log, prefix, snapshots
     folding = await Folding.of(log, snapshots)
     sequence = min(sequence, len(folding.blocks))
     then = await folding.refolder.state(0, prefix, ThroughPosition(place(sequence, offset)))
-    assert seen(then, prefix) == seen(folding.state(sequence, offset + 1), prefix)
+    assert seen(then, prefix) == folding.seen_at(place(sequence, offset), prefix)
 
 
 @many
@@ -56,9 +56,8 @@ async def test_trimmed_log_tells_the_same_or_that_it_is_gone(log, prefix, snapsh
     folding = await Folding.of(log, snapshots)
     sequence = min(sequence, len(folding.blocks))
     folding.log.trim(0, first)
-    reaches = min(first, len(folding.blocks) + 1) == 1 or any(
-        first - 1 <= kept <= sequence for kept in folding.store.sequences(0)
-    )
+    first = min(first, len(folding.blocks) + 1)
+    reaches = first == 1 or any(first - 1 <= kept <= sequence for kept in folding.store.sequences(0))
     target = ThroughPosition(place(sequence + 1, 0) - 1)
     if reaches:
         assert seen(await folding.refolder.state(0, prefix, target), prefix) == seen(

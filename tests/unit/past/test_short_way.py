@@ -10,7 +10,7 @@ from flux_actors.past.short_way import entity_from
 from flux_actors.past.target import ThroughPosition
 from flux_api.history import events_at_positions
 from tests.unit.domain.strategies import logs, many
-from tests.unit.past.folding import Folding, place, seen
+from tests.unit.past.folding import Folding, place
 from tests.unit.shard.hosting import event
 
 IDS = st.sampled_from(["a/1", "a/2", "b/1", "plain"])
@@ -28,7 +28,7 @@ async def test_it_is_what_the_fold_says_or_nothing(log, entity_id, sequence, off
     events = await events_at_positions(folding.log, 0, [position for position, _ in known])
     whole = len(places) <= kept
     found = entity_from(entity_id, known, events, whole=whole)
-    expected = seen(folding.state(sequence, offset + 1)).get(entity_id)
+    expected = folding.seen_at(target.position, entity_id).get(entity_id)
     if found is None:
         assert not whole
     else:

@@ -1,0 +1,52 @@
+"""The block in which a target stands: applied whole, then taken back as far as it is behind the target.
+
+Whether an event applies may depend on those behind it: an atomic batch is applied whole or not at all. So the
+fold decides on all of the block, and of what it says changed only what counts is done to the entities as they
+were before. What results can be read, and is not folded on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from flux_actors.domain.change import Step
+from flux_actors.domain.entity import EntityActor
+from flux_actors.domain.event import EventHead
+from flux_actors.domain.fold import PartitionState
+from flux_actors.log.block import Block
+
+
+class _Before(NamedTuple):
+    properties: dict[str, Any] | None
+    position: int
+    updated_us: int
+
+
+_UNBORN = _Before(None, -1, 0)
+
+
+def apply_up_to(state: PartitionState, sequence: int, block: Block[EventHead], position: int) -> None:
+    """Apply the events of a block up to the one at a packed position."""
+    ids = {event.entity_id for event in block.events if event.entity_id is not None}
+    before = {entity_id: _of(state.entities.get(entity_id)) for entity_id in ids}
+    changes = state.apply([(sequence, block)]).changes
+    for entity_id, was in before.items():
+        actor = state.entities.get(entity_id)
+        if actor is not None:
+            actor.properties, actor.position, actor.updated_us = was
+    for step in changes:
+        if step[0] <= position:
+            _take(state.entities[step[1]], step)
+
+
+def _of(actor: EntityActor | None) -> _Before:
+    if actor is None:
+        return _UNBORN
+    properties = None if actor.properties is None else dict(actor.properties)
+    return _Before(properties, actor.position, actor.updated_us)
+
+
+def _take(actor: EntityActor, step: Step) -> None:
+    position, _, properties, clock_us = step
+    actor.properties = None if properties is None else {**(actor.properties or {}), **properties}
+    actor.position, actor.updated_us = position, clock_us

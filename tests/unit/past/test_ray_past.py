@@ -1,0 +1,157 @@
+"""The shell around Ray tasks: their errors in our words, a deadline, and none left that nobody waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.exceptions import RayTaskError, WorkerCrashedError
+
+from flux_actors import limits
+from flux_actors.errors import Refused, Unavailable
+from flux_actors.log.connection import NatsAccess
+from flux_actors.past import ray_past
+from flux_actors.past.orders import ChangesOrder
+from flux_actors.past.ray_past import RayPast
+
+ORDER: Any = ChangesOrder(0, "", -1, 1)
+
+
+class FakeTask:
+    """Stands for a remote function; what it answers is a value, an exception or a future."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.calls: list[Any] = []
+        self.cancelled: list[Any] = []
+
+    def options(self, **_: Any) -> FakeTask:
+        return self
+
+    def remote(self, *arguments: Any) -> Any:
+        self.calls.append(arguments)
+        return _awaited(self.answers.pop(0))
+
+    def cancel(self, task: Any, *, force: bool) -> None:
+        assert force
+        self.cancelled.append(task)
+
+
+class FakePages(FakeTask):
+    """The same for a streaming one: each call is given all answers, one after the other."""
+
+    def remote(self, *arguments: Any) -> AsyncIterator[Any]:
+        self.calls.append(arguments)
+        return self._references()
+
+    async def _references(self) -> AsyncIterator[Any]:
+        for answer in self.answers:
+            yield _awaited(answer)
+
+
+async def _awaited(answer: Any) -> Any:
+    if isinstance(answer, asyncio.Future):
+        return await answer
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+@pytest.fixture
+def past():
+    return RayPast(NatsAccess("nats://nowhere"), Path("snapshots"))
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Have tasks answer so."""
+
+    def give(task):
+        monkeypatch.setattr(ray_past, "_remote_answer", task)
+        monkeypatch.setattr(ray_past, "_remote_pages", task)
+        monkeypatch.setattr(ray_past.ray, "cancel", task.cancel)
+        return task
+
+    return give
+
+
+async def pages_of(past):
+    return [page async for page in past.pages(ORDER)]
+
+
+async def test_an_answer_is_passed_on(past, given):
+    task = given(FakeTask(b"told"))
+    assert await past.answer(ORDER) == b"told"
+    assert task.calls == [(NatsAccess("nats://nowhere"), Path("snapshots"), ORDER)]
+    assert task.cancelled == []
+
+
+async def test_pages_are_passed_on_as_they_come(past, given):
+    task = given(FakePages(b"one", b"two"))
+    assert await pages_of(past) == [b"one", b"two"]
+    assert task.cancelled == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        WorkerCrashedError(),
+        RayTaskError("answer", "traceback", ValueError("a fault")),
+        RayTaskError("answer", "traceback", Unavailable("the log is away")),
+    ],
+    ids=lambda fault: f"{type(fault).__name__}-{type(getattr(fault, 'cause', None)).__name__}",
+)
+async def test_every_fault_of_a_task_is_a_reason_to_try_again(past, given, fault):
+    given(FakeTask(fault))
+    with pytest.raises(Unavailable):
+        await past.answer(ORDER)
+    given(FakePages(b"one", fault))
+    with pytest.raises(Unavailable):
+        await pages_of(past)
+
+
+async def test_a_refusal_of_a_task_stays_one(past, given):
+    given(FakeTask(RayTaskError("answer", "traceback", Refused("it is gone", 410))))
+    with pytest.raises(Refused, match="it is gone") as refused:
+        await past.answer(ORDER)
+    assert refused.value.status == 410
+
+
+async def test_one_that_takes_too_long_is_ended(past, given, monkeypatch):
+    monkeypatch.setattr(limits, "past_s", 0.01)
+    for task in (FakeTask(asyncio.Future()), FakePages(asyncio.Future())):
+        given(task)
+        with pytest.raises(Unavailable, match="took longer"):
+            await (past.answer(ORDER) if type(task) is FakeTask else pages_of(past))
+        assert len(task.cancelled) == 1
+
+
+async def test_one_that_nobody_waits_for_any_more_is_ended_and_gives_its_turn_back(past, given, monkeypatch):
+    task = given(FakePages(b"one", b"two"))
+    for _ in range(limits.past_at_once + 1):
+        pages = past.pages(ORDER)
+        assert await anext(pages) == b"one"
+        await pages.aclose()
+    assert len(task.cancelled) == limits.past_at_once + 1
+    waiting = given(FakeTask(asyncio.Future()))
+    asking = asyncio.create_task(past.answer(ORDER))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert len(waiting.cancelled) == 1
+
+
+async def test_more_than_may_wait_are_told_to_come_again(past, given, monkeypatch):
+    given(FakeTask(*(asyncio.Future() for _ in range(99))))
+    most = limits.past_at_once + limits.past_waiting_max
+    asking = [asyncio.create_task(past.answer(ORDER)) for _ in range(most)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="too many ask"):
+        await past.answer(ORDER)
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
