@@ -144,6 +144,9 @@ class Bases:
         ends = {partition: end_of(place) for partition, place in subscription.since.items()}
         of = self._ground.partition_of
         changed = [row for row in rows if row.position > ends.get(of(row.entity_id), -1)]
+        changed.sort(
+            key=lambda row: row.position
+        )  # whoever breaks off in between comes back from one of them
         for some in _steps(changed):
             await subscription.seat.freed()
             told = []

@@ -191,3 +191,14 @@ async def test_it_is_told_again_after_a_resync_and_behind_what_was_missed(standi
     lost = Client(standing).subscribe("a/*", places=places, initial=True, live=True)
     await live_of(lost)
     assert [message["type"] for message in lost.told] == ["resync", "state", "live"]
+
+
+async def test_what_comes_into_sight_while_a_mirror_fills_is_told_in_the_order_of_the_log(
+    standing, client, gate
+):
+    await standing.publish(event("a/1", {"v": 0}), event("a/2", {"v": 0}), event("a/3", {"v": 0}))
+    client.subscribe("a/*", where="v > 0", delta=True)
+    for name in "312":
+        await standing.publish(event(f"a/{name}", {"v": 1}))
+    gate.set()
+    assert [entity_id for _, entity_id, *_ in await told(client)] == ["a/3", "a/1", "a/2"]
