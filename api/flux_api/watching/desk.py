@@ -101,7 +101,7 @@ class Desk:
         if options.where is not None:
             subscription.mirror = self._mirror(pattern)
         self._add(subscription)
-        if options.where is not None or options.initial or options.places is not None:
+        if options.begins:
             subscription.told = False
             self._begin(subscription, self._bases.begin(subscription))
 

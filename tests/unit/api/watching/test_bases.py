@@ -197,6 +197,13 @@ async def test_who_asks_for_it_is_told_when_all_has_come_and_can_come_back_from_
     assert await told(again) == [("update", "a/1", {"v": 2})]
 
 
+async def test_one_that_begins_with_nothing_is_live_at_once(standing, client):
+    client.subscribe("a/*", delta=True, live=True)
+    await standing.publish(event("a/1", {"v": 1}))
+    await until(lambda: client.settled)
+    assert sorted(message["type"] for message in client.take()) == ["delta", "live"]
+
+
 async def test_it_is_told_again_after_a_resync_and_behind_what_was_missed(standing, client, monkeypatch):
     client.subscribe("a/*", initial=True, live=True)
     places = standing.door.positions((await live_of(client))["position"])
