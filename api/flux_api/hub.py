@@ -119,10 +119,10 @@ class Hub:
                 raise Refused("options of a subscription are not to be had here")
             self._channels.subscribe(watcher, pattern)
             return
-        seat = desk.join(watcher)
-        seat.pressed = watcher in self._pressed
         self._channels.take(watcher, pattern)
         self._channels.leave(watcher)
+        seat = desk.join(watcher)
+        seat.pressed = watcher in self._pressed
         desk.subscribe(watcher, pattern, options, request_id)
 
     def unsubscribe(self, watcher: Watcher, pattern: str) -> None:

@@ -12,6 +12,7 @@ from that: so a resumed condition begins anew (`resync`), unless nothing has hap
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import Final, TypeVar
 
 from flux_actors import limits
@@ -160,9 +161,7 @@ class Bases:
         ends = {partition: end_of(place) for partition, place in subscription.since.items()}
         of = self._ground.partition_of
         changed = [row for row in rows if row.position > ends.get(of(row.entity_id), -1)]
-        changed.sort(
-            key=lambda row: row.position
-        )  # whoever breaks off in between comes back from one of them
+        changed.sort(key=attrgetter("position"))  # whoever breaks off in between comes back from one of them
         for some in _steps(changed):
             await subscription.seat.freed()
             told = []

@@ -95,7 +95,7 @@ class Desk:
         seat.flush()
         before = seat.subscriptions.get(pattern)
         if before is not None:
-            self._remove(before)
+            self._take_away(before)
         subscription = Subscription(seat, pattern, options, self._next(), request_id)
         subscription.since = self._since(pattern)
         if options.where is not None:
@@ -106,20 +106,10 @@ class Desk:
             self._begin(subscription, self._bases.begin(subscription))
 
     def unsubscribe(self, watcher: Watcher, pattern: str) -> None:
-        """Have a watcher get no longer what a pattern alone named.
-
-        What an older pattern would have told while this one waited for its base is not known any more.
-        """
-        seat = self._seats[watcher]
-        subscription = seat.subscriptions.get(pattern)
-        if subscription is None:
-            return
-        pending = subscription.pending
-        self._remove(subscription)
-        if pending:
-            for other in list(seat.subscriptions.values()):
-                if other.number < subscription.number and overlap(other.pattern, pattern):
-                    self._begin_anew(other)
+        """Have a watcher get no longer what a pattern alone named."""
+        subscription = self._seats[watcher].subscriptions.get(pattern)
+        if subscription is not None:
+            self._take_away(subscription)
 
     def press(self, watcher: Watcher, *, pressed: bool) -> None:
         """Note whether a watcher's transport is filling up."""
@@ -132,6 +122,7 @@ class Desk:
         """Note that a watcher has caught up."""
         seat = self._seats.get(watcher)
         if seat is not None:
+            seat.owed.clear()
             seat.wake()
 
     def take(self, unread: UnreadChange | Change) -> int:
@@ -191,6 +182,8 @@ class Desk:
         mirror = subscription.mirror
         if mirror is None:
             return end + self._views.change(lens, entry.merged(floor), partition)
+        if entry.entity_id not in seat.owed:
+            return b""  # others are owed it
         row = mirror.find(entry.entity_id)
         if row is not None and where_of(subscription.options.where or "")(row.properties or {}):
             return end + self._views.whole(lens, row, partition)
@@ -234,6 +227,8 @@ class Desk:
                 self._begin_anew(one)
         elif seat.watcher.lag is not None:
             self._conflation.put(change)
+            if one.mirror is not None:
+                seat.owed.add(change.entity_id)
         elif not hidden or self._may_see(seat, change.entity_id):
             seat.pieces.append(Piece(frames, partition, change.position))
             self._touched[seat] = None
@@ -278,9 +273,21 @@ class Desk:
     def _end(self, one: Subscription, text: str) -> None:
         """Take a subscription away that cannot go on."""
         one.seat.flush()
-        self._remove(one)
+        self._take_away(one)
         one.seat.watcher.patterns.discard(one.pattern)
         one.seat.send([Piece(self._views.error(one.request_id, one.pattern, text))])
+
+    def _take_away(self, one: Subscription) -> None:
+        """Take a subscription out of a seat that stays.
+
+        What an older pattern would have told while this one waited for its base is not known any more.
+        """
+        was_pending = one.pending
+        self._remove(one)
+        if was_pending:
+            for other in list(one.seat.subscriptions.values()):
+                if other.number < one.number and overlap(other.pattern, one.pattern):
+                    self._begin_anew(other)
 
     def _add(self, one: Subscription) -> None:
         one.seat.subscriptions[one.pattern] = one

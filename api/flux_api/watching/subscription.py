@@ -73,6 +73,7 @@ class Seat:
         self.subscriptions: dict[str, Subscription] = {}
         self.pieces: list[Piece] = []
         self.pressed = False  # the transport is filling up
+        self.owed: set[str] = set()  # while it is too slow: of what a condition held, or holds now
         self._outlet = watcher.outlet or FrameOutlet(watcher.link)
         self._freed = asyncio.Event()
 

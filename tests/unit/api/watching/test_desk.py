@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from flux_actors import limits
+from flux_actors.errors import Refused
 from flux_api.hub import Hub
 from flux_api.watcher import Watcher
 from flux_api.watching import patience
@@ -91,11 +92,20 @@ async def test_too_many_patterns_are_refused_at_the_desk_too(hub, watcher, monke
     monkeypatch.setattr(limits, "socket_patterns_max", 2)
     hub.subscribe(watcher, "a/*", DELTA)
     hub.subscribe(watcher, "b/*", DELTA)
-    with pytest.raises(Exception, match="at most 2"):
+    with pytest.raises(Refused, match="at most 2"):
         hub.subscribe(watcher, "c/*", DELTA)
     hub.subscribe(watcher, "b/*")
     dispatch(hub, ("b/1", {"v": 1}, 6), ("c/1", {"v": 1}, 6))
     assert told(watcher) == [("update", "b/1", {"v": 1})]
+
+
+async def test_one_that_is_refused_its_first_options_is_told_once_as_before(hub, watcher, monkeypatch):
+    monkeypatch.setattr(limits, "socket_patterns_max", 1)
+    hub.subscribe(watcher, "a/*")
+    with pytest.raises(Refused, match="at most 1"):
+        hub.subscribe(watcher, "b/*", DELTA)
+    dispatch(hub, ("a/1", {"v": 1}, 6), ("b/1", {"v": 1}, 6))
+    assert told(watcher) == [("update", "a/1", {"v": 1})]
 
 
 async def test_what_goes_out_together_is_one_array(hub, watcher):
@@ -144,6 +154,15 @@ async def test_an_older_pattern_says_that_it_missed_what_a_pending_one_held(hub,
     assert await settled(hub, watcher) == [("delta", "b/1", {"v": 5}), ("resync", "*")]
     dispatch(hub, ("a/1", {"v": 6}, 7))
     assert told(watcher) == [("delta", "a/1", {"v": 6})]
+
+
+async def test_to_ask_again_while_a_base_is_on_its_way_is_told_to_older_patterns_too(hub, watcher, ground):
+    hub.subscribe(watcher, "*", DELTA)
+    ground.closed = True
+    hub.subscribe(watcher, "a/*", Options(initial=True))
+    dispatch(hub, ("a/1", {"v": 5}, 6))
+    hub.subscribe(watcher, "a/*", DELTA)
+    assert await settled(hub, watcher) == [("resync", "*")]
 
 
 async def test_too_much_to_hold_begins_anew(hub, watcher, ground, monkeypatch):
@@ -304,6 +323,18 @@ async def test_a_slow_one_with_a_condition_is_told_what_holds_now(hub):
     link.read_on()
     await settle()
     assert brief(link.take()) == [("conflated", 2), ("delta", "a/1", {"v": 2, "w": 1}), ("left", "a/2")]
+
+
+@pytest.mark.usefixtures("_small")
+async def test_what_only_others_are_owed_is_not_told_to_a_slow_one_with_a_condition(hub):
+    slow(hub, "*", DELTA)
+    link = slow(hub, "a/*", Options(delta=True, where="v > 1"))
+    await until(lambda: hub.is_settled(link.watcher))
+    dispatch(hub, *(("a/2", {"v": n}, n) for n in range(6, 40)))
+    dispatch(hub, *((f"a/{n}", {"v": 0}, n) for n in range(50, 60)), ("a/50", None, 70))
+    link.read_on()
+    await settle()
+    assert brief(link.take()) == [("conflated", 1), ("delta", "a/2", {"v": 39})]
 
 
 @pytest.mark.usefixtures("_small")
