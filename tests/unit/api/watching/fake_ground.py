@@ -21,6 +21,7 @@ class FakeGround:
     sequence: int  # at which the rows are true
     place_now: int = 0
     recalled: Recall | None = None
+    partitions: tuple[int, ...] = (0,)  # everything is in the first, and nothing remembered of the others
     closed: bool = False
     fault: Exception | None = None
 
@@ -31,7 +32,7 @@ class FakeGround:
         return 0
 
     def partitions_of(self, pattern: str) -> tuple[int, ...]:
-        return (0,)
+        return self.partitions
 
     def place(self, partition: int) -> int | None:
         return self.place_now
@@ -47,11 +48,12 @@ class FakeGround:
             raise self.fault
         if self.closed:
             raise Unavailable("away")
-        named = [row for row in self.rows if names(pattern, row.entity_id)]
+        here = self.rows if partition == self.partitions[0] else []
+        named = [row for row in here if names(pattern, row.entity_id)]
         rows = [row for row in named if after is None or row.entity_id > after]
         more = len(rows) > _PAGE
         return Base(end_of(self.sequence), rows[:_PAGE], rows[_PAGE - 1].entity_id if more else None)
 
     async def recall(self, pattern: str, partition: int, after: int) -> Recall | None:
         await asyncio.sleep(0)
-        return self.recalled
+        return self.recalled if partition == self.partitions[0] else None

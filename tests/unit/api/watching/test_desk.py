@@ -17,6 +17,7 @@ from tests.unit.api.sockets import FakeLink
 from tests.unit.api.standing import change, event, row, settle, until
 from tests.unit.api.test_slow_sockets import PressedLink
 from tests.unit.api.watching.fake_ground import FakeGround
+from tests.unit.api.watching.roaming import SlowLink
 from tests.unit.api.watching.watchers import Client, brief
 
 
@@ -257,6 +258,26 @@ async def test_a_loss_while_it_resumes_is_not_told_twice(hub, watcher, ground, m
     assert ("resync", "a/*") in heard
 
 
+async def test_what_was_remembered_of_one_partition_counts_no_more_when_another_forgot(hub, watcher, ground):
+    ground.partitions, ground.recalled = (0, 1), Recall(end_of(5), [])
+    ground.closed = True
+    hub.subscribe(watcher, "a/*", Options(places={0: 0, 1: 0}, initial=True))
+    await settle()
+    dispatch(hub, ("a/1", {"v": 6}, 6))
+    ground.rows = [row("a/1", {"v": 6}, 6)]
+    ground.place_now = ground.sequence = 6
+    ground.closed = False
+    assert await settled(hub, watcher) == [("resync", "a/*"), ("state", "a/1", {"v": 6})]
+
+
+async def test_a_mirror_that_nobody_looks_into_makes_room_for_others(hub, watcher, monkeypatch):
+    monkeypatch.setattr(limits, "mirror_entities_max", 2)
+    for pattern in ("a/*", "*", "a/*"):
+        hub.subscribe(watcher, pattern, Options(where="v > 0", initial=True))
+        assert await settled(hub, watcher) == [("state", "a/1", {"v": 1}), ("state", "a/2", {"v": 2})]
+        hub.unsubscribe(watcher, pattern)
+
+
 async def test_a_condition_on_too_much_is_told_with_the_id(hub, watcher, monkeypatch):
     monkeypatch.setattr(limits, "mirror_entities_max", 1)
     hub.subscribe(watcher, "a/*", Options(where="v > 0"), request_id=7)
@@ -335,6 +356,28 @@ async def test_what_only_others_are_owed_is_not_told_to_a_slow_one_with_a_condit
     link.read_on()
     await settle()
     assert brief(link.take()) == [("conflated", 1), ("delta", "a/2", {"v": 39})]
+    link.reads = False
+    dispatch(hub, *(("a/1", {"v": n}, n) for n in range(80, 120)), ("a/2", {"v": 0}, 121))
+    link.read_on()
+    await settle()
+    assert brief(link.take()) == [("conflated", 2), ("delta", "a/1", {"v": 119}), ("left", "a/2")]
+    link.reads = False
+    dispatch(hub, *(("a/1", {"v": n}, n) for n in range(130, 170)), ("a/2", {"w": 0}, 171))
+    link.read_on()
+    await settle()
+    assert brief(link.take()) == [("conflated", 1), ("delta", "a/1", {"v": 169})]
+
+
+@pytest.mark.usefixtures("_small")
+async def test_who_asks_for_states_while_it_is_owed_something_gets_the_states_alone(hub, ground):
+    link = slow(hub, "a/*", DELTA)
+    dispatch(hub, *(("a/1", {"v": n}, n) for n in range(6, 40)))
+    ground.rows, ground.sequence = [row("a/1", {"v": 39}, 39)], 39
+    ground.place_now = 39
+    hub.subscribe(link.watcher, "a/*", Options(delta=True, initial=True))
+    link.read_on()
+    await until(lambda: hub.is_settled(link.watcher))
+    assert brief(link.take()) == [("state", "a/1", {"v": 39})]
 
 
 @pytest.mark.usefixtures("_small")
@@ -394,6 +437,29 @@ async def test_a_resumed_one_is_told_what_it_may_see(tenants, stranger):
     assert brief(stranger.take()) == [("delta", "acme/x", {"v": 3})]
     heard = [one for one in brief(member.take()) if one[0] == "delta"]
     assert sorted(heard, key=str) == [("delta", "acme/x", {"v": 3}), ("delta", "vault/kitchen/x", {"v": 4})]
+
+
+@pytest.mark.usefixtures("_small")
+async def test_what_a_slow_one_is_owed_is_what_it_may_see(tenants):
+    standing = tenants.standing
+    links = [SlowLink(standing.door.hub) for _ in range(2)]
+    member = await standing.door.tenancy.principal_of(f"Bearer {tenants.tokens['read']}")
+    for link, principal in zip(links, (member, standing.door.tenancy.known(None)), strict=True):
+        link.hub.join(link.watcher)
+        link.hub.identify(link.watcher, principal)
+        link.hub.subscribe(link.watcher, "*", DELTA)
+        link.reads = False
+    one = ("acme/x", "vault/x")
+    links[0].hub.dispatch([change(one[n % 2], {"v": n}, 10 + n) for n in range(60)])
+    heard = []
+    for link in links:
+        assert link.watcher.lag is not None
+        link.reads = True
+        link.take()
+        link.hub.relieve(link.watcher)
+        await settle()
+        heard.append({message[1] for message in brief(link.take()) if message[0] == "delta"})
+    assert heard == [{"acme/x", "vault/x"}, {"acme/x"}]
 
 
 async def test_a_token_that_is_revoked_ends_what_is_held_and_what_comes(tenants, monkeypatch):
