@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 import structlog
 
 from flux_actors import limits
 from flux_actors.domain.event import Event, terms_in
 from flux_actors.domain.position import Packed
-from flux_actors.domain.terms import Terms
-from flux_actors.errors import FluxError
-from flux_api.decisions import Decided, refusal_of, unknown
+from flux_actors.domain.terms import ABSENT, PRESENT, Condition, Terms
+from flux_actors.errors import FluxError, Refused
+from flux_api.cached import CachedEntity
+from flux_api.decisions import TOGETHER, Decided, refusal_of, unknown
 from flux_api.feed import PartitionFeed
 from flux_api.submission import Published, Submission
 from flux_api.view import LiveView
 
+_NONE: Final = Terms()
 _log = structlog.get_logger(__name__)
 
 
@@ -39,7 +42,26 @@ class FeedDecisions:
         if not refused:
             return None
         entity = await self._view.get(event.entity_id or "")
-        return refusal_of(event, terms, entity.public() if entity.lives else None)
+        shown = entity.public() if entity.lives else None
+        if terms.together and _stands(terms.condition, partition, entity):
+            return Refused(TOGETHER, 412)
+        return refusal_of(event, terms, shown)
+
+
+def _stands(condition: Condition | None, partition: int, entity: CachedEntity) -> bool:
+    """Whether it was not this event's condition, as far as the present tells, that was not met."""
+    if condition in (None, PRESENT):
+        return condition is None or entity.lives
+    if condition == ABSENT:
+        return not entity.lives
+    return entity.lives and condition == (partition, entity.position)
+
+
+def together_in(events: Sequence[Event | FluxError]) -> int:
+    """Return how many events apply all or none, 0 for those of which each stands alone."""
+    first = events[0] if events else None
+    terms = terms_in(first) if isinstance(first, Event) else None
+    return 0 if terms is None else terms.together
 
 
 class Deciding:
@@ -73,10 +95,14 @@ class Deciding:
 
     async def _tell_all(self, submission: Submission, done: Callable[[Submission], None]) -> None:
         waiting: dict[int, Coroutine[Any, Any, FluxError | None]] = {}
+        together = together_in(submission.events)
         for index, partition, position in submission.places():
             event = submission.events[index]
-            terms = terms_in(event) if isinstance(event, Event) else None
-            if isinstance(event, Event) and terms is not None and terms.decides:
+            if not isinstance(event, Event):
+                continue
+            terms = terms_in(event) or _NONE
+            if together or terms.decides:
+                terms = msgspec.structs.replace(terms, together=together)
                 waiting[index] = self._refusal(Published(event, partition, position), terms)
         for index, refusal in zip(waiting, await asyncio.gather(*waiting.values()), strict=True):
             if refusal is not None:

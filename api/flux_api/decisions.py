@@ -18,7 +18,7 @@ from flux_actors.domain.terms import ABSENT, PRESENT, Terms
 from flux_actors.errors import FluxError, Refused, Unavailable
 
 _NO_WORD: Final = "it is not known whether the event applied; send it again under the same eventId"
-_TOGETHER: Final = (
+TOGETHER: Final = (
     "not applied: the atomic batch is applied whole or not at all, and another event was refused"
 )
 
@@ -67,7 +67,7 @@ def refusal_of(event: Event, terms: Terms, entity: object) -> Refused:
     if terms.claim is not None:
         return Refused(f"{event.entity_id} is claimed by somebody else", 409, more={"entity": entity})
     if terms.condition is None:
-        return Refused(_TOGETHER, 412)
+        return Refused(TOGETHER, 412)
     if terms.condition == ABSENT:
         reason = "there is one already"
     elif terms.condition == PRESENT:

@@ -218,8 +218,12 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         counts = await entity_counts(partitioning, shards, list(tenancy.registry.hidden))
         return sum(counts.values())
 
+    registry = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas)
+    complete_below = await fewest_positions(registry, settings.history_positions)
+    folds = RayPast(access, settings.snapshot_folder)
+    past = DoorPast(folds, shards, log, tenancy.registry, complete_below)
     view = LiveView(partitioning, shards, lambda partition: parts[partition].sequence)
-    hub = Hub(tenancy.registry, DoorGround(partitioning, parts, shards, view, log, tenancy.current))
+    hub = Hub(tenancy.registry, DoorGround(partitioning, parts, shards, view, log, tenancy.current, past))
     tenancy.listen(hub.look_at_tokens)
     metrics = Metrics(name, bus, hub, parts, hidden_entities)
     feeds = Feeds(parts, bus, shards, _Listener(view, hub), metrics.on_sources)
@@ -232,8 +236,6 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     kept = ConnectorStore(await JetStreamKeyValue.open(client, CONNECTORS_BUCKET, settings.log_replicas))
     connectors = DoorConnectors(kept, Catalogue(), RayConnectorActors(access, settings), settings)
     connectors.begin()
-    registry = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas)
-    complete_below = await fewest_positions(registry, settings.history_positions)
     rates = Rates(RouterLender(), name, in_force=tenancy.enabled)
     config.tell(rates.configure)
     decisions = FeedDecisions(parts, view, settings.read_wait_ms / 1000)
@@ -254,7 +256,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         tenancy,
         rates,
         connectors,
-        DoorPast(RayPast(access, settings.snapshot_folder), shards, log, tenancy.registry, complete_below),
+        past,
     )
 
 

@@ -158,7 +158,7 @@ class Hub:
 
     def dispatch(self, changes: Sequence[UnreadChange | Change]) -> None:
         """Tell each change to those who watch it, and may."""
-        self._dispatch(changes, self._desk)
+        self._dispatch(changes, self._desk or None)
 
     def lost(self, partition: int, rows: Sequence[EntityRow]) -> None:
         """Tell the entities that changed while changes of a partition were lost, as they are now."""
@@ -173,7 +173,8 @@ class Hub:
         hidden = self._registry.hidden
         self._look_for_slow()
         for unread in changes:
-            size += desk.take(unread) if desk else 0
+            if desk is not None:
+                size += desk.take(unread)
             channels = self._channels.of(unread.entity_id)
             if channels:
                 change = unread.read()
@@ -191,7 +192,7 @@ class Hub:
         """Write what was collected."""
         _write(touched)
         _write_private(private)
-        if desk:
+        if desk is not None:
             desk.flush()
 
     def _collect(self, change: Change, channels: AbstractSet[Channel], touched: list[Channel]) -> int:

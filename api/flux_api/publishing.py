@@ -24,7 +24,7 @@ from flux_actors.tenancy.authorising import Action, authorise, sift
 from flux_actors.tenancy.principal import UNKNOWN, Kind, Principal
 from flux_actors.tenancy.registry import Registry
 from flux_api.atomic import made_whole
-from flux_api.deciding import Deciding
+from flux_api.deciding import Deciding, together_in
 from flux_api.decisions import Decided
 from flux_api.event_ids import EventIds
 from flux_api.incoming import envelope_of, too_deep
@@ -201,7 +201,7 @@ class Publisher:
         namespace, rates = principal.namespace, self._rates  # whose all of them are: the others were refused
 
         def go(passed: int) -> None:
-            if passed < _together(submission.events):
+            if passed < together_in(submission.events):
                 rates.give_back(namespace, passed)
                 passed = 0
             if self._now(principal) is UNKNOWN:
@@ -349,13 +349,6 @@ class Publisher:
         except FluxError as error:
             submission.refuse(indexes, error)
         return None
-
-
-def _together(events: Sequence[Event | FluxError]) -> int:
-    """Return how many events apply all or none."""
-    first = events[0] if events else None
-    terms = terms_in(first) if isinstance(first, Event) else None
-    return 0 if terms is None else terms.together
 
 
 def into(answer: asyncio.Future[_T]) -> Callable[[_T], None]:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from flux_actors.cli.options import At, Output, OutputFormat, Url, Wait, examples, open_client
+from flux_actors.cli.options import (
+    At,
+    Output,
+    OutputFormat,
+    Url,
+    Wait,
+    examples,
+    milliseconds_of,
+    open_client,
+)
 from flux_actors.cli.output import (
     plain,
     show,
@@ -25,6 +34,7 @@ from flux_actors.errors import FluxError, Refused
 
 if TYPE_CHECKING:
     from flux_actors.client.answers import BatchAnswer
+    from flux_actors.client.http import EventOptions
 
 _BATCH_EVENTS: Final = 1_000  # a request: 1 KiB an event stays far below the server's 10 MiB
 _TABLE_ROWS: Final = 1_000
@@ -50,6 +60,13 @@ def publish(
     event_id: Annotated[
         str | None, typer.Option(help="The same id again is applied once: makes a retry safe.")
     ] = None,
+    if_match: Annotated[
+        str | None, typer.Option(metavar="ETAG", help="Only while the entity has this ETag, or position.")
+    ] = None,
+    if_absent: Annotated[bool, typer.Option("--if-absent", help="Only if there is no entity.")] = False,
+    ttl: Annotated[
+        str | None, typer.Option(help="The entity ends after that time unless it is renewed, such as 90s.")
+    ] = None,
     wait: Wait = False,
     url: Url = DEFAULT_URL,
     output: Output = OutputFormat.TABLE,
@@ -59,10 +76,10 @@ def publish(
     Properties that the event does not name stay as they are.
     """
     wanted = _properties(properties or [], json_text)
+    options = _options(event_id, ttl, if_match, if_absent=if_absent)
+    options |= {"source": source, "stream": stream}
     with open_client(url) as client:
-        answer = client.publish(
-            entity_id, wanted, source=source, stream=stream, event_id=event_id, wait_applied=wait
-        )
+        answer = client.publish(entity_id, wanted, wait_applied=wait, **options)
     show(answer, output, f"published {entity_id}, event {answer.event_id}")
 
 
@@ -232,6 +249,19 @@ _BATCH_EXAMPLES: Final = examples(
 
 def _names(fields: str | None) -> list[str] | None:
     return None if fields is None else fields.split(",")
+
+
+def _options(event_id: str | None, ttl: str | None, if_match: str | None, *, if_absent: bool) -> EventOptions:
+    if if_match is not None and if_absent:
+        raise Refused("give either --if-match or --if-absent")
+    options: EventOptions = {}
+    if event_id is not None:
+        options["event_id"] = event_id
+    if ttl is not None:
+        options["ttl_ms"] = milliseconds_of(ttl, "--ttl")
+    if if_match is not None or if_absent:
+        options["condition"] = {"absent": True} if if_match is None else {"etag": if_match}
+    return options
 
 
 def _properties(assignments: Sequence[str], json_text: str | None) -> dict[str, Any]:

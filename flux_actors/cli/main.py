@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from flux_actors import __version__
-from flux_actors.cli import bench, cluster, connectors, demo, entities, past, tenants, watch
+from flux_actors.cli import bench, claims, cluster, connectors, demo, entities, past, tenants, watch
 from flux_actors.cli.options import examples
 from flux_actors.cli.output import warn
 from flux_actors.errors import FluxError
@@ -59,6 +59,7 @@ def flux(
 cluster.register(app)
 entities.register(app)
 past.register(app)
+claims.register(app)
 watch.register(app)
 demo.register(app)
 tenants.register(app)

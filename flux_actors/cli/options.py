@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flux_actors.errors import Refused
+
 if TYPE_CHECKING:
     from flux_actors.client.http import FluxClient
 
@@ -46,6 +48,16 @@ def open_client(url: str) -> FluxClient:
 
     admin_token = os.environ.get("FLUX_ADMIN_TOKEN")
     return FluxClient(url, token=token(), admin_token=admin_token, authorities=authorities())
+
+
+def milliseconds_of(text: str, option: str) -> int:
+    """Return the time that an option was given; raises `Refused` for what is none."""
+    from flux_actors.quantities import seconds_of
+
+    try:
+        return seconds_of(text) * 1_000
+    except ValueError as error:
+        raise Refused(f"{option}: {error}") from None
 
 
 def examples(*lines: str) -> str:

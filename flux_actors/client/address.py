@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -49,6 +50,17 @@ def unreachable(url: str, error: BaseException | None = None) -> Unavailable:
             )
         error = error.__cause__ or error.__context__
     return Unavailable(f"cannot reach Flux at {url}; start it with `flux up` or set FLUX_URL")
+
+
+def more_of(body: bytes | bytearray) -> dict[str, Any]:
+    """Return what an error body tells beside its sentence."""
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError):
+        return {}
+    return (
+        {name: value for name, value in answer.items() if name != "error"} if isinstance(answer, dict) else {}
+    )
 
 
 def error_text(body: bytes | bytearray) -> str | None:

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypedDict, TypeVar, Unpack
 
 import httpx
 import msgspec
 
 from flux_actors.client import DEFAULT_URL
-from flux_actors.client.address import bearer, checked_url, error_text, unreachable
+from flux_actors.client.address import bearer, checked_url, error_text, more_of, unreachable
 from flux_actors.client.answers import BatchAnswer, DeletedEntity, Deletion, Found, HistoryPart, Published
 from flux_actors.client.wire import (
     ENTITIES,
@@ -41,21 +41,33 @@ _TIMEOUT_S: Final = 60.0  # the past may take as long
 _Receipt = TypeVar("_Receipt", bound=msgspec.Struct)
 
 
+class EventOptions(TypedDict, total=False):
+    """What an event may have beside its properties."""
+
+    source: str
+    stream: str
+    event_id: str  # the same one again is applied once: makes a retry safe
+    condition: Mapping[str, Any]  # `{"etag": position}` or `{"absent": True}`
+    ttl_ms: int  # the entity ends after that time unless it is renewed
+
+
 def new_event(
-    entity_id: str,
-    properties: Mapping[str, Any],
-    *,
-    source: str = "flux-client",
-    stream: str = "client",
-    event_id: str | None = None,
+    entity_id: str, properties: Mapping[str, Any], **options: Unpack[EventOptions]
 ) -> dict[str, Any]:
     """Return an event as `publish_batch` takes it; the server decides its time and a missing `event_id`."""
+    payload: dict[str, Any] = {"entity_id": entity_id, "properties": dict(properties)}
+    if "ttl_ms" in options:
+        payload["ttl_ms"] = options["ttl_ms"]
     event = {
-        "stream": stream,
-        "source": source,
-        "payload": {"entity_id": entity_id, "properties": dict(properties)},
+        "stream": options.get("stream", "client"),
+        "source": options.get("source", "flux-client"),
+        "payload": payload,
     }
-    return event if event_id is None else event | {"eventId": event_id}
+    if "event_id" in options:
+        event["eventId"] = options["event_id"]
+    if "condition" in options:
+        event["condition"] = options["condition"]
+    return event
 
 
 class FluxClient:
@@ -106,13 +118,15 @@ class FluxClient:
         entity_id: str,
         properties: Mapping[str, Any],
         *,
-        source: str = "flux-client",
-        stream: str = "client",
-        event_id: str | None = None,
         wait_applied: bool = False,
+        **options: Unpack[EventOptions],
     ) -> Published:
-        """Publish one event and return when it is durable, or with `wait_applied` when it is visible."""
-        event = new_event(entity_id, properties, source=source, stream=stream, event_id=event_id)
+        """Publish one event and return when it is durable, or with `wait_applied` when it is visible.
+
+        Raises:
+            Refused: 412 when a condition was not met; `more["entity"]` is what stands there instead.
+        """
+        event = new_event(entity_id, properties, **options)
         response = self.send(
             "POST", "/api/events", body=event, parameters=_waiting(wait_applied=wait_applied)
         )
@@ -326,7 +340,8 @@ class FluxClient:
         retry_after = response.headers.get("Retry-After", "")
         if response.is_server_error:
             raise Unavailable(message, int(retry_after) if retry_after.isdecimal() else 1)
-        raise Refused(message, response.status_code, {"Retry-After": retry_after} if retry_after else None)
+        headers = {"Retry-After": retry_after} if retry_after else None
+        raise Refused(message, response.status_code, headers, more_of(response.content))
 
     @contextmanager
     def _errors_in_our_words(self) -> Iterator[None]:

@@ -60,6 +60,7 @@ class Bases:
         """
         seat = subscription.seat
         await seat.freed()
+        subscription.told = True
         seat.send([Piece(self._views.resync(subscription.pattern))])
         if subscription.mirror is not None:
             await self._picture(subscription, subscription.mirror)
@@ -72,7 +73,7 @@ class Bases:
     async def _begin_mirrored(self, subscription: Subscription, mirror: Mirror) -> None:
         await mirror.filled()
         if subscription.options.places is not None:
-            if subscription.missed or not self._is_present(subscription):
+            if not await self._has_rested(subscription):
                 await self.begin_anew(subscription)
                 return
         elif subscription.options.initial:
@@ -81,11 +82,10 @@ class Bases:
             await self._catch_up_mirrored(subscription, mirror)
         await self._go_live(subscription)
 
-    def _is_present(self, subscription: Subscription) -> bool:
-        """Whether it resumes from just where it began."""
-        places, since = subscription.options.places or {}, subscription.since
-        partitions = self._ground.partitions_of(subscription.pattern)
-        return all(p in since and places.get(p) == end_of(since[p]) for p in partitions)
+    async def _has_rested(self, subscription: Subscription) -> bool:
+        """Whether nothing has happened since the places that it resumes from."""
+        recalls = await self._recalls(subscription)
+        return recalls is not None and not any(recall.changes for _, recall in recalls)
 
     async def _recalls(self, subscription: Subscription) -> list[tuple[int, Recall]] | None:
         """Return what happened behind the places of a subscription, `None` when that is not known."""
@@ -157,11 +157,12 @@ class Bases:
         for some in _steps(rows):
             await subscription.seat.freed()
             dead = [row for row in some if row.properties is None]
+            lens = subscription.lens._replace(merged=True)
             told = self._states(subscription, [row for row in some if row.properties is not None])
             for row in dead:
                 partition = self._ground.partition_of(row.entity_id)
                 end = Change(row.position, row.entity_id, None, row.updated_us)
-                told.append((row.entity_id, Piece(self._views.deletion(subscription.lens, end, partition))))
+                told.append((row.entity_id, Piece(self._views.deletion(lens, end, partition))))
             self._send(subscription, told)
 
     async def _go_live(self, subscription: Subscription) -> None:
@@ -192,6 +193,7 @@ class Bases:
         seat = subscription.seat
         pieces = [piece for entity_id, piece in told if piece.frames and self._may_see(seat, entity_id)]
         if pieces:
+            subscription.told = True
             seat.send(pieces)
 
 

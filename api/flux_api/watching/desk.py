@@ -101,6 +101,7 @@ class Desk:
             subscription.mirror = self._mirror(pattern)
         self._add(subscription)
         if options.where is not None or options.initial or options.places is not None:
+            subscription.told = False
             self._begin(subscription, self._bases.begin(subscription))
 
     def unsubscribe(self, watcher: Watcher, pattern: str) -> None:
@@ -147,8 +148,7 @@ class Desk:
         for subscription in subscriptions:
             move = moves.get(subscription.pattern)
             if subscription.mirror is not None and move is None:
-                subscription.missed = True
-                continue
+                continue  # its base will have it
             where = subscription.options.where
             key = (subscription.lens, (subscription.pattern, where) if where is not None else None)
             if key not in seen:
@@ -185,7 +185,8 @@ class Desk:
         subscription = seat.of(entry.entity_id)
         if subscription is None or subscription.pending or not self._may_see(seat, entry.entity_id):
             return b""
-        partition, lens = self._ground.partition_of(entry.entity_id), subscription.lens
+        partition = self._ground.partition_of(entry.entity_id)
+        lens = subscription.lens._replace(merged=True)
         end = b""
         if entry.deleted > floor:
             gone = Change(entry.deleted_position, entry.entity_id, None, entry.deleted_us)
@@ -247,8 +248,8 @@ class Desk:
 
     def _lose(self, one: Subscription, rows: Sequence[EntityRow]) -> None:
         """Have a subscription go on although changes were lost."""
-        if one.pending and one.options.places is not None and one.mirror is None:
-            self._begin(one, self._bases.begin(one))  # nothing of it was told yet
+        if one.pending and not one.told:
+            self._begin(one, self._bases.begin(one))
         elif one.options != PLAIN or one.pending:
             self._begin_anew(one, [row for row in rows if names(one.pattern, row.entity_id)])
 

@@ -10,18 +10,23 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, Protocol
 
+import structlog
+
 from flux_actors import limits
 from flux_actors.domain.change import Change
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
-from flux_actors.domain.pattern import names, prefix_of
+from flux_actors.domain.pattern import names, overlap, prefix_of
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.ports import EventLog
 from flux_actors.shard.reads import decode_recalled, decode_rows
 from flux_api.feed import PartitionFeed
 from flux_api.shards import ShardCalls
 from flux_api.view import LiveView
+from flux_api.watching.patience import patiently
 
+_log = structlog.get_logger(__name__)
+_TRIES: Final = 6  # at the past, for which others wait as well: 3 s
 _REACH_S: Final = 10.0
 _OFFSET_MAX: Final = (1 << limits.offset_bits) - 1
 
@@ -54,6 +59,10 @@ class Past(Protocol):
             Refused: the log no longer holds them, or they are too many.
             Unavailable: it cannot be read now.
         """
+        ...
+
+    def floors(self, partition: int) -> dict[str, int]:
+        """Return from which position on namespaces are their present owners', of those that had others."""
         ...
 
 
@@ -160,6 +169,8 @@ class DoorGround:
     async def recall(self, pattern: str, partition: int, after: int) -> Recall | None:
         """Return what happened behind a position: from the shard's memory, else from the log."""
         await self._current()
+        if self._had_another_owner(pattern, partition, after):
+            return None
         most = limits.resume_changes_max
         async with self._calls:
             place = self.place(partition) or 0
@@ -173,6 +184,11 @@ class DoorGround:
             return await self._remembered(pattern, partition, after)
         return Recall(end_of(found.sequence), found.changes) if len(found.changes) <= most else None
 
+    def _had_another_owner(self, pattern: str, partition: int, after: int) -> bool:
+        """Whether some of what happened since is another owner's: of that nobody is told."""
+        floors = self._past.floors(partition) if self._past is not None else {}
+        return any(floor > after and overlap(pattern, f"{name}/*") for name, floor in floors.items())
+
     async def _remembered(self, pattern: str, partition: int, after: int) -> Recall | None:
         """Return what the log tells of the time behind a position."""
         if self._past is None:
@@ -180,8 +196,10 @@ class DoorGround:
         place = self.place(partition) or 0
         prefix = prefix_of(pattern)
         try:
-            found = await self._past.changes(partition, pattern if prefix is None else prefix, after, place)
-        except Refused:
+            begin = pattern if prefix is None else prefix
+            found = await patiently(self._past.changes, partition, begin, after, place, tries=_TRIES)
+        except (Refused, Unavailable) as error:
+            _log.info("watch.not_remembered", pattern=pattern, partition=partition, reason=error.message)
             return None
         changes = [change for change in found if names(pattern, change.entity_id)]
         fits = len(changes) <= limits.resume_changes_max

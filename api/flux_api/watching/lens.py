@@ -16,10 +16,15 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Lens(NamedTuple):
-    """A format, and the properties that are shown."""
+    """A format, and the properties that are shown.
+
+    Through a `merged` one several changes are seen as one: its position is the newest of them, and a reader
+    who has it need not have all before it.
+    """
 
     delta: bool = False
     fields: tuple[str, ...] | None = None
+    merged: bool = False
 
     def shown(self, properties: dict[str, Any]) -> dict[str, Any]:
         """Return those properties that are seen through it."""
@@ -56,6 +61,7 @@ class Views:
                 entity_id=change.entity_id,
                 timestamp=iso_of(change.clock_us),
                 position=_text(partition, change.position),
+                **_mark(lens),
             ).encode()
         )
 
@@ -89,8 +95,13 @@ class Views:
                 properties=properties,
                 position=_text(partition, change.position),
                 timestamp=iso_of(change.clock_us),
+                **_mark(lens),
             ).encode()
         )
+
+
+def _mark(lens: Lens) -> dict[str, bool]:
+    return {"conflated": True} if lens.merged else {}
 
 
 def _text(partition: int, position: int) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import structlog
 
 from flux_actors import limits
 from flux_actors.domain.change import Change
@@ -22,6 +23,8 @@ from flux_api.watching.ground import Ground
 from flux_api.watching.holding import Held, Holding
 from flux_api.watching.patience import patiently
 
+_log = structlog.get_logger(__name__)
+_FAILED: Final = "the door could not ask this condition; subscribe again"
 _measure: Final = msgspec.msgpack.Encoder().encode
 _TOO_LARGE: Final = (
     f"conditions on sockets can watch {limits.mirror_entities_max} entities, "
@@ -62,7 +65,7 @@ class Mirror:
         self._sizes: dict[str, int] = {}
         self._failed = failed
         self._holding = Holding()
-        self._filling = asyncio.create_task(self._fill())
+        self._filling = self._begin()
 
     @property
     def ready(self) -> bool:
@@ -97,12 +100,28 @@ class Mirror:
         self._drop()
         if self.error is None:
             self._holding = Holding()
-            self._filling = asyncio.create_task(self._fill())
+            self._filling = self._begin()
 
     def close(self) -> None:
         """Let go of everything."""
         self._filling.cancel()
         self._drop()
+
+    def _begin(self) -> asyncio.Task[None]:
+        filling = asyncio.create_task(self._fill())
+        filling.add_done_callback(self._look_at)
+        return filling
+
+    def _look_at(self, filling: asyncio.Task[None]) -> None:
+        """Fail when filling did."""
+        if not filling.cancelled() and filling.exception() is not None:
+            _log.error("mirror.failed", pattern=self.pattern, error=repr(filling.exception()))
+            self._fail(_FAILED)
+
+    def _fail(self, text: str) -> None:
+        if self.error is None:
+            self.error = Refused(text)
+            self._failed(self)
 
     async def _fill(self) -> None:
         for partition in self._ground.partitions_of(self.pattern):
@@ -142,9 +161,8 @@ class Mirror:
         self._room.entities += known is None
         self._rows[row.entity_id] = row
         self._sizes[row.entity_id] = size
-        if self._room.exceeded and self.error is None:
-            self.error = Refused(_TOO_LARGE)
-            self._failed(self)
+        if self._room.exceeded:
+            self._fail(_TOO_LARGE)
 
     def _remove(self, entity_id: str) -> None:
         if self._rows.pop(entity_id, None) is not None:

@@ -35,7 +35,7 @@ class Subscription:
         self.since: dict[int, int] = {}  # where it began, by partition
         self.holding: Holding | None = None
         self.base: asyncio.Task[None] | None = None
-        self.missed = False  # something happened while its mirror was not ready
+        self.told = True  # something went out, or was to: what is lost from then on is missed
 
     @property
     def pending(self) -> bool:
@@ -46,10 +46,10 @@ class Subscription:
         """Become pending, with nothing held."""
         self.end()
         self.holding = Holding(total)
-        self.missed = False
 
     def go_live(self) -> None:
         """Be pending no longer."""
+        self.told = True
         self._release()
 
     def end(self) -> None:

@@ -149,7 +149,8 @@ class Standing:
         rule = Partitioning(PARTITIONS, frozenset({"wide"}))
         parts = [PartitionFeed(partition) for partition in rule.all()]
         view = LiveView(rule, calls, lambda partition: parts[partition].sequence)
-        hub = Hub(tenancy.registry, DoorGround(rule, parts, calls, view, log, tenancy.current))
+        past = DoorPast(Answering(log, store), calls, log, tenancy.registry, settings.history_positions)
+        hub = Hub(tenancy.registry, DoorGround(rule, parts, calls, view, log, tenancy.current, past))
         tenancy.listen(hub.look_at_tokens)
         metrics = Metrics("door", bus, hub, parts)
         feeds = Feeds(parts, bus, calls, _Listener(view, hub), metrics.on_sources)
@@ -178,7 +179,7 @@ class Standing:
             tenancy,
             rates,
             connectors,
-            DoorPast(Answering(log, store), calls, log, tenancy.registry, settings.history_positions),
+            past,
         )
         for partition in rule.all():
             await shard.adopt(partition, 1)

@@ -61,7 +61,7 @@ class Server:
         return {"type": "delta", "properties": properties} | about
 
     def answers(self, request: dict[str, Any], writes: Iterator[tuple[str, int | None]]) -> Iterator[Any]:
-        """Yield what one subscription is told; between two messages something may be written."""
+        """Yield what one subscription is told, `None` to wait; in between something may be written."""
         pattern, places = request["entity_id"], self.places()
         if "from" in request:
             places = dict(parse(request["from"], 2))
@@ -78,13 +78,14 @@ class Server:
             yield from self._states(pattern)
         told = 0
         while True:
-            for change in self.log[told:]:
+            news = self.log[told:]
+            told += len(news)  # while they are told more may be written
+            for change in news:
                 if names(pattern, change[2]) and change[1] > places.get(change[0], -1):
                     yield self.delta(change)
-            told = len(self.log)
             more = list(self._some(writes))
             if not more:
-                return
+                yield None  # it waits; what another subscription's time brings is told then
             for write in more:
                 self.write(*write)
 
@@ -162,17 +163,12 @@ def test_a_reader_folds_to_the_state_and_hears_nothing_twice(before, after, brea
 
 
 def _merged(streams: list[Iterator[Any]]) -> Iterator[Any]:
-    """Yield one message of each stream in turn, until none has any more."""
-    waiting = list(streams)
-    while waiting:
-        for stream in list(waiting):
-            message = next(stream, None)
-            if message is None:
-                waiting.remove(stream)
-            else:
-                yield message
-    for stream in streams:
-        yield from stream
+    """Yield one message of each stream in turn, until all of them wait and nothing more is written."""
+    idle_rounds = 0
+    while idle_rounds < 2:
+        messages = [message for stream in streams if (message := next(stream)) is not None]
+        idle_rounds = 0 if messages else idle_rounds + 1
+        yield from messages
 
 
 def told(following: Following, *messages: dict[str, Any]) -> list[dict[str, Any]]:

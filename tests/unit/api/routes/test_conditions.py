@@ -145,6 +145,21 @@ async def test_or_not_at_all(client, etag):
     assert (await client.get(PATH)).headers["etag"] == etag
 
 
+async def test_every_event_of_a_refused_atomic_batch_is_told_so(client, etag):
+    bodies = [
+        event("n/1", {"v": 1}),
+        event("n/e", {"v": 2}, condition={"etag": etag}),
+        event("n/none", {"v": 2}, condition={"present": True}),
+        event("n/2", {"v": 1}),
+    ]
+    answer = (await client.post("/api/events/batch?atomic=true", json=bodies)).json()
+    assert (answer["successful"], answer["failed"]) == (0, 4)
+    told = ["another event" if "another event" in r["error"] else "none" for r in answer["results"]]
+    assert told == ["another event", "another event", "none", "another event"]
+    for name in ("1", "2"):
+        assert (await client.get(f"/api/state/entities/n/{name}")).status_code == 404
+
+
 async def test_a_bad_event_keeps_all_of_an_atomic_batch_out_of_the_log(client, standing):
     bodies = [event("n/1", {"v": 1}), event("n/2", {"v": 1}, stream="NO"), event("n/3", {"v": 1})]
     answer = (await client.post("/api/events/batch?atomic=true", json=bodies)).json()

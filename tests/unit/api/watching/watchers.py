@@ -74,13 +74,13 @@ class Fold:
         match message["type"]:
             case "state":
                 entity = message["entity"]
-                self._move(entity["id"], message["position"], again=True)
+                self._move(entity["id"], message)
                 self.entities[entity["id"]] = entity["properties"]
             case "delta":
-                self._move(message["entity_id"], message["position"])
+                self._move(message["entity_id"], message)
                 self.entities.setdefault(message["entity_id"], {}).update(message["properties"])
             case "entity_deleted":
-                self._move(message["entity_id"], message["position"])
+                self._move(message["entity_id"], message)
                 self.entities.pop(message["entity_id"], None)
             case "left":
                 self.entities.pop(message["entity_id"], None)
@@ -88,8 +88,9 @@ class Fold:
                 self.entities, self.places = {}, {}
                 self.resyncs += 1
 
-    def _move(self, entity_id: str, text: str, *, again: bool = False) -> None:
-        ((_, place),) = self._positions(text).items()
+    def _move(self, entity_id: str, message: Any) -> None:
+        ((_, place),) = self._positions(message["position"]).items()
         known = self.places.get(entity_id, -1)
-        assert place > known or (again and place == known), f"{entity_id} was told {place} behind {known}"
-        self.places[entity_id] = place
+        assert place > known or message["type"] == "state", f"{message} came behind {known}"
+        if not message.get("conflated"):
+            self.places[entity_id] = place

@@ -1,0 +1,141 @@
+"""Watchers that resume: at another door, and across the end of a shard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from flux_cluster.processes import of_run
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+TIMEOUT_S = 30.0
+SHARDS = 2
+
+
+@pytest.fixture(scope="module")
+def twins(make_module_flux) -> Any:
+    flux = make_module_flux(["--doors", "2", "--shards", "2"])
+    flux.start()
+    return flux
+
+
+def publish(flux, entity_id, n):
+    """Publish and return the position; try again while a part is away."""
+    payload = {"entity_id": entity_id, "properties": {"n": n}}
+    body = {"stream": "a", "source": "s", "eventId": f"{entity_id}-{n}", "payload": payload}
+    answer = httpx.post(f"{flux.url}/api/events", json=body, timeout=TIMEOUT_S).raise_for_status()
+    return answer.headers["Flux-Position"]
+
+
+class Following:
+    """A socket that keeps its place, and comes back to it."""
+
+    def __init__(self, flux, pattern):
+        self.flux = flux
+        self.pattern = pattern
+        self.place = None
+        self.told = []
+        self.kinds = set()
+        self.socket = None
+        self._stack = ExitStack()
+
+    def come(self):
+        self.socket = self._stack.enter_context(
+            connect(self.flux.ws_url, max_size=None, proxy=None, open_timeout=TIMEOUT_S)
+        )
+        extra = {"from": self.place} if self.place else {}
+        ask = {"type": "subscribe", "id": 1, "entity_id": self.pattern, "format": "delta", **extra}
+        self.socket.send(json.dumps(ask))
+        while (message := json.loads(self.socket.recv(TIMEOUT_S)))["type"] != "subscribed":
+            pass
+        self.place = message["position"]
+        return self
+
+    def go(self):
+        self._stack.close()
+
+    def hear(self, until):
+        """Read until a value was told."""
+        for message in self.messages():
+            self.kinds.add(message["type"])
+            if message["type"] == "delta":
+                self.told.append(message["properties"]["n"])
+                self.place = message["position"]
+                if self.told[-1] == until:
+                    return
+
+    def messages(self) -> Iterator[Any]:
+        while True:
+            message = json.loads(self.socket.recv(TIMEOUT_S))
+            if message["type"] != "metrics_update":
+                yield message
+
+
+def test_who_comes_back_at_any_door_has_missed_nothing_and_hears_nothing_twice(twins, namespace):
+    followers = [Following(twins, f"{namespace}/*").come() for _ in range(8)]  # some at each door
+    number = 0
+    for _ in range(5):
+        for _ in range(7):
+            number += 1
+            publish(twins, f"{namespace}/e{number % 3}", number)
+        for follower in followers:
+            follower.hear(number)
+            follower.go()
+        number += 1
+        publish(twins, f"{namespace}/e", number)
+        for follower in followers:
+            follower.come()
+    for follower in followers:
+        follower.hear(number)
+        follower.go()
+        assert follower.told == list(range(1, number + 1))
+        assert follower.kinds == {"delta"}
+
+
+def test_it_resumes_from_the_log_when_the_shard_that_knew_is_gone(twins, namespace):
+    follower = Following(twins, f"{namespace}/*").come()
+    publish(twins, f"{namespace}/e", 1)
+    follower.hear(1)
+    follower.go()
+    for number in range(2, 20):
+        publish(twins, f"{namespace}/e{number % 3}", number)
+    kill_shards(twins)
+    for number in range(20, 30):
+        publish(twins, f"{namespace}/e{number % 3}", number)
+    follower.come()
+    follower.hear(29)
+    follower.go()
+    assert follower.told == list(range(1, 30))
+    assert follower.kinds == {"delta"}
+
+
+def kill_shards(flux):
+    """`kill -9` of both shards."""
+    shards = [one for one in of_run(flux.run.run_id) if "ray::ShardProcess" in " ".join(one.cmdline()[:1])]
+    assert len(shards) == SHARDS
+    for shard in shards:
+        shard.kill()
+
+
+def test_a_watcher_that_stays_goes_on_when_shards_die(twins, namespace):
+    follower = Following(twins, f"{namespace}/*").come()
+    publish(twins, f"{namespace}/e", 1)
+    follower.hear(1)
+    kill_shards(twins)
+    for number in range(2, 12):
+        publish(twins, f"{namespace}/e", number)
+    newest = 0
+    for message in follower.messages():
+        if message["type"] == "delta":
+            newest = message["properties"]["n"]
+        elif message["type"] == "state":
+            newest = message["entity"]["properties"]["n"]
+        if newest == 11:
+            break
+    follower.go()
