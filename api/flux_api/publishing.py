@@ -10,11 +10,12 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from flux_actors.domain.entity_id import namespace_of
-from flux_actors.domain.event import Envelope, Event, TermedEvent, terms_in, tombstone
+from flux_actors.domain.event import Envelope, Event, TermedEvent, terms_in, tombstone, with_terms
 from flux_actors.domain.event_reader import EventReader
 from flux_actors.domain.json_text import check_depth, check_numbers
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed
+from flux_actors.domain.terms import Condition, Terms
 from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_actors.log import committer as committing
 from flux_actors.log.block import encode_event, encode_events
@@ -259,12 +260,18 @@ class Publisher:
         self.submit_events(events, principal, into(answer))
         return await answer
 
-    async def delete_all(self, ids: Iterable[str], principal: Principal) -> Submission:
-        """Publish a tombstone for each id; those that `principal` may not write fail alone."""
+    async def delete_all(
+        self, ids: Iterable[str], principal: Principal, condition: Condition | None = None
+    ) -> Submission:
+        """Publish a tombstone for each id, maybe on a condition; those it may not write fail alone."""
         now_ms = time.time_ns() // 1_000_000
         tombs: list[Event | FluxError] = [
             tombstone(entity_id, self._ids.take(now_ms), now_ms, _API_SOURCE) for entity_id in ids
         ]
+        if condition is not None:
+            tombs = [
+                with_terms(tomb, Terms(condition=condition)) for tomb in tombs if isinstance(tomb, Event)
+            ]
         answer: asyncio.Future[Submission] = asyncio.get_running_loop().create_future()
         found = sift(self._now(principal), tombs, self._registry, now_ms * 1_000)
         self.submit_events(found, principal, into(answer))

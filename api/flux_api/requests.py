@@ -90,18 +90,6 @@ def wants_applied(request: Request) -> bool:
     return wait == "applied" or any(map(_prefers_applied, request.headers.getlist("prefer")))
 
 
-def refuse_unavailable(request: Request, *names: str) -> None:
-    """Refuse parameters that this version lacks, rather than answer as if they had not been given.
-
-    Raises:
-        Refused: one of them was given.
-    """
-    query = query_of(request)
-    for name in names:
-        if name in query:
-            raise Refused(f"{name} is not available in this version; leave ?{name} out")
-
-
 def wanted_positions(request: Request) -> dict[int, Packed]:
     """Return the positions that the answer must include, empty when none were named."""
     text = request.headers.get(POSITION_HEADER) or query_of(request).get("at_least")
@@ -129,3 +117,24 @@ def _prefers_applied(header: str) -> bool:
 def too_large(bytes_max: int) -> Refused:
     """Return the refusal of a body over its limit."""
     return Refused(f"the body may have at most {bytes_max} bytes; split it or ask an admin for more", 413)
+
+
+def condition_of(request: Request) -> dict[str, Any] | None:
+    """Return the condition that the conditional headers state, as it would stand in an event.
+
+    Raises:
+        Refused: they state one that events do not know.
+    """
+    match, none_match = request.headers.get("if-match"), request.headers.get("if-none-match")
+    if match is None and none_match is None:
+        return None
+    if none_match is not None:
+        if none_match.strip() != "*" or match is not None:
+            raise Refused('If-None-Match of a publish must be *; or send If-Match: "<etag>" alone')
+        return {"absent": True}
+    text = (match or "").strip()
+    if text == "*":
+        return {"present": True}
+    if len(text) < 3 or text[0] != '"' or text[-1] != '"' or "," in text:
+        raise Refused("If-Match must be one ETag in quotes, as a read gave it, or *")
+    return {"etag": text}

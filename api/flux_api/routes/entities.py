@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from flux_actors import limits
 from flux_actors.domain.entity import render_some
 from flux_actors.domain.entity_id import CORE_NAMESPACE, check_entity_id, check_not_core, namespace_of
+from flux_actors.domain.terms import read_condition
 from flux_actors.errors import FluxError, Refused
 from flux_actors.tenancy.authorising import Action
 from flux_actors.tenancy.principal import Kind, Principal
@@ -26,6 +27,7 @@ from flux_api.many import body_of, entities_body
 from flux_api.openapi import DELETE_BODY, GET_BODY, describe
 from flux_api.queries import next_link, read_fields, read_query
 from flux_api.requests import (
+    condition_of,
     door_of,
     is_true,
     principal_of,
@@ -161,14 +163,16 @@ async def get_entity(request: Request) -> Response:
 
 @router.delete(
     "/api/state/entities/{entity_id:any}",
-    **describe("Delete one entity", query=["wait"], path=["entity_id"]),
+    **describe("Delete one entity", query=["wait", "If-Match"], path=["entity_id"]),
 )
 async def delete_entity(request: Request) -> Response:
     """Publish a tombstone; an absent entity counts as deleted."""
     door = door_of(request)
     wait = wants_applied(request)
     entity_id = check_not_core(_id_of(request))
-    submission = await door.publisher.delete_all([entity_id], await principal_of(request))
+    asked = condition_of(request)
+    condition = None if asked is None else read_condition(asked)
+    submission = await door.publisher.delete_all([entity_id], await principal_of(request), condition)
     (event,) = submission.events
     if isinstance(event, FluxError):
         raise event

@@ -19,6 +19,7 @@ from flux_api.incoming import read_batch, read_event
 from flux_api.openapi import BATCH_BODY, EVENT_BODY, describe
 from flux_api.requests import (
     POSITION_HEADER,
+    condition_of,
     door_of,
     is_true,
     principal_of,
@@ -39,7 +40,7 @@ router = APIRouter(tags=["events"])
 async def publish(request: Request) -> Response:
     """Answer 200 once the event is durable."""
     door = door_of(request)
-    condition, wait = _condition_of(request), wants_applied(request)
+    condition, wait = condition_of(request), wants_applied(request)
     body = await read_body(request, door.config.config.body_size_limit_single_bytes)
     envelope = read_event(body)
     if condition is not None:
@@ -60,7 +61,7 @@ async def publish(request: Request) -> Response:
 async def publish_batch(request: Request) -> Response:
     """Answer 200 with what became of each event, in the order of the request."""
     door = door_of(request)
-    if _condition_of(request) is not None:
+    if condition_of(request) is not None:
         raise Refused('conditional headers are for one event; give each event of a batch its "condition"')
     wait, atomic = wants_applied(request), is_true(query_of(request).get("atomic"))
     body = await read_body(request, door.config.config.body_size_limit_batch_bytes)
@@ -97,24 +98,3 @@ async def applied_entity(door: Door, done: Published) -> Any:
 def position_header(positions: dict[int, Packed]) -> dict[str, str]:
     """Return the `Flux-Position` header, empty when nothing was written."""
     return {POSITION_HEADER: text_of_all(positions)} if positions else {}
-
-
-def _condition_of(request: Request) -> dict[str, Any] | None:
-    """Return the condition that the conditional headers state, as it would stand in an event.
-
-    Raises:
-        Refused: they state one that events do not know.
-    """
-    match, none_match = request.headers.get("if-match"), request.headers.get("if-none-match")
-    if match is None and none_match is None:
-        return None
-    if none_match is not None:
-        if none_match.strip() != "*" or match is not None:
-            raise Refused('If-None-Match of a publish must be *; or send If-Match: "<etag>" alone')
-        return {"absent": True}
-    text = (match or "").strip()
-    if text == "*":
-        return {"present": True}
-    if len(text) < 3 or text[0] != '"' or text[-1] != '"' or "," in text:
-        raise Refused("If-Match must be one ETag in quotes, as a read gave it, or *")
-    return {"etag": text}

@@ -106,6 +106,16 @@ async def test_a_condition_needs_an_entity_and_one_place(client):
     assert batch.status_code == 400
 
 
+async def test_a_deletion_may_have_a_condition(client, etag):
+    await client.post("/api/events?wait=applied", json=event("n/e", {"v": 2}))
+    late = await client.delete(PATH, headers={"If-Match": etag})
+    assert (late.status_code, late.json()["entity"]["properties"]) == (412, {"v": 2})
+    now = (await client.get(PATH)).headers["etag"]
+    assert (await client.delete(PATH, headers={"If-Match": now})).status_code == 200
+    assert (await client.delete(f"{PATH}?wait=applied", headers={"If-Match": now})).status_code == 412
+    assert (await client.get(PATH)).status_code == 404
+
+
 async def test_in_a_batch_each_condition_stands_alone(client, etag):
     bodies = [
         event("n/e", {"v": 2}, condition={"etag": etag}),
