@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 from flux_actors import limits
 from flux_actors.domain.change import Change
 from flux_actors.domain.entity import EntityRow
+from flux_actors.domain.position import Packed, text_of_all
 from flux_actors.domain.where import where_of
 from flux_api.watching.ground import Ground, Recall, end_of
 from flux_api.watching.lens import Views
@@ -143,6 +144,9 @@ class Bases:
         ends = {partition: end_of(place) for partition, place in subscription.since.items()}
         of = self._ground.partition_of
         changed = [row for row in rows if row.position > ends.get(of(row.entity_id), -1)]
+        changed.sort(
+            key=lambda row: row.position
+        )  # whoever breaks off in between comes back from one of them
         for some in _steps(changed):
             await subscription.seat.freed()
             told = []
@@ -179,7 +183,15 @@ class Bases:
             self._send(subscription, told)
             if not holding.held:
                 subscription.go_live()
+                if subscription.options.live:
+                    self._tell_live(subscription)
                 return
+
+    def _tell_live(self, subscription: Subscription) -> None:
+        places = {p: self._ground.place(p) for p in self._ground.partitions_of(subscription.pattern)}
+        known = {p: Packed(end_of(place)) for p, place in places.items() if place is not None}
+        live = self._views.live(subscription.request_id, subscription.pattern, text_of_all(known))
+        subscription.seat.send([Piece(live)])
 
     def _states(self, subscription: Subscription, rows: Sequence[EntityRow]) -> list[tuple[str, Piece]]:
         told = []

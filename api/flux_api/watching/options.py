@@ -20,6 +20,7 @@ class Options(NamedTuple):
     fields: tuple[str, ...] | None = None
     delta: bool = False  # one message per event instead of one per property
     batch: bool = False  # a JSON array per frame
+    live: bool = False  # a message once all has been told that it begins with
 
 
 PLAIN: Final = Options()
@@ -40,6 +41,8 @@ class Asked(Protocol):
     def format(self) -> Any: ...
     @property
     def batch(self) -> Any: ...
+    @property
+    def live(self) -> Any: ...
 
 
 def options_of(asked: Asked, parse: Callable[[str], Mapping[int, Packed]]) -> Options:
@@ -55,6 +58,7 @@ def options_of(asked: Asked, parse: Callable[[str], Mapping[int, Packed]]) -> Op
         fields=_fields(asked.fields),
         delta=_delta(asked.format),
         batch=_flag("batch", asked.batch),
+        live=_flag("live", asked.live),
     )
 
 
