@@ -21,6 +21,7 @@ from flux_actors.domain.position import Packed, text_of_all
 from flux_actors.domain.where import where_of
 from flux_api.watching.ground import Ground, Recall, end_of
 from flux_api.watching.lens import Views
+from flux_api.watching.losses import Loss
 from flux_api.watching.mirrors import Mirror
 from flux_api.watching.outlet import Piece
 from flux_api.watching.patience import patiently
@@ -54,12 +55,27 @@ class Bases:
             await self._tell_states(subscription)
         await self._go_live(subscription)
 
-    async def begin_anew(self, subscription: Subscription, lost: Sequence[EntityRow] = ()) -> None:
+    async def recover(self, subscription: Subscription, loss: Loss) -> None:
+        """Go on behind a loss with what the log knows of it."""
+        recall = await loss.recall()
+        if recall is None:
+            await self.begin_anew(subscription, loss)
+            return
+        if subscription.holding is not None:
+            subscription.holding.cover(loss.partition, None, recall.as_of)
+        of, newest = subscription.seat.of, loss.newest
+        own = [change for change in recall.changes if of(change.entity_id, newest) is subscription]
+        await self._tell_changes(subscription, [(loss.partition, Recall(recall.as_of, own))])
+        await self._go_live(subscription)
+
+    async def begin_anew(self, subscription: Subscription, loss: Loss | None = None) -> None:
         """Say that changes may have been missed, and tell the states.
 
-        One that did not ask for them is told those of `lost`, which are known to have changed.
+        One that did not ask for them is told those of which it is known that they changed in a `loss`.
         """
         seat = subscription.seat
+        if subscription.holding is not None:
+            subscription.holding.uncover()
         await seat.freed()
         subscription.told = True
         seat.send([Piece(self._views.resync(subscription.pattern))])
@@ -67,8 +83,8 @@ class Bases:
             await self._picture(subscription, subscription.mirror)
         elif subscription.options.initial:
             await self._tell_states(subscription)
-        else:
-            await self._tell_lost(subscription, lost)
+        elif loss is not None:
+            await self._tell_lost(subscription, loss.rows(subscription.pattern))
         await self._go_live(subscription)
 
     async def _begin_mirrored(self, subscription: Subscription, mirror: Mirror) -> None:

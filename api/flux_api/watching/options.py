@@ -22,6 +22,11 @@ class Options(NamedTuple):
     batch: bool = False  # a JSON array per frame
     live: bool = False  # a message once all has been told that it begins with
 
+    @property
+    def begins(self) -> bool:
+        """Whether anything has to come before what happens from now on."""
+        return self.initial or self.live or self.places is not None or self.where is not None
+
 
 PLAIN: Final = Options()
 

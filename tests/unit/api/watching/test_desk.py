@@ -178,6 +178,40 @@ async def test_after_a_loss_those_with_states_get_all_of_them_and_others_what_ch
     assert fourth == set(map(str, [other, ("update", "a/1", {"v": 9}), ("entity_deleted", "a/3")]))
 
 
+async def test_what_the_log_knows_of_a_loss_is_told_as_if_nothing_had_been_lost(hub, watcher, ground):
+    hub.subscribe(watcher, "*", Options(initial=True))
+    hub.subscribe(watcher, "a/*", DELTA)
+    await settled(hub, watcher)
+    lost = [change("a/1", {"v": 6}, 6), change("b/1", {"v": 6}, 6), change("a/1", {"v": 7}, 7)]
+    ground.recalled = Recall(end_of(8), lost)
+    hub.lost(0, [row("a/1", {"v": 7}, 7), row("b/1", {"v": 6}, 6)])
+    hub.subscribe(watcher, "b/1", DELTA)  # has missed nothing, and tells nothing of it
+    ground.place_now = 8
+    dispatch(hub, ("a/1", {"v": 9}, 9), ("c/1", {"v": 9}, 9))
+    heard = await settled(hub, watcher)
+    own = [("delta", "a/1", {"v": 6}), ("delta", "a/1", {"v": 7}), ("delta", "a/1", {"v": 9})]
+    assert [one for one in heard if one[1] == "a/1"] == own
+    assert [one for one in heard if one[1] != "a/1"] == [
+        ("update", "b/1", {"v": 6}),
+        ("update", "c/1", {"v": 9}),
+    ]
+
+
+@pytest.mark.usefixtures("_small")
+async def test_one_that_is_owed_something_at_a_loss_begins_anew(hub, ground):
+    link = slow(hub, "a/*", DELTA)
+    dispatch(hub, *(("a/1", {"v": n}, n) for n in range(6, 40)))
+    ground.recalled = Recall(end_of(50), [])
+    hub.lost(0, [row("a/1", {"v": 50}, 50)])
+    ground.place_now = 50
+    heard = []
+    while not hub.is_settled(link.watcher):
+        heard += link.read_on()
+        await asyncio.sleep(0)
+    heard += link.take()
+    assert brief(heard)[-2:] == [("resync", "a/*"), ("state", "a/1", {"v": 50})]
+
+
 async def test_a_loss_before_anything_was_told_is_not_felt(hub, watcher, ground):
     ground.closed = True
     hub.subscribe(watcher, "a/*", Options(initial=True))
