@@ -31,6 +31,7 @@ class ListedPast:
         self._pages: AsyncGenerator[bytes, None] | None = None
         self._veil: Veil | None = None
         self._taking = asyncio.Lock()
+        self._closing: asyncio.Task[None] | None = None
 
     async def call(self, partition: int, method: str, *arguments: Any) -> Any:  # noqa: ARG002 - all are one
         """Answer for all partitions."""
@@ -43,10 +44,14 @@ class ListedPast:
         return await self._past.count(self._parts, page)
 
     async def close(self) -> None:
-        """Give up what was not taken."""
+        """Give up what was not taken, even if whoever asks for that is ended meanwhile."""
+        if self._pages is not None:
+            self._closing = asyncio.create_task(self._give_up(self._pages))
+            await asyncio.shield(self._closing)
+
+    async def _give_up(self, pages: AsyncGenerator[bytes, None]) -> None:
         async with self._taking:
-            if self._pages is not None:
-                await self._pages.aclose()
+            await pages.aclose()
 
     async def _next_page(self, order: PageOrder) -> bytes:
         async with self._taking:

@@ -14,8 +14,10 @@ import httpx
 import msgspec
 import psutil
 import pytest
+from websockets.sync.client import connect
 
 from tests.conftest import RunningFlux, clean_environment, wait_for
+from tests.integration.api.support import Watcher
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]  # Flux is started five times
 
@@ -155,3 +157,21 @@ def test_everything_is_killed_and_comes_back_over_a_trimmed_log(trimmed: Trimmed
     assert first
     trimmed.kept_from += EVENTS
     check_everything(trimmed)
+
+
+def _resumed(trimmed: Trimmed, position: str) -> list[dict[str, Any]]:
+    """Return what a socket is told that resumes behind a position, up to the last event or a new start."""
+    last = trimmed.told[-1][0]
+    with connect(trimmed.flux.ws_url, proxy=None) as socket:
+        watcher = Watcher(socket)
+        watcher.send(type="subscribe", entity_id="home/lamp", format="delta", **{"from": position})
+        told = watcher.until(lambda message: message.get("position") == last or message["type"] == "resync")
+        return [message for message in told if message["type"] in {"delta", "resync"}]
+
+
+def test_a_socket_resumes_from_the_log_as_far_as_that_goes(trimmed: Trimmed) -> None:
+    place = trimmed.kept_from + 3
+    told = _resumed(trimmed, trimmed.told[place][0])
+    assert [m.get("position") for m in told] == [position for position, _, _ in trimmed.told[place + 1 :]]
+    gone = _resumed(trimmed, trimmed.told[0][0])
+    assert [message["type"] for message in gone] == ["resync"]

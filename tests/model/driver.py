@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from tests.model.world import Acked, Draft, Observed, Seen
+from tests.model.world import Acked, Draft, Observed, Place, Seen
 
 
 class Driver(Protocol):
@@ -41,6 +41,10 @@ class Driver(Protocol):
 
     def read(self, entity_id: str) -> Seen | None:
         """Return the entity with all that was acknowledged."""
+        ...
+
+    def read_at(self, entity_id: str, place: Place) -> Seen | None:
+        """Return the entity as it was behind the event at a place of its partition."""
         ...
 
     def deliver(self, turn: int, blocks: int) -> None:

@@ -117,6 +117,18 @@ class EngineMachine(RuleBasedStateMachine):
     def read(self, entity_id: str) -> None:
         self.agree(entity_id, self.driver.read(entity_id))
 
+    @precondition(lambda self: self.up and self.world.kept)
+    @rule(whose=COUNTS, when=COUNTS)
+    def read_the_past(self, whose: int, when: int) -> None:
+        draft, acked = self.world.kept[whose % len(self.world.kept)]
+        places = self.world.places(acked.place[0])
+        place = places[when % len(places)]
+        seen = self.driver.read_at(draft.entity_id, place)
+        expected = self.world.entities_at(place).get(draft.entity_id)
+        assert (seen and (seen.body, seen.etag)) == expected
+        if seen is not None:
+            self.time_stands(draft.entity_id, seen)
+
     @precondition(lambda self: self.up and self.restarts < self.driver.restarts_max)
     @rule(turn=COUNTS, slices=st.integers(1, 6))
     def snapshot(self, turn: int, slices: int) -> None:

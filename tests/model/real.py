@@ -83,11 +83,10 @@ class RealDriver:
         asyncio.run(self._resend(self._partition(entity_id)))
 
     def read(self, entity_id: str) -> Seen | None:
-        answer = self._get(f"/api/state/entities/{self._id(entity_id)}")
-        if answer.status_code == 404:
-            return None
-        entity = answer.json()
-        return Seen(text_of(entity["properties"]), answer.headers["etag"], entity["lastUpdated"])
+        return _seen(self._get(f"/api/state/entities/{self._id(entity_id)}"))
+
+    def read_at(self, entity_id: str, place: Place) -> Seen | None:
+        return _seen(self._get(f"/api/state/entities/{self._id(entity_id)}?at={'.'.join(map(str, place))}"))
 
     def deliver(self, turn: int, blocks: int) -> None:
         """The shards deliver by themselves, each partition at its own pace."""
@@ -172,3 +171,10 @@ class RealDriver:
         finally:
             await client.close()
         self._written = highest([*self._written.items(), (partition, pack(last, 0))])
+
+
+def _seen(answer: httpx.Response) -> Seen | None:
+    if answer.status_code == 404:
+        return None
+    entity = answer.json()
+    return Seen(text_of(entity["properties"]), answer.headers["etag"], entity["lastUpdated"])

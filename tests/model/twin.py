@@ -20,10 +20,12 @@ from flux_actors.domain.entity import EntityRow, etag_of, render
 from flux_actors.domain.event import Event, TermedEvent, parse_event
 from flux_actors.domain.fold import PartitionState
 from flux_actors.domain.partitioning import Partitioning
-from flux_actors.domain.position import Packed, unpack
+from flux_actors.domain.position import Packed, pack, unpack
 from flux_actors.log.block import decode_block, encode_event
 from flux_actors.log.committer import Committer
 from flux_actors.log.memory import MemoryBus, MemoryLog, MemoryReader
+from flux_actors.past.answering import Answering
+from flux_actors.past.target import ThroughPosition
 from flux_actors.shard import entity_shard
 from flux_actors.shard.entity_shard import EntityShard
 from flux_actors.shard.memory import Memory
@@ -32,11 +34,13 @@ from flux_actors.shard.recovering import recover
 from flux_actors.shard.snapshotting import Snapshotter
 from flux_actors.snapshot.codec import read_snapshot
 from flux_actors.snapshot.memory import MemorySnapshotStore
+from flux_actors.tenancy.registry import Registry
 from flux_api.atomic import made_whole
 from flux_api.feed import Feeds, PartitionFeed
 from flux_api.incoming import envelope_of
+from flux_api.past import DoorPast
 from flux_api.view import LiveView
-from tests.model.world import DELETED, Acked, Draft, Observed, Seen, text_of
+from tests.model.world import DELETED, Acked, Draft, Observed, Place, Seen, text_of
 from tests.unit.domain.strategies import rows_of
 
 PARTITIONS = 3
@@ -125,6 +129,20 @@ class TwinDriver:
         if not entity.lives:
             return None
         return _seen(entity.body(), entity.etag)
+
+    def read_at(self, entity_id: str, place: Place) -> Seen | None:
+        partition, sequence, offset = place
+        while self._pull(partition, limits.pull_blocks):
+            pass
+        target = ThroughPosition(pack(sequence, offset))
+        answers = []
+        for complete_below in (0, limits.history_positions_max):  # by folding, and the short way
+            past = DoorPast(
+                Answering(self.log, self.store), _Calls(self), self.log, Registry(), complete_below
+            )
+            answers.append(self.run(past.entity(partition, entity_id, target)))
+        assert answers[0] == answers[1]
+        return None if answers[0] is None else _of_row(partition, answers[0])
 
     def deliver(self, turn: int, blocks: int) -> None:
         self._pull(turn % PARTITIONS, blocks)
@@ -249,7 +267,7 @@ class TwinDriver:
     async def _start_shard(self) -> None:
         hosts = self.hosts
 
-        async def live_by_hand(host: HostedPartition, _: int) -> None:
+        async def live_by_hand(host: HostedPartition, *_: Any) -> None:
             hosts[host.partition] = host
 
         self.shard = EntityShard(self.log, self.store, self.bus, PARTITIONS, memory=self.memory())

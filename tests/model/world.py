@@ -105,15 +105,15 @@ class World:
 
     def entities(self, reached: dict[int, int] | None = None) -> dict[str, Expected]:
         """Return the living entities after all events that `reached` includes."""
-        state: dict[str, dict[str, Any]] = {}
-        etags: dict[str, str] = {}
-        for draft, acked in self.upto(reached):
-            if draft.properties.get(DELETED) is True:
-                state.pop(draft.entity_id, None)
-            elif draft.properties:
-                state[draft.entity_id] = state.get(draft.entity_id, {}) | draft.properties
-                etags[draft.entity_id] = '"{}.{}.{}"'.format(*acked.place)
-        return {name: Expected(text_of(properties), etags[name]) for name, properties in state.items()}
+        return _after(self.upto(reached))
+
+    def places(self, partition: int) -> list[Place]:
+        """Return where the events of a partition are."""
+        return [acked.place for _, acked in self.kept if acked.place[0] == partition]
+
+    def entities_at(self, place: Place) -> dict[str, Expected]:
+        """Return the living entities of a partition after its events up to a place."""
+        return _after([one for one in self.kept if one[1].place[0] == place[0] and one[1].place <= place])
 
     def histories(self, reached: dict[int, int] | None = None) -> dict[str, list[str]]:
         """Return the event ids of each entity, oldest first."""
@@ -121,3 +121,16 @@ class World:
         for draft, acked in self.upto(reached):
             found.setdefault(draft.entity_id, []).append(acked.event_id)
         return found
+
+
+def _after(events: list[tuple[Draft, Acked]]) -> dict[str, Expected]:
+    """Return the living entities after some events."""
+    state: dict[str, dict[str, Any]] = {}
+    etags: dict[str, str] = {}
+    for draft, acked in events:
+        if draft.properties.get(DELETED) is True:
+            state.pop(draft.entity_id, None)
+        elif draft.properties:
+            state[draft.entity_id] = state.get(draft.entity_id, {}) | draft.properties
+            etags[draft.entity_id] = '"{}.{}.{}"'.format(*acked.place)
+    return {name: Expected(text_of(properties), etags[name]) for name, properties in state.items()}

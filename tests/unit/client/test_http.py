@@ -10,14 +10,10 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flux_actors.client.http import FluxClient, new_event
-from flux_actors.client.wire import _lines, entity_path
 from flux_actors.errors import Refused, Unavailable
 from tests.unit.client.contract_server import ContractServer
 
@@ -41,22 +37,6 @@ def test_any_id_reaches_the_server_as_it_is(flux: ContractServer, entity_id: str
         assert client.get(entity_id).id == entity_id
         assert client.delete(entity_id).entity_id == entity_id
     assert flux.entities == {}
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_path_of_an_id_unquotes_to_the_id_and_holds_no_step(entity_id: str) -> None:
-    path = entity_path(entity_id).removeprefix("/api/state/entities/")
-    assert unquote(path, errors="strict") == entity_id
-    assert path.isascii()
-    assert path.isprintable()
-    assert not {".", ".."} & set(path.split("/"))
-    assert not set(path) & set("?# \"'")
-
-
-@pytest.mark.parametrize("entity_id", ["", "home/\udcff"])
-def test_id_that_no_path_can_name_is_refused(entity_id: str) -> None:
-    with pytest.raises(Refused, match="entity_id must"):
-        entity_path(entity_id)
 
 
 def test_publish_sends_the_envelope_and_returns_the_receipt(flux: ContractServer) -> None:
@@ -132,13 +112,6 @@ def test_list_and_count_ask_for_conditions_and_fields(flux: ContractServer) -> N
         assert flux.last.parameters == {"where": "a > 1", "count": "true"}
 
 
-@given(st.lists(st.binary(min_size=1).filter(lambda line: b"\n" not in line)), st.integers(1, 9))
-def test_lines_do_not_depend_on_where_chunks_end(lines: list[bytes], size: int) -> None:
-    text = b"".join(line + b"\n" for line in lines)
-    chunks = [text[start : start + size] for start in range(0, len(text), size)]
-    assert list(_lines(chunks)) == lines
-
-
 def test_list_that_breaks_in_the_middle_is_an_error_and_no_shorter_list(flux: ContractServer) -> None:
     line = json.dumps({"id": "home/a", "properties": {}, "lastUpdated": "x"}).encode() + b"\n"
     flux.answer_with(200, line, {"Content-Type": "application/x-ndjson"}, promised_bytes=10_000)
@@ -211,6 +184,37 @@ def test_history_is_newest_first_and_bounded_in_time(flux: ContractServer) -> No
         "until": "x",
         "limit": "2",
     }
+
+
+def test_what_was_is_asked_by_time_or_position(flux: ContractServer) -> None:
+    moment = datetime(2030, 1, 31, 8, tzinfo=UTC)
+    flux.entities = {"home/a": {"n": 2}}
+    flux.past = {"0.1.0": {"home/a": {"n": 1}}, moment.isoformat(): {"home/b": {"n": 0}}}
+    with FluxClient(flux.url) as client:
+        assert client.get("home/a", at="0.1.0", fields=["n", "m"]).properties == {"n": 1}
+        assert flux.last.parameters == {"at": "0.1.0", "fields": "n,m"}
+        assert [entity.id for entity in client.list(prefix="home/", at=moment)] == ["home/b"]
+        assert client.count(at=moment) == 1
+        with pytest.raises(Refused, match="zone"):
+            client.get("home/a", at=datetime(2030, 1, 31))  # noqa: DTZ001 - the case itself
+
+
+def test_history_comes_in_parts_until_there_is_enough(flux: ContractServer) -> None:
+    for number in range(1_203):
+        flux.events.append({"eventId": str(number), "payload": {"entity_id": "home/a"}})
+    flux.forgot = True
+    with FluxClient(flux.url) as client:
+        parts = [*client.history_parts("home/a", limit=10_000)]
+        assert [len(part.events) for part in parts] == [500, 500, 203]
+        assert [part.complete_since is None for part in parts] == [True, True, False]
+        assert [len(part.events) for part in client.history_parts("home/a", limit=501)] == [500, 1]
+        assert len(client.history("home/a")) == 100
+
+
+def test_log_is_asked_for_as_the_admin(flux: ContractServer) -> None:
+    with FluxClient(flux.url, token="mine", admin_token="admins") as client:
+        assert [row["partition"] for row in client.log()["partitions"]] == [0, 1, 2]
+    assert flux.last.headers["authorization"] == "Bearer admins"
 
 
 def test_time_without_zone_is_refused(flux: ContractServer) -> None:

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from flux_actors import limits
 from flux_actors.domain.dedupe import DedupeWindow
+from flux_actors.domain.terms import ACQUIRE, Claim, Terms
 from flux_actors.errors import Corrupt, Refused, Unavailable
+from flux_actors.log.block import encode_block, encode_event
 from flux_actors.past.target import PRESENT, ThroughPosition, ThroughTime
-from tests.unit.domain.strategies import logs, many
+from tests.unit.domain.strategies import logs, many, with_terms
 from tests.unit.past.folding import TORN, Folding, place, seen
 from tests.unit.past.writing import write
 from tests.unit.shard.hosting import NEWER_BLOCK, event
@@ -196,3 +198,18 @@ async def test_a_state_without_snapshots_has_the_window_of_the_whole_log():
     assert isinstance(state.window, DedupeWindow)
     assert seen(state)["n/e"][0] == {"v": 1}
     assert await folding.refolder.changes(0, "n/", place(1, 0), 2) == []
+
+
+@pytest.mark.parametrize("snapshots", [(), (1,)])
+async def test_a_claim_that_was_held_when_a_snapshot_was_made_is_held_in_its_past(snapshots):
+    """Leases decide what later events do, so they come along with the entities of a snapshot."""
+    folding = Folding()
+    for number, holder in enumerate(("first", "second"), 1):
+        terms = Terms(claim=Claim(ACQUIRE, holder, 60_000))
+        claim = encode_event(with_terms(event("n/e", {}), terms))
+        await folding.write(encode_block(1, number, number, [claim], termed=True))
+        for sequence in snapshots:
+            if sequence == number:
+                folding.snapshot(sequence)
+    (properties, position, _) = seen(await folding.refolder.state(0, "n/", PRESENT))["n/e"]
+    assert (properties["claim"]["holder"], position) == ("first", place(1, 0))

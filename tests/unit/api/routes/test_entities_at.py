@@ -13,6 +13,7 @@ from flux_actors.past.orders import EntityOrder
 from flux_actors.tenancy.principal import ANYONE
 from flux_api.app import build_app
 from tests.unit.api.standing import Standing, event
+from tests.unit.api.tenants import ADMIN_TOKEN, Tenants
 
 ENTITIES = "/api/state/entities"
 DELETED = {"__deleted__": True}
@@ -223,3 +224,21 @@ async def test_the_past_of_earlier_owners_of_a_name_is_never_told(tenants, tenan
     assert (listed.status_code, listed.json()) == (200, [])
     mine = await client.get(f"{ENTITIES}/acme/x", params={"at": f"{partition}.{last + 1}.0"})
     assert mine.json()["properties"] == {"v": 2}
+
+
+async def test_a_fold_that_reaches_an_earlier_owner_tells_nothing_of_theirs(monkeypatch):
+    """Their events are not among the kept ones any more, so only the fold could tell of them."""
+    monkeypatch.setattr(limits, "heartbeat_s", 0.002)
+    standing = await Standing.up(auth_enabled=True, admin_token=ADMIN_TOKEN, history_positions=2)
+    tenants = await Tenants.settle(standing)
+    partition = standing.door.partitioning.of_entity("acme/x")
+    last = (await standing.log.bounds(partition)).last
+    await tenants.change("acme", lambda namespace: namespace.ended({partition: last}))
+    await standing.door.tenancy.read()
+    for number in range(5):
+        await standing.publish(event("acme/x", {"n": number}))
+    async with client_of(standing) as client:
+        theirs = await client.get(f"{ENTITIES}/acme/x", params={"at": f"{partition}.{last}.3999"})
+        mine = await client.get(f"{ENTITIES}/acme/x", params={"at": f"{partition}.{last + 1}.0"})
+    assert (theirs.status_code, mine.json()["properties"]["n"]) == (404, 0)
+    await standing.down()
