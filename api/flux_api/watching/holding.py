@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from flux_actors import limits
 from flux_actors.domain.change import Change
 
+_HELD_BYTES: Final = 200  # what one takes beside its frames
 _LAST: Final = "\U0010ffff" * limits.entity_id_bytes_max  # no id is behind it
 
 
@@ -42,6 +43,7 @@ class Holding:
         self.size = 0
         self._ends: dict[int, list[str]] = {}
         self._as_of: dict[int, list[int]] = {}
+        self._many = limits.held_few  # more are looked through when a part comes
 
     @property
     def full(self) -> bool:
@@ -59,10 +61,10 @@ class Holding:
 
     def put(self, held: Held) -> None:
         """Hold a change, unless the base has it in it."""
-        if not self._has(held):
+        if not self.has(held):
             self.held.append(held)
-            self.size += len(held.frames)
-            self._total.size += len(held.frames)
+            self.size += _size_of(held)
+            self._total.size += _size_of(held)
 
     def cover(self, partition: int, end: str | None, as_of: int) -> None:
         """Take a part of the base: ids up to `end`, `None` for all others, as they were at `as_of`."""
@@ -70,13 +72,8 @@ class Holding:
         begin = ends[-1] if ends else ""
         ends.append(_LAST if end is None else end)
         self._as_of.setdefault(partition, []).append(as_of)
-        self._keep(
-            [
-                held
-                for held in self.held
-                if held.partition != partition or held.position > as_of or (begin and held.entity_id <= begin)
-            ]
-        )
+        if len(self.held) > self._many:
+            self._look_through(partition, begin, as_of)
 
     def uncover(self) -> None:
         """Go without the parts that came: another base is told instead."""
@@ -88,29 +85,54 @@ class Holding:
 
     def take(self, bytes_max: int) -> list[Held]:
         """Take the first of what waits, about `bytes_max` of it."""
+        taken: list[Held] = []
         size = count = 0
         while count < len(self.held) and size < bytes_max:
-            size += len(self.held[count].frames)
+            held = self.held[count]
             count += 1
-        taken = self.held[:count]
+            if not self.has(held):
+                taken.append(held)
+                size += len(held.frames)
         self._keep(self.held[count:])
         return taken
 
-    def take_all(self) -> list[Held]:
-        """Take all that waits."""
-        taken = self.held
-        self._keep([])
-        return taken
+    def release(self, partition: int) -> list[Held]:
+        """Take what waits of the ids that the base has come to in a partition."""
+        released = [held for held in self.held if held.partition == partition and self.covers(held)]
+        if released:
+            self._keep([held for held in self.held if held.partition != partition or not self.covers(held)])
+        return [held for held in released if not self.has(held)]
 
-    def _has(self, held: Held) -> bool:
+    def covers(self, held: Held) -> bool:
+        """Whether the base has come to the id of a change."""
+        ends = self._ends.get(held.partition, ())
+        return len(ends) > 0 and held.entity_id <= ends[-1]
+
+    def has(self, held: Held) -> bool:
+        """Whether the base has a change in it."""
         ends = self._ends.get(held.partition)
         if ends is None:
             return False
         index = bisect_left(ends, held.entity_id)
         return index < len(ends) and held.position <= self._as_of[held.partition][index]
 
+    def _look_through(self, partition: int, begin: str, as_of: int) -> None:
+        """Drop what a part has in it that begins behind the id `begin`, and what later parts will have."""
+        self._keep(
+            [
+                held
+                for held in self.held
+                if held.partition != partition or held.position > as_of or (begin and held.entity_id <= begin)
+            ]
+        )
+        self._many = max(limits.held_few, 2 * len(self.held))
+
     def _keep(self, held: list[Held]) -> None:
         self.held = held
         self._total.size -= self.size
-        self.size = sum(len(one.frames) for one in held)
+        self.size = sum(map(_size_of, held))
         self._total.size += self.size
+
+
+def _size_of(held: Held) -> int:
+    return len(held.frames) + _HELD_BYTES

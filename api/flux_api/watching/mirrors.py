@@ -40,16 +40,17 @@ class Move(NamedTuple):
 
 
 class Room:
-    """How much all mirrors of a door hold."""
+    """How much all mirrors of a door hold; of too much, the largest has to go, whoever asks for more."""
 
     def __init__(self) -> None:
+        self.mirrors: set[Mirror] = set()
         self.entities = 0
         self.size = 0
 
-    @property
-    def exceeded(self) -> bool:
-        """Whether that is more than may be."""
-        return self.entities > limits.mirror_entities_max or self.size > limits.mirror_bytes_max
+    def check(self) -> None:
+        """Have mirrors go until the others fit."""
+        while self.entities > limits.mirror_entities_max or self.size > limits.mirror_bytes_max:
+            max(self.mirrors, key=lambda mirror: (mirror.size, mirror.pattern)).fail(_TOO_LARGE)
 
 
 class Mirror:
@@ -58,12 +59,14 @@ class Mirror:
     def __init__(self, pattern: str, ground: Ground, room: Room, failed: Callable[[Mirror], None]) -> None:
         self.pattern = pattern
         self.watchers = 0
+        self.size = 0
         self.error: Refused | None = None
         self._ground = ground
         self._room = room
         self._rows: dict[str, EntityRow] = {}
         self._sizes: dict[str, int] = {}
         self._failed = failed
+        room.mirrors.add(self)
         self._holding = Holding()
         self._filling = self._begin()
 
@@ -87,12 +90,10 @@ class Mirror:
 
     def take(self, partition: int, change: Change) -> Move | None:
         """Take a change; return what it did, `None` while it is not ready."""
-        if not self._filling.done():
-            self._holding.put(Held(change.entity_id, partition, change.position, change=change))
-            if self._holding.full:
-                self.refill()
-            return None
-        return None if self.error is not None else self._apply(change)
+        if self._filling.done():
+            return None if self.error is not None else self._apply(change)
+        self._hold(Held(change.entity_id, partition, change.position, change=change))
+        return None
 
     def refill(self) -> None:
         """Begin anew: changes were lost."""
@@ -105,7 +106,14 @@ class Mirror:
     def close(self) -> None:
         """Let go of everything."""
         self._filling.cancel()
-        self._drop()
+        self._leave()
+
+    def fail(self, text: str) -> None:
+        """Let go of everything, and tell why."""
+        if self.error is None:
+            self.error = Refused(text)
+            self._leave()
+            self._failed(self)
 
     def _begin(self) -> asyncio.Task[None]:
         filling = asyncio.create_task(self._fill())
@@ -116,21 +124,13 @@ class Mirror:
         """Fail when filling did."""
         if not filling.cancelled() and filling.exception() is not None:
             _log.error("mirror.failed", pattern=self.pattern, error=repr(filling.exception()))
-            self._fail(_FAILED)
-
-    def _fail(self, text: str) -> None:
-        if self.error is None:
-            self.error = Refused(text)
-            self._failed(self)
+            self.fail(_FAILED)
 
     async def _fill(self) -> None:
         for partition in self._ground.partitions_of(self.pattern):
             await self._fill_from(partition)
         for partition, position in self._holding.reaches.items():
             await patiently(self._ground.reached, partition, position >> limits.offset_bits)
-        for held in self._holding.take_all():
-            if held.change is not None and self.error is None:
-                self._apply(held.change)
 
     async def _fill_from(self, partition: int) -> None:
         after: str | None = None
@@ -140,9 +140,24 @@ class Mirror:
             self._holding.cover(partition, base.end, base.as_of)
             for row in base.rows:
                 self._put(row)
+            for held in self._holding.release(partition):
+                self._take_held(held)
             if base.end is None:
                 return
             after = base.end
+
+    def _hold(self, held: Held) -> None:
+        """Take a change whose entity is here already; hold any other."""
+        if not self._holding.covers(held):
+            self._holding.put(held)
+            if self._holding.full:
+                self.refill()
+        elif not self._holding.has(held):
+            self._take_held(held)
+
+    def _take_held(self, held: Held) -> None:
+        if held.change is not None and self.error is None:
+            self._apply(held.change)
 
     def _apply(self, change: Change) -> Move:
         before = self._rows.get(change.entity_id)
@@ -155,21 +170,28 @@ class Mirror:
         return Move(before, after)
 
     def _put(self, row: EntityRow) -> None:
+        if self.error is not None:
+            return
         size = len(_measure(row))
         known = self._sizes.get(row.entity_id)
-        self._room.size += size - (known or 0)
-        self._room.entities += known is None
+        self._grow(size - (known or 0), known is None)
         self._rows[row.entity_id] = row
         self._sizes[row.entity_id] = size
-        if self._room.exceeded:
-            self._fail(_TOO_LARGE)
+        self._room.check()
 
     def _remove(self, entity_id: str) -> None:
         if self._rows.pop(entity_id, None) is not None:
-            self._room.size -= self._sizes.pop(entity_id)
-            self._room.entities -= 1
+            self._grow(-self._sizes.pop(entity_id), -1)
+
+    def _grow(self, size: int, entities: int) -> None:
+        self.size += size
+        self._room.size += size
+        self._room.entities += entities
+
+    def _leave(self) -> None:
+        self._drop()
+        self._room.mirrors.discard(self)
 
     def _drop(self) -> None:
-        self._room.size -= sum(self._sizes.values())
-        self._room.entities -= len(self._rows)
+        self._grow(-self.size, -len(self._rows))
         self._rows, self._sizes = {}, {}

@@ -126,6 +126,8 @@ def _small(monkeypatch):
     monkeypatch.setattr(limits, "heartbeat_s", 0.002)
     monkeypatch.setattr(limits, "run_ids_max", 2)
     monkeypatch.setattr(limits, "resume_changes_max", 15)
+    monkeypatch.setattr(limits, "held_few", 2)
+    monkeypatch.setattr(limits, "held_changes_max", 25)
     monkeypatch.setattr(limits, "feed_ring_bytes_max", 500)
     monkeypatch.setattr(limits, "fan_out_slice_bytes", 250)
     monkeypatch.setattr(limits, "socket_waiting_bytes_max", 300)

@@ -118,6 +118,28 @@ async def test_one_that_grows_too_large_fails(mirror, failed, monkeypatch):
     assert failed == [mirror]
 
 
+async def test_the_largest_has_to_go_whoever_asks_for_more(ground, mirror, room, failed, monkeypatch):
+    await filled(mirror)
+    monkeypatch.setattr(limits, "mirror_entities_max", 2)
+    other = Mirror("b/*", ground, room, failed.append)
+    assert await filled(other) == {"b/1": {"v": 3}}
+    assert failed == [mirror]
+    assert mirror.rows() == []
+    assert room.entities == 1
+    other.close()
+    assert room.mirrors == set()
+
+
+async def test_what_comes_of_entities_that_are_here_waits_for_nothing(ground, mirror, monkeypatch):
+    monkeypatch.setattr(limits, "held_changes_max", 0)
+    await until(mirror.rows)
+    ground.place_now = 4  # it waits for the feed
+    for sequence in range(6, 12):
+        assert mirror.take(0, change("a/1", {"v": sequence}, sequence)) is None
+    ground.place_now = 11
+    assert await filled(mirror) == {"a/1": {"v": 11}, "a/2": {"v": 2}}
+
+
 async def test_a_fault_is_told_too(ground, mirror, failed, lines):
     ground.fault = ValueError("broken")
     await until(lambda: failed)

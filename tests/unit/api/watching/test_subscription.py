@@ -73,7 +73,7 @@ def test_what_a_pending_one_holds_is_given_back_when_it_ends(seat):
         one.wait(total)
         assert one.pending
         one.holding.put(Held("a", 0, 1, b"12"))
-        assert total.size == 2
+        assert total.size > 2
         end()
         assert total.size == 0
     one.end()
