@@ -276,6 +276,7 @@ async def test_a_mirror_that_nobody_looks_into_makes_room_for_others(hub, watche
         hub.subscribe(watcher, pattern, Options(where="v > 0", initial=True))
         assert await settled(hub, watcher) == [("state", "a/1", {"v": 1}), ("state", "a/2", {"v": 2})]
         hub.unsubscribe(watcher, pattern)
+        assert not hub._desk._room.mirrors  # noqa: SLF001 - nothing else shows it before the room is needed
 
 
 async def test_a_condition_on_too_much_is_told_with_the_id(hub, watcher, monkeypatch):

@@ -38,6 +38,15 @@ def test_a_part_drops_what_it_has_in_it_and_what_later_parts_will_have():
     assert [(one.entity_id, one.position) for one in holding.take(1_000)] == [("a", 5), ("c", 6)]
 
 
+def test_a_later_part_says_nothing_of_ids_before_it():
+    holding = Holding()
+    holding.cover(0, "b", 3)
+    for position, entity_id in enumerate(["a", "c", "b", "d"], 5):
+        holding.put(held(entity_id, position))
+    holding.cover(0, None, 9)
+    assert left(holding) == [("a", 5), ("b", 7)]
+
+
 def test_what_comes_late_is_dropped_as_well():
     holding = Holding()
     holding.cover(0, "b", 3)
