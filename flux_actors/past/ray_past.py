@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import ray
 import structlog
 from ray.exceptions import RayError, RayTaskError
@@ -52,16 +54,22 @@ def pages_in_process(access: NatsAccess, snapshots: Path, order: PagesOrder) -> 
 
 async def _with_log(access: NatsAccess, snapshots: Path, ask: Any) -> Any:
     set_up_logs()
+    os.setpriority(os.PRIO_PROCESS, 0, limits.past_niceness)
     client = await connect(access, "flux-past")
     gc.disable()  # millions of young objects that all stay until the end: nothing to find
     try:
         async with asyncio.timeout(limits.past_s):
-            return await ask(Answering(JetStreamLog(client), FileSnapshotStore(snapshots)))
+            return await ask(Answering(JetStreamLog(client), FileSnapshotStore(snapshots), _has_room))
     except TimeoutError:
         raise Unavailable(_TOO_LONG) from None
     finally:
         gc.enable()
         await client.close()
+
+
+def _has_room() -> bool:
+    """Whether this process may take more memory."""
+    return psutil.Process().memory_info().rss < limits.past_memory_bytes_max
 
 
 async def _next(pages: AsyncGenerator[bytes, None]) -> bytes | None:
