@@ -27,6 +27,7 @@ class SocketRequest(Envelope, rename={"event_id": "eventId", "from_position": "f
     fields: Any = None
     format: Any = None
     batch: Any = None
+    live: Any = None
     token: Any = None
     presence: Any = None
 

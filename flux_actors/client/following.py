@@ -4,10 +4,10 @@ Nothing here knows a socket. A watch is asked for as deltas, which bear their po
 wants: so it is known how far each pattern was told, and the next connection, at whatever door, begins there.
 No two patterns name the same entity (`widest`), and of one pattern all comes in the order of the log.
 
-A watch that began with the present state, and broke off before all of it had come, begins anew. What tells
-that it had come is the first change behind it. A change that a state had in it is told once more after a
-break, and is known by its position. What is told to one who was too slow is in no order; after it, the order
-is back.
+A watch that broke off before all of the state that it begins with had come begins anew. That it has come,
+the server says (`live`), and where in the log that was; a change that comes says so, too. Changes that a
+state had in it may then be told once more after a break, and are known by their positions. What is told to
+one who was too slow is in no order, and marked; after it, the order is back.
 """
 
 from __future__ import annotations
@@ -60,8 +60,6 @@ class Following:
         self._seen: dict[
             str, tuple[int, Packed]
         ] = {}  # states that are ahead of what is told of their pattern
-        self._owed = 0  # entities that are told to one who was too slow
-        self._owed_last: str | None = None
 
     @property
     def resumes(self) -> bool:
@@ -73,7 +71,6 @@ class Following:
         if not self.resumes:
             self._seen.clear()
             self._patterns = [_Pattern(name, self._wish.position) for name in widest(self._wish.patterns)]
-        self._owed, self._owed_last = 0, None
         for pattern in self._patterns:
             pattern.confirmed = False
         return [self._request(number, pattern) for number, pattern in enumerate(self._patterns)]
@@ -93,18 +90,18 @@ class Following:
             yield from self._state(message)
         elif kind in _ABOUT_ENTITIES:
             yield from self._change(message)
+        elif kind == "live":
+            self._begin_live(message)
         elif kind == "resync":
             self._forget(str(message.get("entity_id")))
             yield message
         elif kind != "state_update":  # these are of the time before the first subscription
-            if kind == "conflated":
-                self._owed += int(message.get("entities", 0))
             yield message
 
     def _request(self, number: int, pattern: _Pattern) -> Message:
         wish = self._wish
         request: Message = {"type": "subscribe", "id": _id_of(number), "entity_id": pattern.name}
-        request |= {"format": "delta"}
+        request |= {"format": "delta", "live": True}
         if pattern.place:
             request["from"] = pattern.place.text
         if wish.initial:
@@ -123,6 +120,13 @@ class Following:
                     pattern.place = Place.of(message["position"])
                     pattern.whole = not self._wish.initial
 
+    def _begin_live(self, message: Message) -> None:
+        """Hear that all has come that a pattern begins with."""
+        for pattern in self._patterns:
+            if pattern.name == message.get("entity_id"):
+                pattern.place, pattern.whole = Place.of(message["position"]), True
+                self._seen = {one: seen for one, seen in self._seen.items() if not names(pattern.name, one)}
+
     def _state(self, message: Message) -> Iterator[Message]:
         entity_id = message["entity"]["id"]
         pattern = self._pattern_of(entity_id)
@@ -139,11 +143,10 @@ class Following:
         pattern = self._pattern_of(entity_id)
         if pattern is None:
             return
-        in_order = self._is_in_order(entity_id)
         known = False
         for partition, position in positions_of(message["position"]).items() if "position" in message else ():
             known = self._has(entity_id, partition, position)
-            if in_order and pattern.place is not None:
+            if "conflated" not in message and pattern.place is not None:
                 pattern.place.move(partition, position)
                 pattern.whole = True
         if not known:
@@ -158,16 +161,6 @@ class Following:
             return True
         del self._seen[entity_id]
         return False
-
-    def _is_in_order(self, entity_id: str) -> bool:
-        """Whether all that happened before was told; each entity that is owed has messages in a row."""
-        if entity_id == self._owed_last:
-            return False
-        self._owed_last = None
-        if self._owed:
-            self._owed -= 1
-            self._owed_last = entity_id
-        return self._owed_last is None
 
     def _told(self, message: Message) -> Iterator[Message]:
         if self._wish.delta:

@@ -26,6 +26,7 @@ def odd_requests(client, value: str) -> list[httpx.Response]:
         client.get("/api/health", headers={"Authorization": f"Basic {value}"}),
         client.get(f"/api/state/entities?token={value}&namespace=none"),
         client.get("/api/ws", headers=bearer),
+        client.get("/api/stream", headers={"Last-Event-ID": value}),
         client.post("/api/connectors/github/token", json={"token": value}),
         client.post(
             "/api/connectors/github/token", json={"token": value}, headers={"Authorization": "Bearer wrong"}

@@ -123,19 +123,37 @@ def kill_shards(flux):
         shard.kill()
 
 
-def test_a_watcher_that_stays_goes_on_when_shards_die(twins, namespace):
+def test_a_watcher_that_stays_misses_nothing_when_shards_die(twins, namespace):
     follower = Following(twins, f"{namespace}/*").come()
     publish(twins, f"{namespace}/e", 1)
     follower.hear(1)
     kill_shards(twins)
-    for number in range(2, 12):
-        publish(twins, f"{namespace}/e", number)
-    newest = 0
-    for message in follower.messages():
-        if message["type"] == "delta":
-            newest = message["properties"]["n"]
-        elif message["type"] == "state":
-            newest = message["entity"]["properties"]["n"]
-        if newest == 11:
-            break
+    for number in range(2, 40):
+        publish(twins, f"{namespace}/e{number % 3}", number)
+    follower.hear(39)
     follower.go()
+    assert sorted(follower.told) == list(range(1, 40))
+    assert follower.kinds == {"delta"}
+
+
+def test_a_condition_is_asked_anew_when_shards_die(twins, namespace):
+    with connect(twins.ws_url, proxy=None, open_timeout=TIMEOUT_S) as socket:
+        ask = {"type": "subscribe", "entity_id": f"{namespace}/*", "where": "n > 10", "format": "delta"}
+        socket.send(json.dumps(ask))
+        publish(twins, f"{namespace}/a", 11)
+        publish(twins, f"{namespace}/b", 12)
+        kill_shards(twins)
+        publish(twins, f"{namespace}/a", 5)
+        publish(twins, f"{namespace}/b", 20)
+        known = {}
+        while known != {f"{namespace}/b": 20}:
+            message = json.loads(socket.recv(TIMEOUT_S))
+            match message["type"]:
+                case "resync":
+                    known = {}
+                case "state":
+                    known[message["entity"]["id"]] = message["entity"]["properties"]["n"]
+                case "delta":
+                    known[message["entity_id"]] = message["properties"]["n"]
+                case "left":
+                    known.pop(message["entity_id"], None)

@@ -17,9 +17,11 @@ from typing import Final, TypeVar
 from flux_actors import limits
 from flux_actors.domain.change import Change
 from flux_actors.domain.entity import EntityRow
+from flux_actors.domain.position import Packed, text_of_all
 from flux_actors.domain.where import where_of
 from flux_api.watching.ground import Ground, Recall, end_of
 from flux_api.watching.lens import Views
+from flux_api.watching.losses import Loss
 from flux_api.watching.mirrors import Mirror
 from flux_api.watching.outlet import Piece
 from flux_api.watching.patience import patiently
@@ -53,12 +55,27 @@ class Bases:
             await self._tell_states(subscription)
         await self._go_live(subscription)
 
-    async def begin_anew(self, subscription: Subscription, lost: Sequence[EntityRow] = ()) -> None:
+    async def recover(self, subscription: Subscription, loss: Loss) -> None:
+        """Go on behind a loss with what the log knows of it."""
+        recall = await loss.recall()
+        if recall is None:
+            await self.begin_anew(subscription, loss)
+            return
+        if subscription.holding is not None:
+            subscription.holding.cover(loss.partition, None, recall.as_of)
+        of, newest = subscription.seat.of, loss.newest
+        own = [change for change in recall.changes if of(change.entity_id, newest) is subscription]
+        await self._tell_changes(subscription, [(loss.partition, Recall(recall.as_of, own))])
+        await self._go_live(subscription)
+
+    async def begin_anew(self, subscription: Subscription, loss: Loss | None = None) -> None:
         """Say that changes may have been missed, and tell the states.
 
-        One that did not ask for them is told those of `lost`, which are known to have changed.
+        One that did not ask for them is told those of which it is known that they changed in a `loss`.
         """
         seat = subscription.seat
+        if subscription.holding is not None:
+            subscription.holding.uncover()
         await seat.freed()
         subscription.told = True
         seat.send([Piece(self._views.resync(subscription.pattern))])
@@ -66,8 +83,8 @@ class Bases:
             await self._picture(subscription, subscription.mirror)
         elif subscription.options.initial:
             await self._tell_states(subscription)
-        else:
-            await self._tell_lost(subscription, lost)
+        elif loss is not None:
+            await self._tell_lost(subscription, loss.rows(subscription.pattern))
         await self._go_live(subscription)
 
     async def _begin_mirrored(self, subscription: Subscription, mirror: Mirror) -> None:
@@ -143,6 +160,9 @@ class Bases:
         ends = {partition: end_of(place) for partition, place in subscription.since.items()}
         of = self._ground.partition_of
         changed = [row for row in rows if row.position > ends.get(of(row.entity_id), -1)]
+        changed.sort(
+            key=lambda row: row.position
+        )  # whoever breaks off in between comes back from one of them
         for some in _steps(changed):
             await subscription.seat.freed()
             told = []
@@ -179,7 +199,15 @@ class Bases:
             self._send(subscription, told)
             if not holding.held:
                 subscription.go_live()
+                if subscription.options.live:
+                    self._tell_live(subscription)
                 return
+
+    def _tell_live(self, subscription: Subscription) -> None:
+        places = {p: self._ground.place(p) for p in self._ground.partitions_of(subscription.pattern)}
+        known = {p: Packed(end_of(place)) for p, place in places.items() if place is not None}
+        live = self._views.live(subscription.request_id, subscription.pattern, text_of_all(known))
+        subscription.seat.send([Piece(live)])
 
     def _states(self, subscription: Subscription, rows: Sequence[EntityRow]) -> list[tuple[str, Piece]]:
         told = []

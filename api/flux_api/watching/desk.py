@@ -19,7 +19,7 @@ import structlog
 from flux_actors.domain.change import Change, UnreadChange
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.entity_id import namespace_of
-from flux_actors.domain.pattern import names, overlap
+from flux_actors.domain.pattern import overlap
 from flux_actors.domain.position import Packed, text_of_all
 from flux_actors.domain.where import where_of
 from flux_actors.tenancy.authorising import may_read
@@ -31,6 +31,7 @@ from flux_api.watching.bases import Bases
 from flux_api.watching.ground import Ground, end_of
 from flux_api.watching.holding import Held, Total
 from flux_api.watching.lens import Views
+from flux_api.watching.losses import Loss
 from flux_api.watching.mirrors import Mirror, Move, Room
 from flux_api.watching.options import PLAIN, Options
 from flux_api.watching.outlet import Piece
@@ -100,7 +101,7 @@ class Desk:
         if options.where is not None:
             subscription.mirror = self._mirror(pattern)
         self._add(subscription)
-        if options.where is not None or options.initial or options.places is not None:
+        if options.begins:
             subscription.told = False
             self._begin(subscription, self._bases.begin(subscription))
 
@@ -163,22 +164,18 @@ class Desk:
         self._touched.clear()
 
     def lost(self, partition: int, rows: Sequence[EntityRow]) -> None:
-        """Hear that changes were lost: everybody concerned begins anew."""
+        """Hear that changes were lost, before the feed goes on behind them."""
+        loss = Loss(self._ground, partition, rows, self._number)
         for mirror in list(self._mirrors.values()):
             if partition in self._ground.partitions_of(mirror.pattern):
                 mirror.refill()
-        for row in rows:
-            change = Change(row.position, row.entity_id, row.properties, row.updated_us)
-            for subscription in self._deciding(row.entity_id):
-                if subscription.options == PLAIN and not subscription.pending:
-                    frames = self._views.change(subscription.lens, change, partition)
-                    hidden = namespace_of(row.entity_id) in self._registry.hidden
-                    self._give(subscription, change, partition, frames, hidden=hidden)
+        subscriptions = [one for seat in self._seats.values() for one in seat.subscriptions.values()]
+        if any(one.options == PLAIN and not one.pending for one in subscriptions):
+            self._tell_plain(partition, rows)
         self.flush()
-        for seat in list(self._seats.values()):
-            for subscription in list(seat.subscriptions.values()):
-                if partition in self._ground.partitions_of(subscription.pattern):
-                    self._lose(subscription, rows)
+        for subscription in subscriptions:
+            if partition in self._ground.partitions_of(subscription.pattern):
+                self._lose(subscription, loss)
 
     def owed(self, seat: Seat, entry: Entry, floor: int) -> bytes:
         """Return what became of an entity since a slow watcher was told of it last."""
@@ -246,15 +243,27 @@ class Desk:
     def _may_see(self, seat: Seat, entity_id: str) -> bool:
         return may_read(seat.watcher.principal, entity_id, self._registry, time.time_ns() // 1_000)
 
-    def _lose(self, one: Subscription, rows: Sequence[EntityRow]) -> None:
+    def _tell_plain(self, partition: int, rows: Sequence[EntityRow]) -> None:
+        """Tell those without options what they are told in their channels: the newest values."""
+        for row in rows:
+            change = Change(row.position, row.entity_id, row.properties, row.updated_us)
+            hidden = namespace_of(row.entity_id) in self._registry.hidden
+            for one in self._deciding(row.entity_id):
+                if one.options == PLAIN and not one.pending:
+                    frames = self._views.change(one.lens, change, partition)
+                    self._give(one, change, partition, frames, hidden=hidden)
+
+    def _lose(self, one: Subscription, loss: Loss) -> None:
         """Have a subscription go on although changes were lost."""
         if one.pending and not one.told:
             self._begin(one, self._bases.begin(one))
-        elif one.options != PLAIN or one.pending:
-            self._begin_anew(one, [row for row in rows if names(one.pattern, row.entity_id)])
+        elif one.pending or (one.options != PLAIN and (one.mirror or one.seat.watcher.lag)):
+            self._begin_anew(one, loss)
+        elif one.options != PLAIN:
+            self._begin(one, self._bases.recover(one, loss))
 
-    def _begin_anew(self, one: Subscription, lost: Sequence[EntityRow] = ()) -> None:
-        self._begin(one, self._bases.begin_anew(one, lost))
+    def _begin_anew(self, one: Subscription, loss: Loss | None = None) -> None:
+        self._begin(one, self._bases.begin_anew(one, loss))
 
     def _begin(self, one: Subscription, begins: Any) -> None:
         one.wait(self._total)

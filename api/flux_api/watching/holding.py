@@ -78,6 +78,10 @@ class Holding:
             ]
         )
 
+    def uncover(self) -> None:
+        """Go without the parts that came: another base is told instead."""
+        self._ends, self._as_of = {}, {}
+
     def clear(self) -> None:
         """Drop all that waits."""
         self._keep([])

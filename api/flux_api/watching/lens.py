@@ -75,6 +75,10 @@ class Views:
         """Return that a condition holds of an entity no longer."""
         return framed(message(type="left", entity_id=entity_id).encode())
 
+    def live(self, request_id: Any, pattern: str, position: str) -> bytes:
+        """Return that all has been told that a subscription begins with, which is all up to a position."""
+        return framed(message(type="live", id=request_id, entity_id=pattern, position=position).encode())
+
     def resync(self, pattern: str) -> bytes:
         """Return that changes may have been missed: what is known of `pattern` is to be forgotten."""
         return framed(message(type="resync", entity_id=pattern).encode())

@@ -20,6 +20,12 @@ class Options(NamedTuple):
     fields: tuple[str, ...] | None = None
     delta: bool = False  # one message per event instead of one per property
     batch: bool = False  # a JSON array per frame
+    live: bool = False  # a message once all has been told that it begins with
+
+    @property
+    def begins(self) -> bool:
+        """Whether anything has to come before what happens from now on."""
+        return self.initial or self.live or self.places is not None or self.where is not None
 
 
 PLAIN: Final = Options()
@@ -40,6 +46,8 @@ class Asked(Protocol):
     def format(self) -> Any: ...
     @property
     def batch(self) -> Any: ...
+    @property
+    def live(self) -> Any: ...
 
 
 def options_of(asked: Asked, parse: Callable[[str], Mapping[int, Packed]]) -> Options:
@@ -55,6 +63,7 @@ def options_of(asked: Asked, parse: Callable[[str], Mapping[int, Packed]]) -> Op
         fields=_fields(asked.fields),
         delta=_delta(asked.format),
         batch=_flag("batch", asked.batch),
+        live=_flag("live", asked.live),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from math import inf
 from typing import Any
 
 from flux_actors.domain.pattern import EVERYTHING
@@ -80,10 +81,14 @@ class Seat:
         """Whether any base is not in yet."""
         return any(subscription.pending for subscription in self.subscriptions.values())
 
-    def of(self, entity_id: str) -> Subscription | None:
-        """Return the subscription that decides about an entity: the newest one that names it."""
+    def of(self, entity_id: str, newest: float = inf) -> Subscription | None:
+        """Return the subscription that decides about an entity: the newest one that names it.
+
+        Those with higher numbers than `newest` do not count.
+        """
         mine = self.subscriptions
         found = [mine[pattern] for pattern in patterns_of(entity_id) if pattern in mine]
+        found = [one for one in found if one.number <= newest]
         return max(found, key=lambda subscription: subscription.number, default=None)
 
     def send(self, pieces: list[Piece]) -> None:

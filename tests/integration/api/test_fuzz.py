@@ -108,6 +108,24 @@ def test_a_delete_of_anything(api, body):
     check(api.post(f"{ENTITIES}/delete", content=dump(body)))
 
 
+STREAM = ("entity", "prefix", "where", "fields", "format", "initial", "from", "metrics")
+
+
+@bounded
+@given(
+    query=st.lists(st.tuples(st.sampled_from(STREAM), texts), max_size=3),
+    last_id=st.text(
+        st.characters(min_codepoint=0x21, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=30
+    ),
+)
+def test_a_stream_of_anything(api, query, last_id):
+    headers = {b"Last-Event-ID": last_id.encode("latin-1")}
+    with api.stream("GET", "/api/stream", params=query, headers=headers) as answer:
+        if answer.status_code != 200:
+            answer.read()
+            check(answer)
+
+
 @bounded
 @given(body=st.dictionaries(json_texts, json_values, min_size=1, max_size=3))
 def test_a_config_of_anything(api, body):

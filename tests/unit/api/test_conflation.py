@@ -219,3 +219,32 @@ def world_after_change(world, item):
         world.pop(item.entity_id, None)
     else:
         world[item.entity_id] = world.get(item.entity_id, {}) | item.properties
+
+
+def test_a_change_that_was_just_taken_is_not_taken_again():
+    conflation = Conflation(Renderer())
+    lag = conflation.fall_behind()
+    one = change("n/e", {"v": 1})
+    conflation.put(one)
+    conflation.put(one)
+    numbers = []
+    conflation.slice_shown(lag, lambda entry, floor: numbers.append(entry.number) or b"x")
+    assert numbers == [1]
+
+
+def test_what_is_shown_is_merged_and_has_the_newest_position():
+    conflation = Conflation(Renderer())
+    conflation.put(change("n/e", {"old": 1}, 1))
+    lag = conflation.fall_behind()
+    conflation.put(change("n/e", {"v": 1, "w": 1}, 2, 20))
+    conflation.put(change("n/e", {"v": 2}, 3, 30))
+    merged = []
+    conflation.slice_shown(lag, lambda entry, floor: merged.append(entry.merged(floor)) or b"x")
+    assert merged == [change("n/e", {"v": 2, "w": 1}, 3, 30)]
+
+
+def test_what_shows_nothing_is_not_counted():
+    conflation = Conflation(Renderer())
+    lag = conflation.fall_behind()
+    conflation.put(change("n/e", {"v": 1}))
+    assert conflation.slice_shown(lag, lambda entry, floor: b"") == (b"", True)

@@ -16,7 +16,6 @@ from flux_api.requests import (
     query_of,
     read_body,
     read_json,
-    refuse_unavailable,
     wanted_positions,
     wants_applied,
     whole_number,
@@ -131,12 +130,6 @@ def test_a_query_is_utf8_and_its_last_word_counts():
     for broken in (b"a=%FF", b"\xff=1"):
         with pytest.raises(Refused, match="UTF-8"):
             query_of(request(broken)[0])
-
-
-def test_what_this_version_lacks_is_refused_by_name():
-    refuse_unavailable(request(b"prefix=a")[0], "at", "where")
-    with pytest.raises(Refused, match="where is not available"):
-        refuse_unavailable(request(b"where=")[0], "at", "where")
 
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("-5", -5), ("007", 7), ("9" * 18, 10**18 - 1)])

@@ -64,6 +64,40 @@ async def test_a_subscription_with_an_id_is_answered_before_its_updates(standing
     assert standing.door.positions(told["position"])[partition] < standing.door.positions(position)[partition]
 
 
+async def test_a_subscription_with_options_is_answered_before_its_states(standing, client):
+    await standing.publish(event("a/1", {"v": 1}))
+    client.received.clear()
+    client.say(type="subscribe", entity_id="a/*", initial=True)
+    await until(lambda: client.kinds("state"))
+    told, state = client.received
+    assert told == {"type": "subscribed", "entity_id": "a/*", "position": standing.door.hub.place_of("a/*")}
+    assert state["entity"]["properties"] == {"v": 1}
+
+
+async def test_a_resumed_one_is_answered_with_the_place_it_came_from(standing, client):
+    place = standing.door.hub.place_of("a/*")
+    client.say(type="subscribe", entity_id="a/*", id=[1], **{"from": place})
+    await until(lambda: client.kinds("subscribed"))
+    assert client.received == [{"type": "subscribed", "id": [1], "entity_id": "a/*", "position": place}]
+
+
+async def test_a_plain_subscription_without_an_id_is_not_answered(standing, client):
+    client.say(type="subscribe", entity_id="a/*", initial=False, where=None)
+    client.say(type="subscribe", entity_id="b/*", id=1)
+    await until(lambda: client.kinds("subscribed"))
+    assert [told["entity_id"] for told in client.received] == ["b/*"]
+
+
+async def test_a_bad_option_is_told_with_the_id_and_changes_nothing(standing, client):
+    client.say(type="subscribe", entity_id="a/*", format="delta")
+    client.say(type="subscribe", entity_id="a/*", id=7, where="v >")
+    await until(lambda: client.kinds("error"))
+    (error,) = client.kinds("error")
+    assert error["id"] == 7
+    await standing.publish(event("a/1", {"v": 1}))
+    await until(lambda: client.kinds("delta"))
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -47,7 +47,7 @@ def test_watch_has_the_options_of_a_subscription() -> None:
     with contract_socket([_tell]) as flux:
         result = CliRunner().invoke(app, ["watch", "a/*", "--limit", "2", "--url", flux.url, *arguments])
     assert [json.loads(line) for line in result.stdout.splitlines()] == [STATE, DELTA]
-    options = {"where": "n > 1", "fields": ["n", "m"], "from": "0.1.0", "format": "delta"}
+    options = {"where": "n > 1", "fields": ["n", "m"], "from": "0.1.0", "format": "delta", "live": True}
     subscription = {"type": "subscribe", "id": "watch-0", "entity_id": "a/*"}
     assert flux.subscriptions == [subscription | options]
 

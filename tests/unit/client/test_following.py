@@ -32,6 +32,7 @@ class Server:
 
     def __init__(self) -> None:
         self.log: list[tuple[int, int, str, dict[str, Any] | None]] = []
+        self.finished = False  # nothing is written any more
         self._sequences = {0: 0, 1: 0}
 
     def write(self, entity_id: str, value: int | None) -> None:
@@ -61,7 +62,7 @@ class Server:
         return {"type": "delta", "properties": properties} | about
 
     def answers(self, request: dict[str, Any], writes: Iterator[tuple[str, int | None]]) -> Iterator[Any]:
-        """Yield what one subscription is told, `None` to wait; in between something may be written."""
+        """Yield what one subscription is told; between two messages something may be written."""
         pattern, places = request["entity_id"], self.places()
         if "from" in request:
             places = dict(parse(request["from"], 2))
@@ -76,18 +77,19 @@ class Server:
                 self.write(*write)
             places = self.places()
             yield from self._states(pattern)
+            live = {"type": "live", "id": request["id"], "entity_id": pattern}
+            yield live | {"position": text_of_all(places)}
         told = 0
         while True:
-            news = self.log[told:]
-            told += len(news)  # while they are told more may be written
-            for change in news:
+            fresh = self.log[told:]
+            told += len(fresh)
+            for change in fresh:
                 if names(pattern, change[2]) and change[1] > places.get(change[0], -1):
                     yield self.delta(change)
-            more = list(self._some(writes))
-            if not more:
-                yield None  # it waits; what another subscription's time brings is told then
-            for write in more:
+            for write in self._some(writes):
                 self.write(*write)
+            if self.finished and told == len(self.log):
+                return
 
     def _states(self, pattern: str) -> Iterator[Any]:
         for entity_id, (position, properties) in sorted(self.state().items()):
@@ -95,12 +97,12 @@ class Server:
                 entity = {"id": entity_id, "properties": properties, "lastUpdated": "t"}
                 yield {"type": "state", "entity": entity, "position": position}
 
-    @staticmethod
-    def _some(writes: Iterator[tuple[str, int | None]]) -> Iterator[tuple[str, int | None]]:
+    def _some(self, writes: Iterator[tuple[str, int | None]]) -> Iterator[tuple[str, int | None]]:
         for _ in range(2):
             write = next(writes, None)
             if write is not None:
                 yield write
+            self.finished = write is None
 
 
 class Reader:
@@ -163,12 +165,17 @@ def test_a_reader_folds_to_the_state_and_hears_nothing_twice(before, after, brea
 
 
 def _merged(streams: list[Iterator[Any]]) -> Iterator[Any]:
-    """Yield one message of each stream in turn, until all of them wait and nothing more is written."""
-    idle_rounds = 0
-    while idle_rounds < 2:
-        messages = [message for stream in streams if (message := next(stream)) is not None]
-        idle_rounds = 0 if messages else idle_rounds + 1
-        yield from messages
+    """Yield one message of each stream in turn, until none has any more."""
+    waiting = list(streams)
+    while waiting:
+        for stream in list(waiting):
+            message = next(stream, None)
+            if message is None:
+                waiting.remove(stream)
+            else:
+                yield message
+    for stream in streams:
+        yield from stream
 
 
 def told(following: Following, *messages: dict[str, Any]) -> list[dict[str, Any]]:
@@ -192,7 +199,7 @@ def delta(entity_id: str, position: str, **properties: Any) -> dict[str, Any]:
 def test_it_asks_for_what_was_wished() -> None:
     wish = Wish(("a/*", "a/1", "b/1"), "v > 1", ("v", "w"), initial=True)
     first, second = Following(wish).requests()
-    options = {"format": "delta", "initial": True, "where": "v > 1", "fields": ["v", "w"]}
+    options = {"format": "delta", "live": True, "initial": True, "where": "v > 1", "fields": ["v", "w"]}
     assert first == {"type": "subscribe", "id": "watch-0", "entity_id": "a/*"} | options
     assert second == {"type": "subscribe", "id": "watch-1", "entity_id": "b/1"} | options
     (request,) = Following(Wish(("*",), position="0.4.1", initial=False)).requests()
@@ -201,6 +208,7 @@ def test_it_asks_for_what_was_wished() -> None:
         "id": "watch-0",
         "entity_id": "*",
         "format": "delta",
+        "live": True,
         "from": "0.4.1",
     }
 
@@ -234,16 +242,30 @@ def test_what_a_state_had_in_it_is_not_told_again_after_a_break() -> None:
     assert following.requests()[0]["from"] == "0.6.0~1.7.0"
 
 
-def test_one_who_was_too_slow_goes_on_from_before_and_then_from_where_the_order_is_back() -> None:
+def test_one_who_was_too_slow_goes_on_from_before_until_the_order_is_back() -> None:
     following = Following(Wish(("a/*",), initial=False))
     following.requests()
-    slow = [{"type": "conflated", "entities": 2}, delta("a/1", "0.9.0", x=1), delta("a/2", "0.8.0", x=1)]
-    assert len(told(following, subscribed(), delta("a/1", "0.2.0", x=0), *slow)) > 3
+    late = [
+        delta("a/1", "0.9.0", x=1) | {"conflated": True},
+        delta("a/2", "0.8.0", x=1) | {"conflated": True},
+    ]
+    slow = [{"type": "conflated", "entities": 2}, *late]
+    assert len(told(following, subscribed(), delta("a/1", "0.2.0", x=0), *slow)) == 4
     assert following.requests()[0]["from"] == "0.2.0~1.1.4095"
-    told(following, subscribed(), *slow, delta("a/2", "0.10.0", y=1))
-    assert following.requests()[0]["from"] == "0.2.0~1.1.4095"  # it may belong to what was owed
     told(following, subscribed(), *slow, delta("a/1", "0.11.0", y=1))
     assert following.requests()[0]["from"] == "0.11.0~1.1.4095"
+
+
+def test_a_quiet_watch_goes_on_from_where_all_of_its_state_had_come() -> None:
+    following = Following(Wish(("a/*",)))
+    following.requests()
+    state = {"type": "state", "entity": {"id": "a/1", "properties": {}}, "position": "0.5.0"}
+    assert told(following, subscribed(), state) == [state]
+    assert not following.resumes
+    following.requests()
+    live = {"type": "live", "id": "watch-0", "entity_id": "a/*", "position": "0.7.4095"}
+    assert told(following, subscribed(), state, live) == [state]
+    assert following.requests()[0]["from"] == "0.7.4095"
 
 
 def test_a_resync_is_told_and_the_next_connection_begins_anew() -> None:

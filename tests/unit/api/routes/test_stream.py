@@ -258,3 +258,20 @@ async def test_tokens_decide_what_is_told(tenants):
     assert told["main"] == ["acme/x", "vault/kitchen/x", "vault/x"]
     for stream in streams.values():
         await stream.close()
+
+
+async def test_a_token_that_is_revoked_tells_nothing_hidden_any_more(tenants):
+    standing = tenants.standing
+    stream = await StreamClient(standing, {"prefix": "vault/"}, tenants.headers("read")).begun()
+    await standing.publish(event("vault/x", {"v": 2}))
+    await until(lambda: stream.messages("state_update"))
+    await tenants.revoke("read")
+    await until(lambda: stream.messages("error"))
+    assert "revoked" in stream.messages("error")[0]["error"]
+    await standing.publish(event("vault/x", {"v": 3}))
+    await settle()
+    assert [m["value"] for m in stream.messages("state_update")] == [2]
+    await stream.close()
+    again = await StreamClient(standing, {"prefix": "vault/"}, tenants.headers("read")).begun()
+    assert again.status == 401
+    await again.close()

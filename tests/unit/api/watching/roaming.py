@@ -27,6 +27,32 @@ class SlowLink(FakeLink):
             self.hub.press(self.watcher)
 
 
+class Scribe:
+    """A client that stays, and writes down each event; it wants no states."""
+
+    def __init__(self, standing: Standing) -> None:
+        self.link = SlowLink(standing.door.hub)
+        self.hub = standing.door.hub
+        self.events: dict[str, list[Any]] = {}
+        self.missed = False
+        self.hub.join(self.link.watcher)
+        self.hub.subscribe(self.link.watcher, "a/*", Options(delta=True))
+        self.hub.subscribe(self.link.watcher, "*", Options(delta=True))
+        self.hub.subscribe(self.link.watcher, "b/*", Options(delta=True))
+
+    @property
+    def settled(self) -> bool:
+        return self.hub.is_settled(self.link.watcher) and not self.link.written
+
+    def read(self) -> None:
+        for message in self.link.take():
+            kind = message["type"]
+            self.missed = self.missed or kind in {"resync", "conflated"}
+            if kind in {"delta", "entity_deleted"}:
+                self.events.setdefault(message["entity_id"], []).append(message.get("properties"))
+        self.hub.relieve(self.link.watcher)
+
+
 class Roamer:
     """A client that wants to know all of a pattern."""
 

@@ -9,7 +9,7 @@ import pytest
 from flux_actors import limits
 from flux_actors.domain.position import pack
 from tests.unit.api.standing import event, until
-from tests.unit.api.watching.watchers import Client, brief
+from tests.unit.api.watching.watchers import Client, Fold, brief
 
 GONE = {"__deleted__": True}
 
@@ -122,6 +122,22 @@ async def test_too_much_to_be_told_again_is_a_resync(standing, client, monkeypat
     assert await told(client) == [("resync", "*")]
 
 
+async def test_what_was_recalled_of_one_partition_is_forgotten_when_all_is_too_much(
+    standing, client, monkeypatch
+):
+    monkeypatch.setattr(limits, "resume_changes_max", 2)
+    places = standing.door.positions(standing.door.hub.place_of("wide/*"))
+    await standing.publish(*(event(f"wide/{n}", {"v": n}) for n in range(9)))
+    client.subscribe("wide/*", places=places, initial=True, delta=True)
+    await standing.publish(*(event(f"wide/{n}", {"v": -n}) for n in range(9)))
+    await until(lambda: client.settled)
+    fold = Fold(standing.door.positions)
+    for message in client.take():
+        fold.take(message)
+    assert fold.resyncs == 1
+    assert fold.entities == {f"wide/{n}": {"v": -n} for n in range(9)}
+
+
 async def test_a_condition_is_asked_of_the_new_state(standing, client):
     await standing.publish(event("a/1", {"v": 1, "name": "one"}), event("a/2", {"v": 5}))
     client.subscribe("a/*", where="v > 3", initial=True, delta=True)
@@ -154,3 +170,58 @@ async def test_a_condition_resumes_where_nothing_has_happened_and_begins_anew_el
     assert brief(first.take()) == [("update", "a/1", {"v": 6})]
     second = Client(standing).subscribe("a/*", where="v > 3", places=places)
     assert await told(second) == [("resync", "a/*"), ("state", "a/1", {"v": 6})]
+
+
+async def live_of(client):
+    """Return the message that says that a subscription is live, which must be the last."""
+    await until(lambda: client.settled)
+    *_, last = client.take()
+    assert (last["type"], last["id"]) == ("live", "mine")
+    return last
+
+
+@pytest.mark.parametrize(
+    "options", [{"initial": True}, {"where": "v > 0"}, {"initial": True, "where": "v > 0"}]
+)
+async def test_who_asks_for_it_is_told_when_all_has_come_and_can_come_back_from_there(
+    standing, client, options
+):
+    await standing.publish(event("a/1", {"v": 1}), event("wide/1", {"v": 1}), event("wide/2", {"v": 1}))
+    client.subscribe("*", **options, live=True)
+    live = await live_of(client)
+    assert live["entity_id"] == "*"
+    places = standing.door.positions(live["position"])
+    assert set(places) == set(standing.door.partitioning.all())
+    await standing.publish(event("a/1", {"v": 2}))
+    again = Client(standing).subscribe("*", places=places)
+    assert await told(again) == [("update", "a/1", {"v": 2})]
+
+
+async def test_one_that_begins_with_nothing_is_live_at_once(standing, client):
+    client.subscribe("a/*", delta=True, live=True)
+    await standing.publish(event("a/1", {"v": 1}))
+    await until(lambda: client.settled)
+    assert sorted(message["type"] for message in client.take()) == ["delta", "live"]
+
+
+async def test_it_is_told_again_after_a_resync_and_behind_what_was_missed(standing, client, monkeypatch):
+    client.subscribe("a/*", initial=True, live=True)
+    places = standing.door.positions((await live_of(client))["position"])
+    await standing.publish(event("a/1", {"v": 1}), event("a/1", {"v": 2}))
+    missed = Client(standing).subscribe("a/*", places=places, live=True)
+    assert standing.door.positions((await live_of(missed))["position"]) != places
+    monkeypatch.setattr(limits, "resume_changes_max", 1)
+    lost = Client(standing).subscribe("a/*", places=places, initial=True, live=True)
+    await live_of(lost)
+    assert [message["type"] for message in lost.told] == ["resync", "state", "live"]
+
+
+async def test_what_comes_into_sight_while_a_mirror_fills_is_told_in_the_order_of_the_log(
+    standing, client, gate
+):
+    await standing.publish(event("a/1", {"v": 0}), event("a/2", {"v": 0}), event("a/3", {"v": 0}))
+    client.subscribe("a/*", where="v > 0", delta=True)
+    for name in "312":
+        await standing.publish(event(f"a/{name}", {"v": 1}))
+    gate.set()
+    assert [entity_id for _, entity_id, *_ in await told(client)] == ["a/3", "a/1", "a/2"]

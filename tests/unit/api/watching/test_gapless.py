@@ -13,7 +13,7 @@ from flux_actors.domain.pattern import names
 from flux_actors.domain.where import where_of
 from flux_actors.tenancy.principal import ANYONE
 from tests.unit.api.standing import Standing, event, until
-from tests.unit.api.watching.roaming import Roamer
+from tests.unit.api.watching.roaming import Roamer, Scribe
 
 IDS = ["a/1", "a/2", "b/1", "wide/1", "wide/2"]
 WHERE = "v > 4"
@@ -39,16 +39,20 @@ class World:
     def __init__(self, standing):
         self.standing = standing
         self.roamers = [Roamer(standing, pattern, where) for pattern, where in ROAMERS]
+        self.scribe = Scribe(standing)
         self.state = {}
+        self.events = {}
 
     async def step(self, kind, *arguments):
         match kind:
             case "set":
                 entity_id, name, value = arguments
                 self.state.setdefault(entity_id, {})[name] = value
+                self.events.setdefault(entity_id, []).append({name: value})
                 await self.write(event(entity_id, {name: value}))
             case "delete":
-                self.state.pop(*arguments, None)
+                if self.state.pop(*arguments, None) is not None:
+                    self.events[arguments[0]].append(None)
                 await self.write(event(*arguments, {"__deleted__": True}))
             case "burst":
                 for number in range(*arguments):
@@ -66,6 +70,7 @@ class World:
     async def turns(self, number):
         for _ in range(number):
             await asyncio.sleep(0)
+            self.scribe.read()
             for roamer in self.roamers:
                 roamer.read()
 
@@ -77,15 +82,18 @@ class World:
         await self.standing.door.caught_up(self.standing.door.partitioning.all())
 
         def settled():
+            self.scribe.read()
             for roamer in self.roamers:
                 roamer.read_on()
-            return all(roamer.settled for roamer in self.roamers)
+            return self.scribe.settled and all(roamer.settled for roamer in self.roamers)
 
         await until(settled)
 
     def check(self):
         for roamer in self.roamers:
             assert roamer.fold.entities == self.seen_by(roamer), (roamer.pattern, roamer.where)
+
+        assert self.scribe.missed or self.scribe.events == self.events
 
     def seen_by(self, roamer):
         holds = where_of(roamer.where) if roamer.where else lambda properties: True
@@ -117,6 +125,7 @@ async def run(plan):
 def _small(monkeypatch):
     monkeypatch.setattr(limits, "heartbeat_s", 0.002)
     monkeypatch.setattr(limits, "run_ids_max", 2)
+    monkeypatch.setattr(limits, "resume_changes_max", 15)
     monkeypatch.setattr(limits, "feed_ring_bytes_max", 500)
     monkeypatch.setattr(limits, "fan_out_slice_bytes", 250)
     monkeypatch.setattr(limits, "socket_waiting_bytes_max", 300)

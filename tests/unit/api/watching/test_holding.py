@@ -52,6 +52,17 @@ def test_partitions_are_apart():
     assert holding.reaches == {1: 5}
 
 
+def test_another_base_begins_without_the_parts_of_the_first():
+    holding = Holding()
+    holding.cover(0, None, 3)
+    holding.put(held("a", 4))
+    holding.uncover()
+    holding.put(held("b", 2))
+    assert (left(holding), holding.reaches) == ([("a", 4), ("b", 2)], {})
+    holding.cover(0, "a", 5)
+    assert left(holding) == []
+
+
 def test_it_is_let_out_in_slices():
     holding = Holding()
     for position in range(5):

@@ -21,7 +21,7 @@ def test_nothing_asked_for_is_plain():
 
 
 def test_all_of_them_are_read():
-    asked = {"initial": True, "from_position": "1.2.3", "where": "v > 1", "batch": True}
+    asked = {"initial": True, "from_position": "1.2.3", "where": "v > 1", "batch": True, "live": True}
     options = read(**asked, fields=["a", "b", "a"], format="delta")
     assert options == Options(
         initial=True,
@@ -30,6 +30,7 @@ def test_all_of_them_are_read():
         fields=("a", "b"),
         delta=True,
         batch=True,
+        live=True,
     )
 
 

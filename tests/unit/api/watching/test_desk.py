@@ -1,0 +1,384 @@
+"""The desk: who decides, who may see, what is lost, and those that are too slow."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from flux_actors import limits
+from flux_api.hub import Hub
+from flux_api.watcher import Watcher
+from flux_api.watching import patience
+from flux_api.watching.ground import Recall, end_of
+from flux_api.watching.options import Options
+from tests.unit.api.sockets import FakeLink
+from tests.unit.api.standing import change, event, row, settle, until
+from tests.unit.api.test_slow_sockets import PressedLink
+from tests.unit.api.watching.fake_ground import FakeGround
+from tests.unit.api.watching.watchers import Client, brief
+
+
+@pytest.fixture
+def ground():
+    return FakeGround([row("a/1", {"v": 1}, 3), row("a/2", {"v": 2}, 4)], sequence=5)
+
+
+@pytest.fixture
+def hub(ground):
+    return Hub(ground=ground)
+
+
+@pytest.fixture
+def watcher(hub):
+    watcher = Watcher(FakeLink())
+    hub.join(watcher)
+    return watcher
+
+
+def told(watcher):
+    return brief(watcher.link.take())
+
+
+async def settled(hub, watcher):
+    await until(lambda: hub.is_settled(watcher))
+    return told(watcher)
+
+
+def dispatch(hub, *changes):
+    hub.dispatch([change(*one) for one in changes])
+
+
+DELTA = Options(delta=True)
+
+
+async def test_the_newest_pattern_decides_and_each_change_is_told_once(hub, watcher):
+    hub.subscribe(watcher, "*", DELTA)
+    hub.subscribe(watcher, "a/*", Options(fields=("v",)))
+    dispatch(hub, ("a/1", {"v": 1, "w": 1}, 6), ("b/1", {"v": 1}, 6), ("a/1", {"w": 1}, 7))
+    assert told(watcher) == [("update", "a/1", {"v": 1}), ("delta", "b/1", {"v": 1})]
+    hub.subscribe(watcher, "*", DELTA)
+    dispatch(hub, ("a/1", {"w": 1}, 8))
+    assert told(watcher) == [("delta", "a/1", {"w": 1})]
+    hub.unsubscribe(watcher, "*")
+    dispatch(hub, ("b/1", {"v": 1}, 9), ("a/1", {"v": 2, "w": 2}, 9))
+    assert told(watcher) == [("update", "a/1", {"v": 2})]
+
+
+async def test_what_was_watched_plainly_goes_on_beside_options(hub, watcher):
+    hub.subscribe(watcher, "b/*")
+    hub.subscribe(watcher, "a/*", DELTA)
+    dispatch(hub, ("a/1", {"v": 1}, 6), ("b/1", {"v": 1}, 6), ("c/1", {"v": 1}, 6))
+    assert told(watcher) == [("delta", "a/1", {"v": 1}), ("update", "b/1", {"v": 1})]
+    hub.subscribe(watcher, "c/1")
+    hub.unsubscribe(watcher, "a/*")
+    hub.unsubscribe(watcher, "never/there")
+    dispatch(hub, ("a/1", {"v": 1}, 7), ("c/1", {"v": 1}, 7))
+    assert told(watcher) == [("update", "c/1", {"v": 1})]
+
+
+async def test_one_that_leaves_is_told_nothing_and_nothing_of_it_is_kept(hub, watcher):
+    hub.subscribe(watcher, "a/*", Options(initial=True, where="v > 0"))
+    assert hub.watched
+    hub.leave(watcher)
+    dispatch(hub, ("a/1", {"v": 5}, 6))
+    await settle()
+    assert told(watcher) == []
+    assert not hub.watched
+
+
+async def test_too_many_patterns_are_refused_at_the_desk_too(hub, watcher, monkeypatch):
+    monkeypatch.setattr(limits, "socket_patterns_max", 2)
+    hub.subscribe(watcher, "a/*", DELTA)
+    hub.subscribe(watcher, "b/*", DELTA)
+    with pytest.raises(Exception, match="at most 2"):
+        hub.subscribe(watcher, "c/*", DELTA)
+    hub.subscribe(watcher, "b/*")
+    dispatch(hub, ("b/1", {"v": 1}, 6), ("c/1", {"v": 1}, 6))
+    assert told(watcher) == [("update", "b/1", {"v": 1})]
+
+
+async def test_what_goes_out_together_is_one_array(hub, watcher):
+    hub.subscribe(watcher, "a/*", Options(delta=True, batch=True))
+    dispatch(hub, ("a/1", {"v": 1}, 6), ("a/2", {"v": 2}, 6), ("b/1", {"v": 2}, 6))
+    (array,) = watcher.link.take()
+    assert brief(array) == [("delta", "a/1", {"v": 1}), ("delta", "a/2", {"v": 2})]
+
+
+async def test_equal_lenses_share_what_was_rendered(hub, monkeypatch):
+    rendered = []
+    watchers = [Watcher(FakeLink()) for _ in range(3)]
+    for watcher in watchers:
+        hub.join(watcher)
+        hub.subscribe(watcher, "a/*", DELTA)
+    original = type(hub._desk._views).change  # noqa: SLF001
+    monkeypatch.setattr(
+        type(hub._desk._views),  # noqa: SLF001
+        "change",
+        lambda *arguments: rendered.append(1) or original(*arguments),
+    )
+    dispatch(hub, ("a/1", {"v": 1}, 6))
+    assert [told(watcher) for watcher in watchers] == [[("delta", "a/1", {"v": 1})]] * 3
+    assert rendered == [1]
+
+
+async def test_unsubscribing_ends_a_base_that_is_on_its_way(hub, watcher, ground, monkeypatch):
+    monkeypatch.setattr(patience, "_RETRY_S", (0.0, 0.0))
+    ground.closed = True
+    hub.subscribe(watcher, "a/*", Options(initial=True))
+    await settle()
+    hub.unsubscribe(watcher, "a/*")
+    ground.closed = False
+    dispatch(hub, ("a/1", {"v": 5}, 6))
+    await settle()
+    assert told(watcher) == []
+
+
+async def test_an_older_pattern_says_that_it_missed_what_a_pending_one_held(hub, watcher, ground):
+    hub.subscribe(watcher, "*", DELTA)
+    hub.subscribe(watcher, "b/*", DELTA)
+    ground.closed = True
+    hub.subscribe(watcher, "a/*", Options(initial=True))
+    dispatch(hub, ("a/1", {"v": 5}, 6), ("b/1", {"v": 5}, 6))
+    hub.unsubscribe(watcher, "a/*")
+    assert await settled(hub, watcher) == [("delta", "b/1", {"v": 5}), ("resync", "*")]
+    dispatch(hub, ("a/1", {"v": 6}, 7))
+    assert told(watcher) == [("delta", "a/1", {"v": 6})]
+
+
+async def test_too_much_to_hold_begins_anew(hub, watcher, ground, monkeypatch):
+    monkeypatch.setattr(limits, "held_changes_max", 3)
+    ground.closed = True
+    hub.subscribe(watcher, "a/*", Options(initial=True, delta=True))
+    dispatch(hub, *(("a/1", {"v": sequence}, sequence) for sequence in range(6, 12)))
+    ground.closed = False
+    ground.rows, ground.sequence = [row("a/1", {"v": 11}, 11)], 11
+    ground.place_now = 11
+    assert await settled(hub, watcher) == [("resync", "a/*"), ("state", "a/1", {"v": 11})]
+
+
+async def test_after_a_loss_those_with_states_get_all_of_them_and_others_what_changed(hub, ground):
+    watchers = [Watcher(FakeLink()) for _ in range(4)]
+    options = [Options(initial=True), DELTA, Options(where="v > 1"), Options()]
+    for watcher, option in zip(watchers, options, strict=True):
+        hub.join(watcher)
+        hub.subscribe(watcher, "b/*", DELTA)  # so that the plain one sits at the desk as well
+        hub.subscribe(watcher, "a/*", option)
+    for watcher in watchers:
+        await settled(hub, watcher)
+    ground.rows = [row("a/1", {"v": 9}, 8), row("a/2", {"v": 2}, 4)]
+    ground.place_now = ground.sequence = 9
+    hub.lost(0, [row("a/1", {"v": 9}, 8), row("a/3", None, 9)])
+    states = [("state", "a/1", {"v": 9}), ("state", "a/2", {"v": 2})]
+    other = ("resync", "b/*")
+    first, second, third, fourth = [set(map(str, await settled(hub, watcher))) for watcher in watchers]
+    assert first == set(map(str, [other, ("resync", "a/*"), *states]))
+    assert second == set(map(str, [other, ("resync", "a/*"), states[0], ("entity_deleted", "a/3")]))
+    assert third == first
+    assert fourth == set(map(str, [other, ("update", "a/1", {"v": 9}), ("entity_deleted", "a/3")]))
+
+
+async def test_what_the_log_knows_of_a_loss_is_told_as_if_nothing_had_been_lost(hub, watcher, ground):
+    hub.subscribe(watcher, "*", Options(initial=True))
+    hub.subscribe(watcher, "a/*", DELTA)
+    await settled(hub, watcher)
+    lost = [change("a/1", {"v": 6}, 6), change("b/1", {"v": 6}, 6), change("a/1", {"v": 7}, 7)]
+    ground.recalled = Recall(end_of(8), lost)
+    hub.lost(0, [row("a/1", {"v": 7}, 7), row("b/1", {"v": 6}, 6)])
+    hub.subscribe(watcher, "b/1", DELTA)  # has missed nothing, and tells nothing of it
+    ground.place_now = 8
+    dispatch(hub, ("a/1", {"v": 9}, 9), ("c/1", {"v": 9}, 9))
+    heard = await settled(hub, watcher)
+    own = [("delta", "a/1", {"v": 6}), ("delta", "a/1", {"v": 7}), ("delta", "a/1", {"v": 9})]
+    assert [one for one in heard if one[1] == "a/1"] == own
+    assert [one for one in heard if one[1] != "a/1"] == [
+        ("update", "b/1", {"v": 6}),
+        ("update", "c/1", {"v": 9}),
+    ]
+
+
+@pytest.mark.usefixtures("_small")
+async def test_one_that_is_owed_something_at_a_loss_begins_anew(hub, ground):
+    link = slow(hub, "a/*", DELTA)
+    dispatch(hub, *(("a/1", {"v": n}, n) for n in range(6, 40)))
+    ground.recalled = Recall(end_of(50), [])
+    hub.lost(0, [row("a/1", {"v": 50}, 50)])
+    ground.place_now = 50
+    heard = []
+    while not hub.is_settled(link.watcher):
+        heard += link.read_on()
+        await asyncio.sleep(0)
+    heard += link.take()
+    assert brief(heard)[-2:] == [("resync", "a/*"), ("state", "a/1", {"v": 50})]
+
+
+async def test_a_loss_before_anything_was_told_is_not_felt(hub, watcher, ground):
+    ground.closed = True
+    hub.subscribe(watcher, "a/*", Options(initial=True))
+    await settle()
+    hub.lost(0, [row("a/1", {"v": 1}, 3)])
+    ground.closed = False
+    assert await settled(hub, watcher) == [("state", "a/1", {"v": 1}), ("state", "a/2", {"v": 2})]
+
+
+async def test_a_loss_while_it_resumes_is_not_told_twice(hub, watcher, ground, monkeypatch):
+    monkeypatch.setattr(limits, "fan_out_slice_bytes", 1)
+    ground.recalled = Recall(end_of(5), [change("a/1", {"v": 1}, 3)])
+    hub.subscribe(watcher, "a/*", Options(places={0: 0}, delta=True, initial=True))
+    dispatch(hub, ("a/1", {"v": 6}, 6), ("a/1", {"v": 7}, 7))
+    heard = []
+    while not heard:
+        await asyncio.sleep(0)
+        heard += told(watcher)
+    ground.place_now = ground.sequence = 9
+    hub.lost(0, [row("a/1", {"v": 9}, 9)])
+    heard += await settled(hub, watcher)
+    assert heard[0] == ("delta", "a/1", {"v": 1})
+    assert heard.count(("delta", "a/1", {"v": 1})) == 1
+    assert ("resync", "a/*") in heard
+
+
+async def test_a_condition_on_too_much_is_told_with_the_id(hub, watcher, monkeypatch):
+    monkeypatch.setattr(limits, "mirror_entities_max", 1)
+    hub.subscribe(watcher, "a/*", Options(where="v > 0"), request_id=7)
+    await until(lambda: watcher.link.written)
+    (error,) = watcher.link.take()
+    assert (error["type"], error["id"], error["entity_id"]) == ("error", 7, "a/*")
+    assert "watch fewer" in error["error"]
+    dispatch(hub, ("a/1", {"v": 5}, 6))
+    assert told(watcher) == []
+    assert "a/*" not in watcher.patterns
+
+
+async def test_a_fault_ends_a_subscription_and_says_so(hub, watcher, ground, lines):
+    ground.fault = ValueError("broken")
+    hub.subscribe(watcher, "a/*", Options(initial=True), request_id=7)
+    await until(lambda: watcher.link.written)
+    (error,) = watcher.link.take()
+    assert (error["type"], error["id"]) == ("error", 7)
+    assert [line["event"] for line in lines] == ["watch.base_failed"]
+
+
+# -- those that are too slow --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _small(monkeypatch):
+    monkeypatch.setattr(limits, "fan_out_slice_bytes", 200)
+    monkeypatch.setattr(limits, "socket_waiting_bytes_max", 400)
+
+
+def slow(hub, pattern, options):
+    link = PressedLink(hub)
+    link.watcher = Watcher(link)
+    hub.join(link.watcher)
+    hub.subscribe(link.watcher, pattern, options)
+    link.reads = False
+    return link
+
+
+@pytest.mark.usefixtures("_small")
+async def test_a_slow_one_is_told_the_newest_in_its_own_format(hub):
+    link = slow(hub, "a/*", Options(delta=True, fields=("v",)))
+    dispatch(hub, *(("a/1", {"v": n, "w": n}, n) for n in range(6, 40)))
+    dispatch(hub, ("a/2", {"w": 1}, 41), ("a/3", {"v": 1}, 42), ("a/3", None, 43))
+    link.read_on()
+    await settle()
+    rest = link.take()
+    assert brief(rest) == [
+        ("conflated", 2),
+        ("delta", "a/1", {"v": 39}),
+        ("entity_deleted", "a/3"),
+    ]
+    assert (rest[1]["position"], rest[1]["conflated"]) == ("0.39.0", True)
+    dispatch(hub, ("a/1", {"v": 50}, 50))
+    assert "conflated" not in link.take()[0]
+
+
+@pytest.mark.usefixtures("_small")
+async def test_a_slow_one_with_a_condition_is_told_what_holds_now(hub):
+    link = slow(hub, "a/*", Options(delta=True, where="v > 1"))
+    await until(lambda: hub.is_settled(link.watcher))
+    dispatch(hub, *(("a/2", {"v": n}, n) for n in range(6, 40)))
+    dispatch(hub, ("a/1", {"v": 2, "w": 1}, 41), ("a/2", {"v": 0}, 42))
+    link.read_on()
+    await settle()
+    assert brief(link.take()) == [("conflated", 2), ("delta", "a/1", {"v": 2, "w": 1}), ("left", "a/2")]
+
+
+@pytest.mark.usefixtures("_small")
+async def test_a_base_waits_for_one_who_does_not_read(hub, ground):
+    ground.rows = [row(f"a/{n:03}", {"v": n}, 3) for n in range(50)]
+    link = slow(hub, "a/*", Options(initial=True))
+    await settle()
+    assert link.waiting_bytes() < 1_000
+    heard = []
+    while not hub.is_settled(link.watcher):
+        heard += link.read_on()
+        await asyncio.sleep(0)
+    heard += link.take()
+    assert brief(heard) == [("state", f"a/{n:03}", {"v": n}) for n in range(50)]
+
+
+# -- namespaces that not everybody may see --------------------------------------------------------------
+
+
+@pytest.fixture
+async def stranger(tenants):
+    client = Client(tenants.standing)
+    client.hub.identify(client.watcher, tenants.standing.door.tenancy.known(None))
+    return client
+
+
+async def holder(tenants, kind):
+    client = Client(tenants.standing)
+    principal = await tenants.standing.door.tenancy.principal_of(f"Bearer {tenants.tokens[kind]}")
+    client.hub.join(client.watcher)
+    client.hub.identify(client.watcher, principal)
+    return client
+
+
+@pytest.mark.parametrize("options", [{}, {"places": {}}, {"where": "v > 0"}], ids=str)
+async def test_private_entities_are_told_to_those_who_may_read_them(tenants, stranger, options):
+    member = await holder(tenants, "read")
+    for client in (stranger, member):
+        client.subscribe("*", delta=True, initial=True, **options)
+        await until(lambda client=client: client.settled)
+    await tenants.standing.publish(event("vault/x", {"v": 2}), event("acme/x", {"v": 2}))
+    seen = {one[1] for one in brief(stranger.take()) if one[0] != "resync"}
+    assert {one.split("/")[0] for one in seen} == {"acme"}
+    heard = brief(member.take())
+    assert ("state", "vault/x", {"v": 1}) in heard
+    assert ("delta", "vault/x", {"v": 2}) in heard
+
+
+async def test_a_resumed_one_is_told_what_it_may_see(tenants, stranger):
+    places = tenants.standing.door.positions(stranger.hub.place_of("*"))
+    await tenants.standing.publish(event("vault/x", {"v": 2}), event("acme/x", {"v": 3}))
+    member = await holder(tenants, "prefix")  # of vault/kitchen/
+    await tenants.standing.publish(event("vault/kitchen/x", {"v": 4}))
+    for client in (stranger, member):
+        client.subscribe("*", delta=True, places=places)
+        await until(lambda client=client: client.settled)
+    assert brief(stranger.take()) == [("delta", "acme/x", {"v": 3})]
+    heard = [one for one in brief(member.take()) if one[0] == "delta"]
+    assert sorted(heard, key=str) == [("delta", "acme/x", {"v": 3}), ("delta", "vault/kitchen/x", {"v": 4})]
+
+
+async def test_a_token_that_is_revoked_ends_what_is_held_and_what_comes(tenants, monkeypatch):
+    member = await holder(tenants, "read")
+    gate, rows = asyncio.Event(), tenants.standing.shard.rows
+
+    async def later(*arguments):
+        await gate.wait()
+        return await rows(*arguments)
+
+    monkeypatch.setattr(tenants.standing.shard, "rows", later)
+    member.subscribe("vault/*", delta=True, initial=True)
+    await tenants.standing.publish(event("vault/x", {"v": 2}))
+    await tenants.revoke("read")
+    await tenants.standing.door.tenancy.read()
+    gate.set()
+    await until(lambda: member.settled)
+    await tenants.standing.publish(event("vault/x", {"v": 3}))
+    assert [message["type"] for message in member.take()] == ["error"]
