@@ -124,6 +124,7 @@ delete_matches_max: Final = 10_000
 
 # -- the past --------------------------------------------------------------------------------------
 past_at_once: Final = 2  # folds of one door: each takes a process, and a core while it folds
+past_lists_at_once: Final = 8  # of one door, until they are read to the end: a slow reader keeps a process
 past_waiting_max: Final = 20  # of one door, for their turn; beyond it 503
 past_s: Final = 60.0  # for one, reading its answer included: some ten million events on a free core
 past_entities_max: Final = 1_000_000  # in memory: about a gigabyte of small ones

@@ -55,11 +55,12 @@ def pages_in_process(access: NatsAccess, snapshots: Path, order: PagesOrder) -> 
 async def _with_log(access: NatsAccess, snapshots: Path, ask: Any) -> Any:
     set_up_logs()
     os.setpriority(os.PRIO_PROCESS, 0, limits.past_niceness)
+    room = _Room()
     client = await connect(access, "flux-past")
     gc.disable()  # millions of young objects that all stay until the end: nothing to find
     try:
         async with asyncio.timeout(limits.past_s):
-            return await ask(Answering(JetStreamLog(client), FileSnapshotStore(snapshots), _has_room))
+            return await ask(Answering(JetStreamLog(client), FileSnapshotStore(snapshots), room))
     except TimeoutError:
         raise Unavailable(_TOO_LONG) from None
     finally:
@@ -67,9 +68,16 @@ async def _with_log(access: NatsAccess, snapshots: Path, ask: Any) -> Any:
         await client.close()
 
 
-def _has_room() -> bool:
-    """Whether this process may take more memory."""
-    return psutil.Process().memory_info().rss < limits.past_memory_bytes_max
+class _Room:
+    """Whether this process may take more memory; what earlier folds left in it is used again."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._bytes_max = self._process.memory_info().rss + limits.past_memory_bytes_max
+
+    def __call__(self) -> bool:
+        """Look how much it has by now."""
+        return bool(self._process.memory_info().rss < self._bytes_max)
 
 
 async def _next(pages: AsyncGenerator[bytes, None]) -> bytes | None:
@@ -92,30 +100,39 @@ class RayPast:
     def __init__(self, access: NatsAccess, snapshots: Path) -> None:
         self._access = access
         self._snapshots = snapshots
-        self._turns = Turns(limits.past_at_once, limits.past_waiting_max)
+        self._folding = Turns(limits.past_at_once, limits.past_waiting_max)
+        self._telling = Turns(limits.past_lists_at_once, limits.past_waiting_max)
 
     async def answer(self, order: Order) -> bytes:
         """Have a task fold and answer."""
-        async with self._turns.turn():
+        async with self._folding.turn():
             reference = _remote_answer.options(**_OPTIONS).remote(self._access, self._snapshots, order)
             with _ended_with(reference), _errors_in_our_words():
                 answer: bytes = await asyncio.wait_for(reference, limits.past_s)
         return answer
 
     async def pages(self, order: PagesOrder) -> AsyncGenerator[bytes, None]:
-        """Have a task fold, and take its pages as they come."""
-        async with self._turns.turn():
-            until_s = time.monotonic() + limits.past_s
-            pages = _remote_pages.options(**_OPTIONS, **_STREAMING).remote(
-                self._access, self._snapshots, order
-            )
-            with _ended_with(pages), _errors_in_our_words():
-                while True:
-                    left_s = until_s - time.monotonic()
-                    page = await asyncio.wait_for(_next_of(pages), left_s)
-                    if page is None:
-                        return
-                    yield page
+        """Have a task fold, and take its pages as they come; with the first of them it has folded."""
+        async with self._telling.turn():
+            await self._folding.enter()
+            folds = True
+            try:
+                until_s = time.monotonic() + limits.past_s
+                pages = _remote_pages.options(**_OPTIONS, **_STREAMING).remote(
+                    self._access, self._snapshots, order
+                )
+                with _ended_with(pages), _errors_in_our_words():
+                    while True:
+                        page = await asyncio.wait_for(_next_of(pages), until_s - time.monotonic())
+                        if folds:
+                            self._folding.leave()
+                            folds = False
+                        if page is None:
+                            return
+                        yield page
+            finally:
+                if folds:
+                    self._folding.leave()
 
 
 async def _next_of(pages: Any) -> bytes | None:

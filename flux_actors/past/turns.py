@@ -22,7 +22,15 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Have a turn, in the order of asking.
+        """Have a turn, in the order of asking; raises as `enter` does."""
+        await self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    async def enter(self) -> None:
+        """Wait for a turn; who got one must `leave`.
 
         Raises:
             Unavailable: too many wait already.
@@ -34,7 +42,7 @@ class Turns:
             await self._places.acquire()
         finally:
             self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._places.release()
+
+    def leave(self) -> None:
+        """Give the turn to the next."""
+        self._places.release()
