@@ -10,15 +10,15 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import psutil
 import ray
 import structlog
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
 
 from flux_actors import limits
 from flux_actors.errors import FluxError, Unavailable
@@ -87,7 +87,9 @@ async def _next(pages: AsyncGenerator[bytes, None]) -> bytes | None:
 # Other names than the functions: Ray then pickles them by reference, not with their module's globals.
 _remote_answer: Any = ray.remote(answer_in_process)
 _remote_pages: Any = ray.remote(pages_in_process)
-_OPTIONS: Final = {"num_cpus": 0, "max_retries": 0}
+_OPTIONS: Final = {"num_cpus": 0, "max_retries": 0}  # a list that has begun cannot begin anew
+_TRIES: Final = 3
+_Take = Callable[[Any], Awaitable[bytes | None]]
 _STREAMING: Final = {
     "num_returns": "streaming",
     "_generator_backpressure_num_objects": limits.past_pages_ahead,
@@ -106,33 +108,44 @@ class RayPast:
     async def answer(self, order: Order) -> bytes:
         """Have a task fold and answer."""
         async with self._folding.turn():
-            reference = _remote_answer.options(**_OPTIONS).remote(self._access, self._snapshots, order)
-            with _ended_with(reference), _errors_in_our_words():
-                answer: bytes = await asyncio.wait_for(reference, limits.past_s)
-        return answer
+            with _errors_in_our_words():
+                _, answer = await self._tell(_remote_answer.options(**_OPTIONS), order, _awaited)
+        return cast("bytes", answer)
 
     async def pages(self, order: PagesOrder) -> AsyncGenerator[bytes, None]:
         """Have a task fold, and take its pages as they come; with the first of them it has folded."""
+        remote = _remote_pages.options(**_OPTIONS, **_STREAMING)
+        until_s = time.monotonic() + limits.past_s
         async with self._telling.turn():
-            await self._folding.enter()
-            folds = True
-            try:
-                until_s = time.monotonic() + limits.past_s
-                pages = _remote_pages.options(**_OPTIONS, **_STREAMING).remote(
-                    self._access, self._snapshots, order
-                )
-                with _ended_with(pages), _errors_in_our_words():
-                    while True:
-                        page = await asyncio.wait_for(_next_of(pages), until_s - time.monotonic())
-                        if folds:
-                            self._folding.leave()
-                            folds = False
-                        if page is None:
-                            return
+            with _errors_in_our_words():
+                async with self._folding.turn():
+                    task, page = await self._tell(remote, order, _next_of)
+                with _ended_with(task):
+                    while page is not None:
                         yield page
-            finally:
-                if folds:
-                    self._folding.leave()
+                        page = await asyncio.wait_for(_next_of(task), until_s - time.monotonic())
+
+    async def _tell(self, remote: Any, order: Any, take: _Take) -> tuple[Any, bytes | None]:
+        """Start a task and return it with the first that it tells.
+
+        A worker that was ended with one task may be given the next before Ray knows that it is gone: then
+        that one is started again.
+        """
+        tries_left = _TRIES
+        while True:
+            tries_left -= 1
+            task = remote.remote(self._access, self._snapshots, order)
+            try:
+                with _ended_with(task):
+                    return task, await asyncio.wait_for(take(task), limits.past_s)
+            except WorkerCrashedError:
+                if not tries_left:
+                    raise
+
+
+async def _awaited(reference: Any) -> bytes:
+    answer: bytes = await reference
+    return answer
 
 
 async def _next_of(pages: Any) -> bytes | None:

@@ -22,15 +22,7 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Have a turn, in the order of asking; raises as `enter` does."""
-        await self.enter()
-        try:
-            yield
-        finally:
-            self.leave()
-
-    async def enter(self) -> None:
-        """Wait for a turn; who got one must `leave`.
+        """Have a turn, in the order of asking.
 
         Raises:
             Unavailable: too many wait already.
@@ -42,7 +34,7 @@ class Turns:
             await self._places.acquire()
         finally:
             self._waiting -= 1
-
-    def leave(self) -> None:
-        """Give the turn to the next."""
-        self._places.release()
+        try:
+            yield
+        finally:
+            self._places.release()

@@ -105,12 +105,29 @@ async def test_pages_are_passed_on_as_they_come(past, given):
     ids=lambda fault: f"{type(fault).__name__}-{type(getattr(fault, 'cause', None)).__name__}",
 )
 async def test_every_fault_of_a_task_is_a_reason_to_try_again(past, given, fault):
-    given(FakeTask(fault))
+    given(FakeTask(*[fault] * 9))
     with pytest.raises(Unavailable):
         await past.answer(ORDER)
     given(FakePages(b"one", fault))
     with pytest.raises(Unavailable):
         await pages_of(past)
+
+
+async def test_a_worker_that_was_gone_already_is_no_reason_to_give_up(past, given):
+    task = given(FakeTask(WorkerCrashedError(), WorkerCrashedError(), b"told"))
+    assert await past.answer(ORDER) == b"told"
+    assert len(task.calls) == 3
+    crashing = given(FakePages(WorkerCrashedError()))
+    with pytest.raises(Unavailable, match="has ended"):
+        await pages_of(past)
+    assert len(crashing.calls) == 3
+
+
+async def test_a_list_that_has_begun_does_not_begin_anew(past, given):
+    task = given(FakePages(b"one", WorkerCrashedError()))
+    with pytest.raises(Unavailable, match="has ended"):
+        await pages_of(past)
+    assert len(task.calls) == 1
 
 
 async def test_a_refusal_of_a_task_stays_one(past, given):
