@@ -124,9 +124,12 @@ delete_matches_max: Final = 10_000
 
 # -- the past --------------------------------------------------------------------------------------
 past_at_once: Final = 2  # folds of one door: each takes a process, and a core while it folds
+past_lists_at_once: Final = 8  # of one door, until they are read to the end: a slow reader keeps a process
 past_waiting_max: Final = 20  # of one door, for their turn; beyond it 503
 past_s: Final = 60.0  # for one, reading its answer included: some ten million events on a free core
-past_entities_max: Final = 1_000_000  # in memory: about a gigabyte
+past_entities_max: Final = 1_000_000  # in memory: about a gigabyte of small ones
+past_memory_bytes_max: Final = 3 * GIB  # of the process that folds, whatever they hold
+past_niceness: Final = 10  # of that process: it gets what events and reads of the present leave
 past_changes_max: Final = 100_000  # of one answer; a reader that missed more is better off with the present
 past_answer_bytes_max: Final = 64 * MIB  # of changes, which a door holds whole
 past_pages_ahead: Final = 4  # of a list, made before the client has read those before

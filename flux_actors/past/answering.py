@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Final
 
 from flux_actors import limits
 from flux_actors.domain.entity_id import namespace_of
@@ -20,20 +19,20 @@ from flux_actors.past.orders import (
     PagesOrder,
     encode,
 )
-from flux_actors.past.refolding import Refolder, check_size
+from flux_actors.past.refolding import Refolder
+from flux_actors.past.room import TOO_LARGE, Room, always, check_size
 from flux_actors.shard.cold_index import ColdIndex
 from flux_actors.shard.index import IdIndex
 from flux_actors.shard.listing import living_ids, page_of
 from flux_actors.snapshot.store import SnapshotStore
 
-_TOO_LARGE: Final = 413
-
 
 class Answering:
     """A `Past` that folds where it is."""
 
-    def __init__(self, log: EventLog, store: SnapshotStore) -> None:
-        self._refolder = Refolder(log, store)
+    def __init__(self, log: EventLog, store: SnapshotStore, room: Room = always) -> None:
+        self._refolder = Refolder(log, store, room)
+        self._room = room
 
     async def answer(self, order: Order) -> bytes:
         """Fold, and return what was asked for."""
@@ -55,6 +54,7 @@ class Answering:
         then = Then()
         for part in order.parts:
             then.add(await self._refolder.state(part.partition, order.page.prefix, part.target), part.floors)
+            check_size(then.readable(), self._room)
         return then
 
     async def pages(self, order: PagesOrder) -> AsyncGenerator[bytes, None]:
@@ -76,7 +76,6 @@ class Then:
         for entity_id, actor in state.entities.items():
             if actor.lives and actor.position >= floors.get(namespace_of(entity_id), 0):
                 self._state.entities[entity_id] = actor
-        check_size(self._state)
 
     def readable(self) -> PartitionState:
         """Return them."""
@@ -98,6 +97,6 @@ def _within_limit(data: bytes) -> bytes:
     if len(data) > limits.past_answer_bytes_max:
         raise Refused(
             f"what changed since has more than {limits.past_answer_bytes_max} bytes; read the present state",
-            _TOO_LARGE,
+            TOO_LARGE,
         )
     return data

@@ -17,7 +17,7 @@ from flux_actors.errors import Corrupt, Refused
 from flux_actors.log.block import block_clock_and_count
 from flux_actors.log.ports import EventLog, LogBounds
 from flux_actors.past.target import Target
-from flux_actors.past.wanted import FilteredState, Wanted
+from flux_actors.past.wanted import FilteredState
 from flux_actors.snapshot.codec import Header, read_header, read_snapshot
 from flux_actors.snapshot.store import SnapshotStore
 
@@ -25,14 +25,13 @@ _log = structlog.get_logger(__name__)
 _GONE: Final = 410
 
 
-async def begin(
-    log: EventLog, store: SnapshotStore, partition: int, wanted: Wanted, target: Target
-) -> FilteredState:
-    """Return the state from which a fold leads to `target`.
+async def begin(log: EventLog, store: SnapshotStore, blank: FilteredState, target: Target) -> FilteredState:
+    """Return the state from which a fold leads to `target`: `blank`, or one like it that a snapshot filled.
 
     Raises:
-        Refused: 410, neither snapshots nor the log reach back so far.
+        Refused: 410, neither snapshots nor the log reach back so far; 413, there is no room for a snapshot.
     """
+    partition = blank.partition
     bounds = await log.bounds(partition)
     oldest: Header | None = None
     for sequence in await asyncio.to_thread(store.sequences, partition):
@@ -40,18 +39,14 @@ async def begin(
         if header is None:
             continue
         if target.includes(header.sequence, header.clock_us):
-            state = await asyncio.to_thread(_state, store, header, wanted)
+            state = await asyncio.to_thread(_state, store, header, blank)
             if state is not None:
                 return state
         else:
             oldest = header
     if bounds.first == 1:
-        return _blank(partition, wanted)
+        return blank
     raise await _gone(log, partition, bounds, oldest)
-
-
-def _blank(partition: int, wanted: Wanted) -> FilteredState:
-    return FilteredState(partition, history_positions=0, keeps=wanted.keeps)
 
 
 async def _header(store: SnapshotStore, partition: int, sequence: int, bounds: LogBounds) -> Header | None:
@@ -69,9 +64,9 @@ def _read_header(store: SnapshotStore, partition: int, sequence: int) -> Header:
     return read_header(store.read(partition, sequence))
 
 
-def _state(store: SnapshotStore, header: Header, wanted: Wanted) -> FilteredState | None:
+def _state(store: SnapshotStore, header: Header, blank: FilteredState) -> FilteredState | None:
     """Return the state that a snapshot holds, `None` if it does not verify."""
-    state = _blank(header.partition, wanted)
+    state = blank.like()
     try:
         read_snapshot(store.read(header.partition, header.sequence), state)
     except Corrupt as error:

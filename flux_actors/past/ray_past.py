@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import psutil
 import ray
 import structlog
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
 
 from flux_actors import limits
 from flux_actors.errors import FluxError, Unavailable
@@ -52,16 +54,30 @@ def pages_in_process(access: NatsAccess, snapshots: Path, order: PagesOrder) -> 
 
 async def _with_log(access: NatsAccess, snapshots: Path, ask: Any) -> Any:
     set_up_logs()
+    os.setpriority(os.PRIO_PROCESS, 0, limits.past_niceness)
+    room = _Room()
     client = await connect(access, "flux-past")
     gc.disable()  # millions of young objects that all stay until the end: nothing to find
     try:
         async with asyncio.timeout(limits.past_s):
-            return await ask(Answering(JetStreamLog(client), FileSnapshotStore(snapshots)))
+            return await ask(Answering(JetStreamLog(client), FileSnapshotStore(snapshots), room))
     except TimeoutError:
         raise Unavailable(_TOO_LONG) from None
     finally:
         gc.enable()
         await client.close()
+
+
+class _Room:
+    """Whether this process may take more memory; what earlier folds left in it is used again."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._bytes_max = self._process.memory_info().rss + limits.past_memory_bytes_max
+
+    def __call__(self) -> bool:
+        """Look how much it has by now."""
+        return bool(self._process.memory_info().rss < self._bytes_max)
 
 
 async def _next(pages: AsyncGenerator[bytes, None]) -> bytes | None:
@@ -71,7 +87,9 @@ async def _next(pages: AsyncGenerator[bytes, None]) -> bytes | None:
 # Other names than the functions: Ray then pickles them by reference, not with their module's globals.
 _remote_answer: Any = ray.remote(answer_in_process)
 _remote_pages: Any = ray.remote(pages_in_process)
-_OPTIONS: Final = {"num_cpus": 0, "max_retries": 0}
+_OPTIONS: Final = {"num_cpus": 0, "max_retries": 0}  # a list that has begun cannot begin anew
+_TRIES: Final = 3
+_Take = Callable[[Any], Awaitable[bytes | None]]
 _STREAMING: Final = {
     "num_returns": "streaming",
     "_generator_backpressure_num_objects": limits.past_pages_ahead,
@@ -84,30 +102,50 @@ class RayPast:
     def __init__(self, access: NatsAccess, snapshots: Path) -> None:
         self._access = access
         self._snapshots = snapshots
-        self._turns = Turns(limits.past_at_once, limits.past_waiting_max)
+        self._folding = Turns(limits.past_at_once, limits.past_waiting_max)
+        self._telling = Turns(limits.past_lists_at_once, limits.past_waiting_max)
 
     async def answer(self, order: Order) -> bytes:
         """Have a task fold and answer."""
-        async with self._turns.turn():
-            reference = _remote_answer.options(**_OPTIONS).remote(self._access, self._snapshots, order)
-            with _ended_with(reference), _errors_in_our_words():
-                answer: bytes = await asyncio.wait_for(reference, limits.past_s)
-        return answer
+        async with self._folding.turn():
+            with _errors_in_our_words():
+                _, answer = await self._tell(_remote_answer.options(**_OPTIONS), order, _awaited)
+        return cast("bytes", answer)
 
     async def pages(self, order: PagesOrder) -> AsyncGenerator[bytes, None]:
-        """Have a task fold, and take its pages as they come."""
-        async with self._turns.turn():
-            until_s = time.monotonic() + limits.past_s
-            pages = _remote_pages.options(**_OPTIONS, **_STREAMING).remote(
-                self._access, self._snapshots, order
-            )
-            with _ended_with(pages), _errors_in_our_words():
-                while True:
-                    left_s = until_s - time.monotonic()
-                    page = await asyncio.wait_for(_next_of(pages), left_s)
-                    if page is None:
-                        return
-                    yield page
+        """Have a task fold, and take its pages as they come; with the first of them it has folded."""
+        remote = _remote_pages.options(**_OPTIONS, **_STREAMING)
+        until_s = time.monotonic() + limits.past_s
+        async with self._telling.turn():
+            with _errors_in_our_words():
+                async with self._folding.turn():
+                    task, page = await self._tell(remote, order, _next_of)
+                with _ended_with(task):
+                    while page is not None:
+                        yield page
+                        page = await asyncio.wait_for(_next_of(task), until_s - time.monotonic())
+
+    async def _tell(self, remote: Any, order: Any, take: _Take) -> tuple[Any, bytes | None]:
+        """Start a task and return it with the first that it tells.
+
+        A worker that was ended with one task may be given the next before Ray knows that it is gone: then
+        that one is started again.
+        """
+        tries_left = _TRIES
+        while True:
+            tries_left -= 1
+            task = remote.remote(self._access, self._snapshots, order)
+            try:
+                with _ended_with(task):
+                    return task, await asyncio.wait_for(take(task), limits.past_s)
+            except WorkerCrashedError:
+                if not tries_left:
+                    raise
+
+
+async def _awaited(reference: Any) -> bytes:
+    answer: bytes = await reference
+    return answer
 
 
 async def _next_of(pages: Any) -> bytes | None:

@@ -13,28 +13,29 @@ from typing import Final
 from flux_actors import limits
 from flux_actors.domain.change import Step
 from flux_actors.domain.event import EventHead
-from flux_actors.domain.fold import PartitionState, Unreadable
+from flux_actors.domain.fold import Unreadable
 from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.block import Block
 from flux_actors.log.ports import EventLog, Reader, StoredBlock
 from flux_actors.past.beginning import begin
 from flux_actors.past.cutting import apply_up_to
+from flux_actors.past.room import TOO_LARGE, Room, always, check_size
 from flux_actors.past.target import Target, ThroughPosition, through_block
 from flux_actors.past.wanted import FilteredState, Wanted
 from flux_actors.shard.partition import decoded
 from flux_actors.snapshot.store import SnapshotStore
 
 _PULL_S: Final = 1.0
-_TOO_LARGE: Final = 413
 _FoldedBlock = tuple[int, Block[EventHead] | Unreadable]
 
 
 class Refolder:
     """The past of the partitions of one log."""
 
-    def __init__(self, log: EventLog, store: SnapshotStore) -> None:
+    def __init__(self, log: EventLog, store: SnapshotStore, room: Room = always) -> None:
         self._log = log
         self._store = store
+        self._room = room
 
     async def state(self, partition: int, prefix: str, target: Target) -> FilteredState:
         """Return the state at `target`, of namespaces to which ids beginning with `prefix` may belong.
@@ -44,11 +45,11 @@ class Refolder:
             Unavailable: the log cannot be reached, or does not reach to the target yet.
         """
         wanted = Wanted(prefix)
-        state = await begin(self._log, self._store, partition, wanted, target)
+        state = await self._begin(partition, wanted, target)
         async for blocks in self._blocks(state, target):
             state.apply(_whole(target, state, wanted, blocks), feed=False)
             _cut(target, state, wanted, blocks)
-            check_size(state)
+            check_size(state, self._room)
         return state
 
     async def changes(self, partition: int, prefix: str, after: int, until_sequence: int) -> list[Step]:
@@ -68,18 +69,22 @@ class Refolder:
         found: list[Step] = []
         if target.position <= after:
             return found
-        state = await begin(self._log, self._store, partition, wanted, ThroughPosition(after))
+        state = await self._begin(partition, wanted, ThroughPosition(after))
         async for blocks in self._blocks(state, target):
             told = blocks[-1].sequence >= after >> limits.offset_bits
             applied = state.apply(_whole(target, state, wanted, blocks), feed=told)
             found += [step for step in applied.changes if step[0] > after and step[1].startswith(prefix)]
-            check_size(state)
+            check_size(state, self._room)
             if len(found) > limits.past_changes_max:
                 raise Refused(
                     f"more than {limits.past_changes_max} changes have come since; read the present state",
-                    _TOO_LARGE,
+                    TOO_LARGE,
                 )
         return found
+
+    async def _begin(self, partition: int, wanted: Wanted, target: Target) -> FilteredState:
+        blank = FilteredState.blank(partition, wanted, self._room)
+        return await begin(self._log, self._store, blank, target)
 
     async def _blocks(self, state: FilteredState, target: Target) -> AsyncIterator[list[StoredBlock]]:
         """Yield what the log holds behind `state`, as long as some of it may count."""
@@ -136,12 +141,3 @@ def _cut(target: Target, state: FilteredState, wanted: Wanted, blocks: list[Stor
             block = decoded(stored)
             if not isinstance(block, Unreadable):  # of one that is, `_whole` took the place
                 apply_up_to(state, stored.sequence, wanted.of(block), target.position)
-
-
-def check_size(state: PartitionState) -> None:
-    """Raise `Refused` when a state holds more than there is room for."""
-    if len(state.entities) > limits.past_entities_max:
-        raise Refused(
-            f"there were more than {limits.past_entities_max} entities; narrow the list to one namespace",
-            _TOO_LARGE,
-        )

@@ -22,6 +22,7 @@ from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.event import Event, EventHead
 from flux_actors.domain.fold import PartitionState
 from flux_actors.log.block import Block, Poison
+from flux_actors.past.room import Room, always, check_size
 
 _NAMELESS: Final = Event(None, None, "", named_by_client=False, source="", stream="", timestamp_ms=0)
 
@@ -72,7 +73,17 @@ class FilteredState(PartitionState):
     """A state that takes in some of a snapshot's entities, without their histories, and counts the others."""
 
     keeps: Callable[[str], bool] = bool
+    room: Room = always
     passed_over: int = 0
+
+    @classmethod
+    def blank(cls, partition: int, wanted: Wanted, room: Room) -> FilteredState:
+        """Return the state before the first event."""
+        return cls(partition, history_positions=0, keeps=wanted.keeps, room=room)
+
+    def like(self) -> FilteredState:
+        """Return another one before the first event."""
+        return FilteredState(self.partition, history_positions=0, keeps=self.keeps, room=self.room)
 
     @property
     def known(self) -> int:
@@ -83,6 +94,7 @@ class FilteredState(PartitionState):
         kept = [_without_history(row) for row in rows if self.keeps(row.entity_id)]
         self.passed_over += len(rows) - len(kept)
         PartitionState.adopt_rows(self, kept)  # a class with slots is made anew, so super() would not know it
+        check_size(self, self.room)
 
 
 def _without_history(row: EntityRow) -> EntityRow:

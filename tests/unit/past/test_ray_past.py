@@ -15,7 +15,7 @@ from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.past import ray_past
 from flux_actors.past.orders import ChangesOrder
-from flux_actors.past.ray_past import RayPast
+from flux_actors.past.ray_past import RayPast, _Room
 
 ORDER: Any = ChangesOrder(0, "", -1, 1)
 
@@ -105,12 +105,29 @@ async def test_pages_are_passed_on_as_they_come(past, given):
     ids=lambda fault: f"{type(fault).__name__}-{type(getattr(fault, 'cause', None)).__name__}",
 )
 async def test_every_fault_of_a_task_is_a_reason_to_try_again(past, given, fault):
-    given(FakeTask(fault))
+    given(FakeTask(*[fault] * 9))
     with pytest.raises(Unavailable):
         await past.answer(ORDER)
     given(FakePages(b"one", fault))
     with pytest.raises(Unavailable):
         await pages_of(past)
+
+
+async def test_a_worker_that_was_gone_already_is_no_reason_to_give_up(past, given):
+    task = given(FakeTask(WorkerCrashedError(), WorkerCrashedError(), b"told"))
+    assert await past.answer(ORDER) == b"told"
+    assert len(task.calls) == 3
+    crashing = given(FakePages(WorkerCrashedError()))
+    with pytest.raises(Unavailable, match="has ended"):
+        await pages_of(past)
+    assert len(crashing.calls) == 3
+
+
+async def test_a_list_that_has_begun_does_not_begin_anew(past, given):
+    task = given(FakePages(b"one", WorkerCrashedError()))
+    with pytest.raises(Unavailable, match="has ended"):
+        await pages_of(past)
+    assert len(task.calls) == 1
 
 
 async def test_a_refusal_of_a_task_stays_one(past, given):
@@ -143,6 +160,33 @@ async def test_one_that_nobody_waits_for_any_more_is_ended_and_gives_its_turn_ba
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert len(waiting.cancelled) == 1
+
+
+async def test_a_list_that_is_read_slowly_keeps_no_turn_to_fold(past, given):
+    given(FakePages(b"one", b"two"))
+    slow = [past.pages(ORDER) for _ in range(limits.past_lists_at_once)]
+    assert limits.past_lists_at_once > limits.past_at_once
+    for pages in slow:
+        assert await anext(pages) == b"one"
+    given(FakeTask(b"told"))
+    assert await past.answer(ORDER) == b"told"
+    given(FakePages(b"one", b"two"))
+    late = asyncio.create_task(anext(past.pages(ORDER)))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not late.done()
+    assert [page async for page in slow[0]] == [b"two"]
+    assert await late == b"one"
+    for pages in slow[1:]:
+        await pages.aclose()
+
+
+def test_room_is_what_this_process_takes_more_than_at_first(monkeypatch):
+    room = _Room()
+    assert room()
+    monkeypatch.setattr(limits, "past_memory_bytes_max", -1)
+    assert not _Room()()
+    assert room()
 
 
 async def test_more_than_may_wait_are_told_to_come_again(past, given, monkeypatch):

@@ -13,6 +13,7 @@ from flux_actors.domain.dedupe import DedupeWindow
 from flux_actors.domain.terms import ACQUIRE, Claim, Terms
 from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.block import encode_block, encode_event
+from flux_actors.past.refolding import Refolder
 from flux_actors.past.target import PRESENT, ThroughPosition, ThroughTime
 from tests.unit.domain.strategies import logs, many, with_terms
 from tests.unit.past.folding import TORN, Folding, place, seen
@@ -190,6 +191,17 @@ async def test_too_many_changes_or_entities_are_refused(monkeypatch):
     monkeypatch.setattr(limits, "past_entities_max", 4)
     with pytest.raises(Refused, match="more than 4 entities"):
         await folding.refolder.state(0, "n/", PRESENT)
+
+
+@pytest.mark.parametrize("snapshots", [(), (2,)])
+async def test_a_past_that_takes_too_much_memory_is_refused(snapshots):
+    folding = await write(Folding(), [event("n/e", {"v": n}) for n in range(3)])
+    for sequence in snapshots:
+        folding.snapshot(sequence)
+    refolder = Refolder(folding.log, folding.store, lambda: False)
+    with pytest.raises(Refused, match="GiB of memory") as refused:
+        await refolder.state(0, "n/", ThroughPosition(place(3, 0) - 1))
+    assert refused.value.status == 413
 
 
 async def test_a_state_without_snapshots_has_the_window_of_the_whole_log():
