@@ -67,8 +67,9 @@ def terms_of(payload: dict[str, Any], condition: Condition | None = None) -> Ter
     if condition is None and ttl_ms is None and property_ttl_ms is None:
         return None
     if payload.get("entity_id") is None:
-        name = "a condition" if condition is not None else "ttl_ms"
-        raise Refused(f"{name} needs payload.entity_id: it is about an entity")
+        if condition is not None:
+            raise Refused("a condition needs payload.entity_id: it is about an entity")
+        return None  # an event of no entity may hold what it likes
     if ttl_ms is not None:
         check_ttl(ttl_ms, "payload.ttl_ms")
     if property_ttl_ms is not None:

@@ -64,6 +64,7 @@ GOOD_EVENTS = [
     event("n/e2", {"v": 1}, eventId='q"uo\\te\u0001'),
     event("wide/3", {"v": 1}, unknown={"ignored": True}),
     event("n/e2", {"v": 1}, condition={"present": True}),
+    event(None, payload={"ttl_ms": "of something else"}),
     event("n/e2", {"v": 1}, payload={"entity_id": "n/e2", "properties": {"v": 1}, "ttl_ms": 60_000}),
 ]
 BAD_EVENTS: list[Any] = [
@@ -88,7 +89,6 @@ BAD_EVENTS: list[Any] = [
     event("n/e2", {"v": 1}, condition={"etag": 5}),
     event("n/e2", {"v": 1}, payload={"entity_id": "n/e2", "properties": {"v": 1}, "ttl_ms": -1}),
     event("n/e2", {"v": 1}, payload={"entity_id": "n/e2", "properties": {"v": 1}, "property_ttl_ms": 5}),
-    event(None, payload={"ttl_ms": 5}),
     event("n/e2", {"v": 1}, timestamp=True),
     event("n/e2", {"v": 1}, eventId=5),
     event("n/e2", {"v": 1}, eventId="x" * 129),
