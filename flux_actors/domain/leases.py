@@ -16,6 +16,9 @@ import msgspec
 from flux_actors.domain.terms import CLAIM, RELEASE, Terms
 
 _MS_US: Final = 1_000
+_STALE_MAX: Final = (
+    1_000  # entries that an earlier one of the same lease made useless, beside as many as leases
+)
 
 
 class Leases(msgspec.Struct, array_like=True):
@@ -40,13 +43,18 @@ class Leases(msgspec.Struct, array_like=True):
         return self or None
 
     def take(self, terms: Terms, living: Mapping[str, object], clock_us: int) -> None:
-        """Set what an event asks for an entity with the properties `living`."""
+        """Set what an event asks for an entity with the properties `living`.
+
+        A lease on the claim is set by claims alone: what stands there while it runs is one.
+        """
         if terms.claim is not None and terms.claim.verb != RELEASE:
             self.properties[CLAIM] = clock_us + terms.claim.ttl_ms * _MS_US
         if terms.ttl_ms is not None:
             self.entity_us = clock_us + terms.ttl_ms * _MS_US if terms.ttl_ms else None
             self.owner = terms.owner
         for name, ttl_ms in (terms.property_ttl_ms or {}).items():
+            if name == CLAIM:
+                continue
             if ttl_ms and name in living:
                 self.properties[name] = clock_us + ttl_ms * _MS_US
             else:
@@ -98,6 +106,11 @@ class Timers:
         """Have an entry for a lease: a renewed one is found again by its old entry, and costs nothing."""
         if deadline_us < self._noted.get(lease, deadline_us + 1):
             self._noted[lease] = deadline_us
-            heapq.heappush(
-                self._heap, (deadline_us, lease.entity_id, () if lease.name is None else (lease.name,))
-            )
+            heapq.heappush(self._heap, _entry(lease, deadline_us))
+            if len(self._heap) > 2 * len(self._noted) + _STALE_MAX:
+                self._heap = [_entry(lease, deadline_us) for lease, deadline_us in self._noted.items()]
+                heapq.heapify(self._heap)
+
+
+def _entry(lease: Lease, deadline_us: int) -> tuple[int, str, tuple[str, ...]]:
+    return deadline_us, lease.entity_id, () if lease.name is None else (lease.name,)

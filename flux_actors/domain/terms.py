@@ -77,6 +77,10 @@ def terms_of(payload: dict[str, Any], condition: Condition | None = None) -> Ter
             raise Refused('payload.property_ttl_ms must be an object such as {"typing":5000}')
         for name, value in property_ttl_ms.items():
             check_ttl(value, f"payload.property_ttl_ms[{name[:64]!r}]")
+        if CLAIM in property_ttl_ms:
+            raise Refused(
+                "payload.property_ttl_ms cannot name claim: POST /api/claims says how long it lasts"
+            )
     return Terms(condition, 0, ttl_ms, property_ttl_ms or None)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from flux_actors.domain.clock import iso_of
 from flux_actors.domain.event import Event
 from flux_actors.domain.position import pack
@@ -41,3 +43,21 @@ def test_renewed_claim_keeps_its_token() -> None:
     held = (log.entity or {})["claim"]
     assert (held["token"], held["expires_at"]) == (pack(1, 0), iso_of(190 * MS))
     assert log.put(claim(ACQUIRE, "you"), clock_ms=189).refused == [pack(3, 0)]
+
+
+@pytest.mark.parametrize("said", ["x", 7, {}, {"holder": "me"}, {"holder": "me", "token": 5}])
+def test_what_a_client_wrote_as_claim_is_none_whatever_lease_it_asked_for(said: object) -> None:
+    log = Log()
+    log.put(event({"claim": said}, Terms(property_ttl_ms={"claim": 50})), clock_ms=100)
+    assert log.put(claim(RENEW, "me", 5), clock_ms=110).refused == [pack(2, 0)]
+    assert log.put(claim(RELEASE, "me", 5), clock_ms=110).refused == [pack(3, 0)]
+    assert log.put(claim(ACQUIRE, "me"), clock_ms=110).refused == []
+    assert (log.entity or {})["claim"]["token"] == pack(4, 0)
+
+
+def test_no_lease_of_a_client_cuts_a_claim_short() -> None:
+    log = Log()
+    log.put(claim(ACQUIRE, "me"), clock_ms=100)
+    for ttl_ms in (0, 1):
+        log.put(event({"n": 1}, Terms(property_ttl_ms={"claim": ttl_ms})), clock_ms=110)
+    assert log.put(claim(ACQUIRE, "you"), clock_ms=149).refused == [pack(4, 0)]

@@ -4,7 +4,7 @@ from hypothesis import given
 
 from flux_actors.domain.event import DELETED
 from flux_actors.domain.fold import PartitionState
-from flux_actors.domain.leases import Lease
+from flux_actors.domain.leases import Lease, Leases, Timers
 from flux_actors.domain.position import pack
 from flux_actors.domain.terms import Terms
 from flux_actors.log.block import Block
@@ -80,3 +80,14 @@ def test_presence_is_renewed_and_ended_by_its_owner_alone() -> None:
     assert log.put(event({DELETED: True}, Terms(owner="d.1"))).refused == [pack(5, 0)]
     assert log.put(event({DELETED: True}, Terms(owner="d.2"))).refused == []
     assert log.entity is None
+
+
+def test_a_lease_that_is_set_ever_earlier_leaves_no_heap_of_old_entries() -> None:
+    timers = Timers()
+    for number in range(10_000):
+        timers.note("a/1", Leases(entity_us=1_000_000 - number))
+        timers.note("a/2", Leases(properties={"v": 2_000_000 - number}))
+    assert len(timers) == 2
+    assert len(timers._heap) < 2_000
+    assert timers.next_us == 1_000_000 - 9_999
+    assert timers.due(1 << 62, 9) == [Lease("a/1", None), Lease("a/2", "v")]

@@ -55,3 +55,9 @@ def test_a_condition_is_read_from_an_etag_with_quotes_or_without() -> None:
 def test_what_states_no_condition_is_refused(value: Any) -> None:
     with pytest.raises(Refused):
         read_condition(value)
+
+
+@pytest.mark.parametrize("ttl_ms", [0, 5])
+def test_the_lease_of_a_claim_is_for_claims_alone_to_set(ttl_ms: int) -> None:
+    with pytest.raises(Refused, match="/api/claims"):
+        terms_of(ENTITY | {"property_ttl_ms": {"n": 5, "claim": ttl_ms}})
