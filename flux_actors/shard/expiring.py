@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from flux_actors import limits
-from flux_actors.domain.event import DELETED, Event, TermedEvent, server_event, with_terms
+from flux_actors.domain.event import DELETED, TermedEvent, server_event, with_terms
 from flux_actors.domain.fold import PartitionState
 from flux_actors.domain.leases import Lease
 from flux_actors.domain.terms import Terms
-from flux_actors.errors import Unavailable
-from flux_actors.log.block import encode_events
+from flux_actors.errors import FluxError, Unavailable
+from flux_actors.log.block import encode_event
 from flux_actors.log.committer import Committer, Outcome
 from flux_actors.log.ports import EventLog
 
@@ -31,12 +32,42 @@ _AT_ONCE: Final = 1_000  # in one block: about 100 KB
 _AWAY_S: Final = 0.2
 
 
+class LogClock:
+    """The log's clock as it goes on between two blocks: that of this machine, or ahead of it.
+
+    A door whose clock is ahead, or a machine whose clock was put back, would else have every deadline wait until
+    this machine's time has come to what the log says.
+    """
+
+    def __init__(self) -> None:
+        self._seen_us = 0
+        self._seen_at_s = 0.0
+
+    def at(self, clock_us: int) -> int:
+        """Return the time of a log whose newest block has this clock."""
+        if clock_us > self.now_us():
+            self._seen_us, self._seen_at_s = clock_us, time.monotonic()
+        return self.now_us()
+
+    def now_us(self) -> int:
+        """Return the time of the log as far as it was seen."""
+        return max(now_us(), self._seen_us + int((time.monotonic() - self._seen_at_s) * 1_000_000))
+
+
+class _End(NamedTuple):
+    """What ends a lease."""
+
+    lease: Lease
+    encoded: bytes
+
+
 class Expirer:
     """Has the leases of one partition ended in time."""
 
     def __init__(self, log: EventLog, partition: int) -> None:
         self._partition = partition
-        self._committer = Committer(log, partition, secrets.randbits(63), now_us)
+        self._clock = LogClock()
+        self._committer = Committer(log, partition, secrets.randbits(63), self._clock.now_us)
         self._again_at_us = 0
 
     def wait_s(self, state: PartitionState) -> float:
@@ -44,39 +75,58 @@ class Expirer:
         next_us = state.timers.next_us
         if next_us is None:
             return limits.heartbeat_s
-        until_us = max(next_us, self._again_at_us) - max(now_us(), state.clock_us)
+        until_us = max(next_us - self._clock.at(state.clock_us), self._again_at_us - now_us())
         return min(max(until_us / 1_000_000, 0.0), limits.heartbeat_s)
 
     def step(self, state: PartitionState) -> None:
         """Have what is due now ended."""
         if self._again_at_us > now_us():
             return
-        clock_us = max(now_us(), state.clock_us)
-        leases = state.timers.due(clock_us, _AT_ONCE)
-        ends: list[Event] = [end for lease in leases if (end := _end_of(state, lease, clock_us)) is not None]
-        if ends:
-            self._commit(state, leases, ends)
+        clock_us = self._clock.at(state.clock_us)
+        ends: list[_End] = []
+        for lease in state.timers.due(clock_us, _AT_ONCE):
+            end = _end_of(state, lease, clock_us)
+            if end is not None:
+                ends.append(_End(lease, encode_event(end)))
+        for some in _pieces(ends, self._committer.piece_bytes_max):
+            self._commit(state, some)
 
     async def close(self) -> None:
         """Let what is under way finish."""
         await self._committer.close()
 
-    def _commit(self, state: PartitionState, leases: list[Lease], ends: list[Event]) -> None:
+    def _commit(self, state: PartitionState, ends: list[_End]) -> None:
+        leases = [end.lease for end in ends]
+
         def settled(outcome: Outcome) -> None:
             if isinstance(outcome, Unavailable):
                 self._later(state, leases, outcome)
 
         try:
-            self._committer.put(encode_events(ends), len(ends), settled, termed=True)
-        except Unavailable as error:
+            self._committer.put(b"".join(end.encoded for end in ends), len(ends), settled, termed=True)
+        except FluxError as error:
             self._later(state, leases, error)
 
-    def _later(self, state: PartitionState, leases: list[Lease], error: Unavailable) -> None:
+    def _later(self, state: PartitionState, leases: list[Lease], error: FluxError) -> None:
         """Try again in a moment: the log is away."""
         _log.warning("leases.waiting", partition=self._partition, leases=len(leases), reason=error.message)
         self._again_at_us = now_us() + int(_AWAY_S * 1_000_000)
         for lease in leases:
             _watch(state, lease)
+
+
+def _pieces(ends: list[_End], bytes_max: int) -> Iterator[list[_End]]:
+    """Cut ends into pieces that fit into a block: the name of a property may be as long as an event."""
+    piece: list[_End] = []
+    size = 0
+    for end in ends:
+        if piece and size + len(end.encoded) > bytes_max:
+            yield piece
+            piece, size = [], 0
+        piece.append(end)
+        size += len(end.encoded)
+    if piece:
+        yield piece
 
 
 def _end_of(state: PartitionState, lease: Lease, clock_us: int) -> TermedEvent | None:

@@ -139,3 +139,22 @@ async def test_it_waits_no_longer_than_for_what_is_due_next(hosting):
     host.state.timers.due(1 << 62, 9)
     assert expirer.wait_s(host.state) == limits.heartbeat_s
     await expirer.close()
+
+
+async def test_names_as_long_as_events_end_in_as_many_blocks_as_they_need(hosting, living):
+    host = await living()
+    names = [f"{number}".ljust(limits.nats_payload_bytes_max // 8, "x") for number in range(9)]
+    began_us = now_us()
+    for name in names:
+        await hosting.write(leased("n/e", {name: 1}, property_ttl_ms={name: 300}), clock_us=began_us)
+    await until(lambda: properties_of(host) == {"n/e": dict.fromkeys(names, 1)})
+    await until(lambda: properties_of(host) == {"n/e": dict.fromkeys(names)})
+
+
+async def test_a_lease_ends_in_time_although_the_clock_of_the_log_is_ahead(hosting, living):
+    host = await living()
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=60), clock_us=now_us() + 3_600 * SECOND_US)
+    began_us = now_us()
+    await until(lambda: properties_of(host).keys() == {"n/e"})
+    await until(lambda: properties_of(host) == {})
+    assert 50_000 <= now_us() - began_us < SECOND_US
