@@ -21,6 +21,7 @@ _SOURCE: Final = "flux-claims"
 STREAM: Final = "flux.claim"
 _TRIES: Final = 5  # of one who holds a claim that ends whenever he renews it
 _CONFLICT: Final = 409
+_UNSTEADY: Final = "the claim changes hands all the time; try again in a second"
 
 
 class Order(NamedTuple):
@@ -70,6 +71,8 @@ class Claims:
         for _ in range(_TRIES):
             refusal = await self._publish(order, Claim(ACQUIRE, order.holder, order.ttl_ms), principal)
             held = await self._held(order.entity_id)
+            if held is None and refusal is None and order.event_id is not None:
+                raise _conflict(order, None)  # this eventId had its claim, which is over
             if held is None:
                 continue  # it was free again before we could see who had it
             if held["holder"] != order.holder:
@@ -78,7 +81,7 @@ class Claims:
                 return _answer(order, held)
             with suppress(Refused):  # it ran out before it was renewed: then it is there to be taken
                 return await self._renewed(order, held["token"], principal)
-        raise Unavailable("the claim changes hands all the time; try again in a second")
+        raise Unavailable(_UNSTEADY)
 
     async def _renewed(self, order: Order, token: int, principal: Principal) -> dict[str, Any]:
         """Return a claim that its holder has renewed; raises `Refused` when it has it no longer."""
@@ -91,19 +94,27 @@ class Claims:
     async def release(self, order: Order, principal: Principal) -> dict[str, Any]:
         """Let a claim go that the holder has; one that nobody has is free already.
 
+        A holder may have taken it at another door, of which this one has not heard; once it is refused, it has.
+
         Raises:
             Refused: 409, somebody else has it.
         """
-        token = order.token
-        if token is None:
-            held = await self._held(order.entity_id)
-            token = held["token"] if held is not None and held["holder"] == order.holder else -1
-        refusal = await self._publish(order, Claim(RELEASE, order.holder, 0, token), principal)
-        if refusal is not None:
-            held = await self._held(order.entity_id)
-            if held is not None:
+        for _ in range(_TRIES):
+            token = order.token
+            if token is None:
+                held = await self._held(order.entity_id)
+                token = held["token"] if held is not None and held["holder"] == order.holder else -1
+            refusal = await self._publish(order, Claim(RELEASE, order.holder, 0, token), principal)
+            held = None if refusal is None else await self._held(order.entity_id)
+            if held is None or (held["holder"], held["token"]) == (order.holder, token):  # it has run out
+                return {
+                    "entity_id": order.entity_id,
+                    "holder": order.holder,
+                    "released": refusal is None,
+                }
+            if order.token is not None or held["holder"] != order.holder:
                 raise _conflict(order, held)
-        return {"entity_id": order.entity_id, "holder": order.holder, "released": refusal is None}
+        raise Unavailable(_UNSTEADY)
 
     async def _publish(self, order: Order, claim: Claim, principal: Principal) -> FluxError | None:
         """Publish what is wanted and return why it did not apply, `None` when it did."""

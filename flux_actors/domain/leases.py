@@ -80,6 +80,11 @@ class Timers:
         return len(self._noted)
 
     @property
+    def entries(self) -> int:
+        """How many entries are kept, useless ones included."""
+        return len(self._heap)
+
+    @property
     def next_us(self) -> int | None:
         """When something may be due, `None` for never."""
         return self._heap[0][0] if self._heap else None

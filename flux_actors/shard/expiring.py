@@ -35,8 +35,8 @@ _AWAY_S: Final = 0.2
 class LogClock:
     """The log's clock as it goes on between two blocks: that of this machine, or ahead of it.
 
-    A door whose clock is ahead, or a machine whose clock was put back, would else have every deadline wait until
-    this machine's time has come to what the log says.
+    A door whose clock is ahead, or a machine whose clock was put back, would else have every deadline wait
+    until this machine's time has come to what the log says.
     """
 
     def __init__(self) -> None:

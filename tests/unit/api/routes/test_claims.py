@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from flux_actors.shard.expiring import Expirer
+from flux_api.cached import CachedEntity
 from tests.unit.api.standing import event
 
 TASK = "work/task"
@@ -77,6 +79,31 @@ async def test_nobody_releases_the_claim_of_another(take, release):
     assert (wrong.status_code, wrong.json()["holder"]) == (409, "me")
 
 
+async def test_a_door_that_has_not_heard_yet_who_has_it_lets_it_go_for_him(
+    client, take, release, standing, monkeypatch
+):
+    await take("me")
+    asked, get = [], standing.door.view.get
+
+    async def late(entity_id):
+        asked.append(entity_id)
+        return await get(entity_id) if len(asked) > 1 else CachedEntity.of(entity_id, 0, -1, None)
+
+    monkeypatch.setattr(standing.door.view, "get", late)
+    answer = await release("me")
+    assert (answer.status_code, answer.json()["released"]) == (200, True)
+    assert await shown(client) is None
+
+
+async def test_a_claim_that_has_run_out_is_free_already(client, take, release, monkeypatch):
+    monkeypatch.setattr(Expirer, "step", lambda *_: None)
+    await take("me", 1)
+    await asyncio.sleep(0.002)
+    answer = await release("me")
+    assert (answer.status_code, answer.json()["released"]) == (200, False)
+    assert (await shown(client))["holder"] == "me"
+
+
 async def test_a_claim_runs_out_by_itself(client, take):
     first = (await take("me", 40)).json()["token"]
     async with asyncio.timeout(5):
@@ -96,6 +123,14 @@ async def test_it_becomes_null_when_nobody_takes_it(client, take):
 async def test_a_claim_sent_again_under_its_event_id_is_the_same(take):
     first = (await take("me", eventId="mine")).json()
     assert (await take("me", eventId="mine")).json() == first
+
+
+async def test_a_claim_that_is_over_is_not_taken_again_by_the_event_that_took_it(take, release):
+    await take("me", eventId="mine")
+    await release("me")
+    again = await take("me", eventId="mine")
+    assert (again.status_code, again.json()["holder"]) == (409, None)
+    assert (await take("me", eventId="another")).status_code == 200
 
 
 async def test_a_claim_leaves_the_other_properties_and_is_in_the_history(client, take):
