@@ -94,7 +94,7 @@ class Claims:
     async def release(self, order: Order, principal: Principal) -> dict[str, Any]:
         """Let a claim go that the holder has; one that nobody has is free already.
 
-        A holder may have taken it at another door, of which this one has not heard; once it is refused, it has.
+        A holder may have taken it at another door, of which this one has not heard; once refused, it has.
 
         Raises:
             Refused: 409, somebody else has it.
