@@ -44,7 +44,7 @@ events = st.builds(
     rest=st.none() | json_objects,
 )
 
-_names = st.sampled_from(["p", "q", "r"])
+_names = st.sampled_from(["p", "q", "r", "claim"])
 _leaves = st.sampled_from([None, 0, 1, "x", {"deep": 1}, {"other": [2]}])
 _updates = st.dictionaries(_names, _leaves, max_size=2)
 _deletions = st.builds(lambda others, flag: others | {DELETED: flag}, _updates, st.sampled_from([True, 1]))

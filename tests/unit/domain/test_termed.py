@@ -123,6 +123,8 @@ class Model:
             if terms.ttl_ms:
                 ends[None] = self.clock + terms.ttl_ms * MS
         for name, ttl_ms in (terms.property_ttl_ms or {}).items():
+            if name == "claim":
+                continue  # its lease is for claims alone to set
             ends.pop(name, None)
             if ttl_ms and name in self.entities[key]:
                 ends[name] = self.clock + ttl_ms * MS
