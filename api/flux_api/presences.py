@@ -54,12 +54,12 @@ class Presences:
         self._door = door
         self._sockets = 0
         self._ids = EventIds()
-        self._tied: dict[tuple[str, str], tuple[int, Packed] | None] = {}  # with the newest renewal of each
+        self._tied: dict[str, dict[str, tuple[int, Packed] | None]] = {}  # with the newest renewal of each
         self._renewing: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         """Return how many entities are kept alive."""
-        return len(self._tied)
+        return sum(map(len, self._tied.values()))
 
     def new_owner(self) -> str:
         """Return a name for a socket that nobody else has."""
@@ -68,19 +68,17 @@ class Presences:
 
     def count(self, owner: str) -> int:
         """Return how many entities are tied to a socket."""
-        return sum(name == owner for name, _ in self._tied)
+        return len(self._tied.get(owner, ()))
 
     def tie(self, owner: str, entity_id: str) -> None:
         """Keep an entity alive from now on."""
-        self._tied[owner, entity_id] = None
+        self._tied.setdefault(owner, {})[entity_id] = None
         if self._renewing is None:
             self._renewing = asyncio.get_running_loop().create_task(self._renew_for_ever())
 
     def leave(self, owner: str, *more: str) -> None:
         """End the entities of a socket that is gone, and `more` that were about to be tied to it."""
-        ids = [entity_id for name, entity_id in self._tied if name == owner]
-        for entity_id in ids:
-            del self._tied[owner, entity_id]
+        ids = self._tied.pop(owner, {})
         ends = [self._event(owner, entity_id, {DELETED: True}, None) for entity_id in {*ids, *more}]
         if ends:
             self._publisher.submit_events(ends, ANYONE, _unheard)  # what fails ends with its lease
@@ -93,19 +91,24 @@ class Presences:
     async def _renew_for_ever(self) -> None:
         while True:
             await asyncio.sleep(limits.presence_renew_s)
-            for key, place in list(self._tied.items()):
-                if place is not None and self._parts[place[0]].verdicts.refused(place[1]):
-                    self._tied.pop(key, None)  # somebody else has it, or it was deleted
-            keys = list(self._tied)
+            keys = [key for owner, places in self._tied.items() for key in self._held_still(owner, places)]
             for first in range(0, len(keys), _AT_ONCE):
                 self._renew(keys[first : first + _AT_ONCE])
                 await asyncio.sleep(0)
 
+    def _held_still(self, owner: str, places: dict[str, tuple[int, Packed] | None]) -> list[tuple[str, str]]:
+        """Return what is still tied to a socket: somebody else may have it, or it was deleted."""
+        for entity_id, place in list(places.items()):
+            if place is not None and self._parts[place[0]].verdicts.refused(place[1]):
+                del places[entity_id]
+        return [(owner, entity_id) for entity_id in places]
+
     def _renew(self, keys: list[tuple[str, str]]) -> None:
         def renewed(submission: Submission) -> None:
             for index, partition, position in submission.places():
-                if keys[index] in self._tied:
-                    self._tied[keys[index]] = (partition, position)
+                owner, entity_id = keys[index]
+                if entity_id in (places := self._tied.get(owner, {})):
+                    places[entity_id] = (partition, position)
 
         ttl_ms = limits.presence_ttl_ms
         renewals = [self._event(owner, entity_id, _RENEWAL, ttl_ms) for owner, entity_id in keys]
