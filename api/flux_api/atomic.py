@@ -54,9 +54,14 @@ def _check_one_place(events: list[Event], partitioning: Partitioning) -> None:
         )
 
 
-def _check_size(events: list[Event], committer: Committer) -> None:
-    if len(events) > committer.piece_events_max:
+def check_count(events: int, committer: Committer) -> None:
+    """Raise `Refused` (413) for more events than can be kept together."""
+    if events > committer.piece_events_max:
         raise Refused(f"an atomic batch may have at most {committer.piece_events_max} events; split it", 413)
+
+
+def _check_size(events: list[Event], committer: Committer) -> None:
+    check_count(len(events), committer)
     try:
         size = len(encode_events(events))
     except OverflowError:

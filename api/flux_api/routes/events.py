@@ -13,9 +13,10 @@ from flux_actors.domain.position import Packed, text_of, text_of_all
 from flux_actors.errors import Refused
 from flux_actors.tenancy.principal import Principal
 from flux_api.answers import batch_answer, event_answer
+from flux_api.atomic import check_count
 from flux_api.batches import Answer
 from flux_api.door import Door
-from flux_api.incoming import read_batch, read_event
+from flux_api.incoming import decode_raws, read_batch, read_event
 from flux_api.openapi import BATCH_BODY, EVENT_BODY, describe
 from flux_api.requests import (
     POSITION_HEADER,
@@ -82,7 +83,9 @@ async def _publish_batch(door: Door, body: bytes, principal: Principal) -> Answe
 
 
 async def _publish_whole(door: Door, body: bytes, principal: Principal) -> Answer:
-    """Publish a batch all or none."""
+    """Publish a batch all or none; one of too many events is not read, for that would hold everybody up."""
+    if len(body) > limits.batch_at_once_bytes:
+        check_count(len(decode_raws(body)), door.publisher.committers[0])
     events = read_batch(body)
     submission = await door.publisher.publish_whole(events, principal, body)
     return Answer([batch_answer(events, submission)], submission.positions())

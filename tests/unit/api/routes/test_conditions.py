@@ -195,6 +195,13 @@ async def test_what_cannot_be_kept_together_is_refused(client, standing, bodies,
     assert [(await standing.log.bounds(partition)).last for partition in range(PARTITIONS)] == [0, 0, 0]
 
 
+async def test_an_atomic_batch_of_too_many_is_not_even_read(client, monkeypatch):
+    monkeypatch.setattr("flux_api.routes.events.read_batch", None)  # a quarter of a second of 10 MiB
+    bodies = [event(f"n/{number}", {"v": 1}) for number in range(4_001)]
+    answer = await client.post("/api/events/batch?atomic=true", json=bodies)
+    assert (answer.status_code, "4000" in answer.json()["error"]) == (413, True)
+
+
 async def test_an_atomic_batch_sent_again_applies_once(client):
     bodies = [event("n/1", {"v": 1}, eventId="a"), event("n/2", {"v": 1}, eventId="b")]
     for _ in range(2):
