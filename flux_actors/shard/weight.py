@@ -19,7 +19,11 @@ _SHARED_KEY_CHARS: Final = 31  # the decoder gives all entities the same string 
 def weigh(actor: EntityActor) -> int:
     """Return the bytes that `actor` holds alone."""
     held = _rounded(actor) + _rounded(actor.entity_id) + _weight_of(actor.properties)
-    return _ACTOR_BYTES + held + (_rounded(actor.history) if actor.history is not None else 0)
+    if actor.history is not None:
+        held += _rounded(actor.history)
+    if actor.leases is not None:
+        held += _rounded(actor.leases) + _weight_of(actor.leases.properties) + _weight_of(actor.leases.owner)
+    return _ACTOR_BYTES + held
 
 
 def _weight_of(value: Any) -> int:

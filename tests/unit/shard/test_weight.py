@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from flux_actors.domain.entity import EntityActor, EntityRow
+from flux_actors.domain.leases import Leases
 from flux_actors.shard.weight import weigh
 
 COUNT = 300
@@ -21,14 +22,22 @@ SHAPES: dict[str, Any] = {
     "long key": lambda number: {"k" * 200: number / 7},
     "deleted": lambda number: None,
 }
+LEASES: dict[str, Any] = {
+    "none": lambda number: None,
+    "on the entity": lambda number: Leases(number << 40, {}, f"door-{number}.1"),
+    "on properties": lambda number: Leases(None, {"v": number << 40, "w": number << 41}),
+}
 
 
+@pytest.mark.parametrize("leases", LEASES)
 @pytest.mark.parametrize("events", [1, 10])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_estimate_is_near_what_was_allocated(shape: str, events: int) -> None:
+def test_estimate_is_near_what_was_allocated(shape: str, events: int, leases: str) -> None:
     history = b"".join(number.to_bytes(8) * 2 for number in range(events))
     rows = [
-        EntityRow(f"ns/{number}", SHAPES[shape](number), number << 20, 1 << 50, history)
+        EntityRow(
+            f"ns/{number}", SHAPES[shape](number), number << 20, 1 << 50, history, LEASES[leases](number)
+        )
         for number in range(COUNT)
     ]
     data = [msgspec.msgpack.encode(row) for row in rows]
