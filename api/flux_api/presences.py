@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -55,6 +55,7 @@ class Presences:
         self._sockets = 0
         self._ids = EventIds()
         self._tied: dict[str, dict[str, tuple[int, Packed] | None]] = {}  # with the newest renewal of each
+        self._ended: dict[str, Callable[[str], None]] = {}  # what sockets hear of entities that they lost
         self._renewing: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -70,8 +71,9 @@ class Presences:
         """Return how many entities are tied to a socket."""
         return len(self._tied.get(owner, ()))
 
-    def tie(self, owner: str, entity_id: str) -> None:
-        """Keep an entity alive from now on."""
+    def tie(self, owner: str, entity_id: str, ended: Callable[[str], None]) -> None:
+        """Keep an entity alive from now on; `ended` hears when that is over before the socket is."""
+        self._ended[owner] = ended
         self._tied.setdefault(owner, {})[entity_id] = None
         if self._renewing is None:
             self._renewing = asyncio.get_running_loop().create_task(self._renew_for_ever())
@@ -79,6 +81,7 @@ class Presences:
     def leave(self, owner: str, *more: str) -> None:
         """End the entities of a socket that is gone, and `more` that were about to be tied to it."""
         ids = self._tied.pop(owner, {})
+        self._ended.pop(owner, None)
         ends = [self._event(owner, entity_id, {DELETED: True}, None) for entity_id in {*ids, *more}]
         if ends:
             self._publisher.submit_events(ends, ANYONE, _unheard)  # what fails ends with its lease
@@ -97,10 +100,14 @@ class Presences:
                 await asyncio.sleep(0)
 
     def _held_still(self, owner: str, places: dict[str, tuple[int, Packed] | None]) -> list[tuple[str, str]]:
-        """Return what is still tied to a socket: somebody else may have it, or it was deleted."""
+        """Return what is still tied to a socket, and have it hear of all else.
+
+        Somebody else may have it by now, it may have been deleted, or the log was away for too long.
+        """
         for entity_id, place in list(places.items()):
             if place is not None and self._parts[place[0]].verdicts.refused(place[1]):
                 del places[entity_id]
+                self._ended[owner](entity_id)
         return [(owner, entity_id) for entity_id in places]
 
     def _renew(self, keys: list[tuple[str, str]]) -> None:

@@ -232,9 +232,14 @@ class Session:
         owner = None if terms is None else terms.owner
         if owner is not None and event.entity_id is not None:
             if self._open:
-                self._door.presences.tie(owner, event.entity_id)
+                self._door.presences.tie(owner, event.entity_id, self._untied)
             else:
                 self._door.presences.leave(owner, event.entity_id)
+
+    def _untied(self, entity_id: str) -> None:
+        """Tell of an entity that does not live as long as this socket any more."""
+        text = "is not tied to this socket any more; publish it with presence again if it is to be"
+        self._tell(type="error", entity_id=entity_id, error=f"{entity_id} {text}")
 
     def _published(self, request_id: Any, size: int, outcome: Outcome) -> None:
         was_busy = self.busy

@@ -100,6 +100,21 @@ async def test_what_was_deleted_is_renewed_no_more(standing, sockets, there, cli
     assert not await there()
 
 
+async def test_a_socket_is_told_what_it_lost(standing, sockets, client):
+    first, second = await sockets(), await sockets()
+    await arrive(first, "room/taken")
+    await arrive(first, "room/deleted")
+    await arrive(first, "room/stays")
+    await arrive(second, "room/taken")
+    await client.delete("/api/state/entities/room/deleted")
+    await until(lambda: len(first.kinds("error")) == 2)
+    told = {error["entity_id"]: error["error"] for error in first.kinds("error")}
+    assert told.keys() == {"room/taken", "room/deleted"}
+    assert all("publish it with presence again" in error for error in told.values())
+    assert second.kinds("error") == []
+    assert len(standing.door.presences) == 2
+
+
 async def test_a_socket_that_goes_before_the_ack_leaves_nothing(standing, sockets, there):
     socket = await sockets()
     socket.say(type="publish", presence=True, **event("room/me", {"here": True}))
