@@ -111,7 +111,7 @@ class EventStream:
             async with asyncio.timeout(silence_s):
                 await self._filled.wait()
         except TimeoutError:
-            return not self._ended
+            return not self._ended and not self._pieces  # what came this very moment is in front of the place
         return False
 
     def _bare_place(self) -> bytes:

@@ -74,6 +74,22 @@ async def test_a_place_goes_never_back():
     assert await reader.take() == told(1, "0.7.0")
 
 
+async def test_what_comes_as_the_silence_ends_is_told_before_the_place_that_has_it(monkeypatch):
+    reading = FakeReading({0: pack(7, 0)})
+    stream = EventStream(reading)
+    reader = Reader(stream)
+    await reader.take()
+    assert await reader.take() == "id: 0.7.0\n\n"
+
+    async def wait(_):
+        reading.known = {0: pack(8, 0)}
+        stream.send((update(1, 0, pack(8, 0)),), batch=False)
+        raise TimeoutError
+
+    monkeypatch.setattr(asyncio.Event, "wait", wait)
+    assert await reader.take() == told(1, "0.8.0")
+
+
 async def test_nothing_has_a_place_before_the_reader_has_what_it_begins_with(monkeypatch):
     monkeypatch.setattr(limits, "stream_look_s", 0.001)
     reading = FakeReading(None)
