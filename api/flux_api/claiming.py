@@ -71,14 +71,14 @@ class Claims:
         for _ in range(_TRIES):
             refusal = await self._publish(order, Claim(ACQUIRE, order.holder, order.ttl_ms), principal)
             held = await self._held(order.entity_id)
-            if held is None and refusal is None and order.event_id is not None:
-                raise _conflict(order, None)  # this eventId had its claim, which is over
+            if refusal is None:
+                if held is None or held["holder"] != order.holder:
+                    raise _conflict(order, held)  # it was taken, and is over already
+                return _answer(order, held)
             if held is None:
                 continue  # it was free again before we could see who had it
             if held["holder"] != order.holder:
                 raise _conflict(order, held)
-            if refusal is None:
-                return _answer(order, held)
             with suppress(Refused):  # it ran out before it was renewed: then it is there to be taken
                 return await self._renewed(order, held["token"], principal)
         raise Unavailable(_UNSTEADY)

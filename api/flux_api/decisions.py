@@ -70,7 +70,7 @@ def refusal_of(event: Event, terms: Terms, entity: object) -> Refused:
         return Refused(TOGETHER, 412)
     if terms.condition == ABSENT:
         reason = "there is one already"
-    elif terms.condition == PRESENT:
+    elif terms.condition == PRESENT or entity is None:
         reason = "there is none"
     else:
         reason = "it has changed since; read it and decide again"

@@ -154,22 +154,41 @@ def test_a_batch_of_which_all_fail_is_still_200(api):
     assert all(r["eventId"] is None and r["stream"] is None and r["error"] for r in body["results"])
 
 
-def test_a_condition_in_an_event_of_a_batch_fails_that_event(api, namespace, read):
+def test_a_condition_in_an_event_of_a_batch_is_of_that_event(api, namespace, read):
     events = [
-        event(f"{namespace}/e", {"a": 1}, condition={"absent": True}),
+        event(f"{namespace}/e", {"a": 1}, condition={"present": True}),
         event(f"{namespace}/f", {"a": 1}),
+        event(f"{namespace}/f", {"a": 2}, condition={"absent": True}),
     ]
     body = api.post(BATCH, json=events).json()
-    assert (body["successful"], body["failed"]) == (1, 1)
-    assert "not available in this version" in body["results"][0]["error"]
+    assert (body["successful"], body["failed"]) == (1, 2)
+    assert "there is none" in body["results"][0]["error"]
+    assert "one already" in body["results"][2]["error"]
     assert read(f"{namespace}/e") is None
     assert read(f"{namespace}/f") == {"a": 1}
 
 
-def test_an_atomic_batch_is_refused_rather_than_written_in_parts(api, namespace, read):
-    answer = api.post(f"{BATCH}?atomic=true", json=[event(f"{namespace}/e", {"a": 1})])
-    assert "not available in this version" in assert_error(answer, 400)
-    assert read(f"{namespace}/e") is None
+def test_an_atomic_batch_applies_whole_at_one_position_or_not_at_all(api, namespace, read):
+    events = [event(f"{namespace}/{name}", {"a": 1}) for name in "ef"]
+    whole = api.post(f"{BATCH}?atomic=true", json=events)
+    assert (whole.status_code, whole.json()["successful"]) == (200, 2)
+    etags = [api.get(f"/api/state/entities/{namespace}/{name}").headers["etag"] for name in "ef"]
+    assert len({etag.rpartition(".")[0] for etag in etags}) == 1
+    events = [
+        event(f"{namespace}/g", {"a": 1}),
+        event(f"{namespace}/e", {"a": 2}, condition={"absent": True}),
+    ]
+    none = api.post(f"{BATCH}?atomic=true", json=events).json()
+    assert (none["successful"], none["failed"]) == (0, 2)
+    assert read(f"{namespace}/g") is None
+    assert read(f"{namespace}/e") == {"a": 1}
+
+
+def test_what_cannot_be_kept_together_is_refused(api, namespace):
+    events = [event(f"{namespace}/e", {"a": 1}), event(f"{namespace}x/e", {"a": 1})]
+    assert "one namespace" in assert_error(api.post(f"{BATCH}?atomic=true", json=events), 400)
+    many = [event(f"{namespace}/{number}", {"a": 1}) for number in range(4_001)]
+    assert "4000" in assert_error(api.post(f"{BATCH}?atomic=true", json=many), 413)
 
 
 def test_atomic_false_is_an_ordinary_batch(api, namespace):

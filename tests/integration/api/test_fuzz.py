@@ -289,6 +289,9 @@ def default_config(api):
     assert api.put("/api/admin/config", json=before).json() == before
 
 
+TOLD_BESIDE = {412: {"entity"}, 409: {"holder", "claim"}}  # what stands there instead
+
+
 @pytest.fixture(scope="module")
 def openapi(flux):
     return schemathesis.openapi.from_url(f"{flux.url}/openapi.json")
@@ -302,7 +305,8 @@ def openapi(flux):
         *((method, ENTITIES + "/{entity_id}") for method in ("GET", "DELETE")),
         *(("GET", "/api/health"), ("GET", "/api/ready"), ("GET", "/api/live"), ("GET", "/api/ws")),
         *(("GET", "/api/connectors"), ("GET", "/api/connectors/{name}"), ("GET", "/api/admin/config")),
-        ("PUT", "/api/admin/config"),
+        *(("PUT", "/api/admin/config"), ("GET", "/api/admin/log")),
+        *(("POST", "/api/claims"), ("DELETE", "/api/claims")),
     ],
 )
 @settings(bounded, max_examples=40)
@@ -314,4 +318,4 @@ def test_no_request_that_the_openapi_document_describes_meets_a_fault(
     answer = case.call()
     assert answer.status_code in BELOW_FAULT, (answer.status_code, answer.text)
     if answer.status_code >= 400:
-        assert set(answer.json()) == {"error"}
+        assert set(answer.json()) - TOLD_BESIDE.get(answer.status_code, set()) == {"error"}

@@ -113,6 +113,15 @@ async def test_a_claim_runs_out_by_itself(client, take):
     assert (renewed.status_code, renewed.json()["holder"]) == (409, "you")
 
 
+async def test_a_claim_that_is_over_before_it_can_be_told_is_no_claim(client, take):
+    for _ in range(20):
+        answer = await take("me", 1)
+        assert answer.status_code in (200, 409)
+        if answer.status_code == 409:
+            assert answer.json()["holder"] is None
+            assert "no claim" in answer.json()["error"]
+
+
 async def test_it_becomes_null_when_nobody_takes_it(client, take):
     await take("me", 40)
     async with asyncio.timeout(5):
