@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,7 @@ from flux_actors.domain.event import DELETED, Event, TermedEvent, server_event, 
 from flux_actors.domain.position import Packed
 from flux_actors.domain.terms import Terms
 from flux_actors.errors import FluxError, Refused
-from flux_actors.tenancy.principal import ANYONE
+from flux_actors.tenancy.principal import ANYONE, Principal
 from flux_api.event_ids import EventIds
 from flux_api.feed import PartitionFeed
 from flux_api.publishing import Publisher
@@ -45,6 +46,14 @@ def tied(event: Event, owner: str) -> TermedEvent:
     return with_terms(event, msgspec.structs.replace(terms, ttl_ms=limits.presence_ttl_ms, owner=owner))
 
 
+@dataclass(slots=True)
+class _Tie:
+    """What ties an entity to a socket."""
+
+    principal: Principal  # who did: it ends with what that may do
+    renewed: tuple[int, Packed] | None = None  # the partition and position of the newest renewal
+
+
 class Presences:
     """The entities that are tied to the sockets of one door."""
 
@@ -54,7 +63,7 @@ class Presences:
         self._door = door
         self._sockets = 0
         self._ids = EventIds()
-        self._tied: dict[str, dict[str, tuple[int, Packed] | None]] = {}  # with the newest renewal of each
+        self._tied: dict[str, dict[str, _Tie]] = {}
         self._ended: dict[str, Callable[[str], None]] = {}  # what sockets hear of entities that they lost
         self._renewing: asyncio.Task[None] | None = None
 
@@ -71,10 +80,10 @@ class Presences:
         """Return how many entities are tied to a socket."""
         return len(self._tied.get(owner, ()))
 
-    def tie(self, owner: str, entity_id: str, ended: Callable[[str], None]) -> None:
+    def tie(self, owner: str, entity_id: str, principal: Principal, ended: Callable[[str], None]) -> None:
         """Keep an entity alive from now on; `ended` hears when that is over before the socket is."""
         self._ended[owner] = ended
-        self._tied.setdefault(owner, {})[entity_id] = None
+        self._tied.setdefault(owner, {})[entity_id] = _Tie(principal)
         if self._renewing is None:
             self._renewing = asyncio.get_running_loop().create_task(self._renew_for_ever())
 
@@ -94,28 +103,31 @@ class Presences:
     async def _renew_for_ever(self) -> None:
         while True:
             await asyncio.sleep(limits.presence_renew_s)
-            keys = [key for owner, places in self._tied.items() for key in self._held_still(owner, places)]
+            keys = [key for owner, ties in self._tied.items() for key in self._held_still(owner, ties)]
             for first in range(0, len(keys), _AT_ONCE):
                 self._renew(keys[first : first + _AT_ONCE])
                 await asyncio.sleep(0)
 
-    def _held_still(self, owner: str, places: dict[str, tuple[int, Packed] | None]) -> list[tuple[str, str]]:
+    def _held_still(self, owner: str, ties: dict[str, _Tie]) -> list[tuple[str, str]]:
         """Return what is still tied to a socket, and have it hear of all else.
 
-        Somebody else may have it by now, it may have been deleted, or the log was away for too long.
+        Somebody else may have it by now, it may have been deleted, the log may have been away for too long.
+        Or the token of who tied it was taken back: then it ends with its lease.
         """
-        for entity_id, place in list(places.items()):
-            if place is not None and self._parts[place[0]].verdicts.refused(place[1]):
-                del places[entity_id]
+        for entity_id, tie in list(ties.items()):
+            renewed = tie.renewed
+            refused = renewed is not None and self._parts[renewed[0]].verdicts.refused(renewed[1])
+            if refused or not self._publisher.may_write(tie.principal, entity_id):
+                del ties[entity_id]
                 self._ended[owner](entity_id)
-        return [(owner, entity_id) for entity_id in places]
+        return [(owner, entity_id) for entity_id in ties]
 
     def _renew(self, keys: list[tuple[str, str]]) -> None:
         def renewed(submission: Submission) -> None:
             for index, partition, position in submission.places():
                 owner, entity_id = keys[index]
-                if entity_id in (places := self._tied.get(owner, {})):
-                    places[entity_id] = (partition, position)
+                if entity_id in (ties := self._tied.get(owner, {})):
+                    ties[entity_id].renewed = (partition, position)
 
         ttl_ms = limits.presence_ttl_ms
         renewals = [self._event(owner, entity_id, _RENEWAL, ttl_ms) for owner, entity_id in keys]

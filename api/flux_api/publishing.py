@@ -90,6 +90,10 @@ class Publisher:
                 return
         self._submit(event, done)
 
+    def may_write(self, principal: Principal, entity_id: str) -> bool:
+        """Whether a principal may still write an entity."""
+        return principal.kind is Kind.ANYONE or self._now(principal).may_write(entity_id, _now_us())
+
     def _now(self, principal: Principal) -> Principal:
         """Return whom a principal is by now: a token may have been revoked since it was looked up."""
         revoked = principal.kind is Kind.HOLDER and not self._registry.has_token(principal.token_id)

@@ -204,7 +204,7 @@ class Session:
             principal = self._watcher.principal
             if principal.kind is Kind.HOLDER and not self._door.tenancy.fresh:
                 raise Unavailable("tokens cannot be checked now; try again in a second")
-            done = partial(self._published, request.id, size)
+            done = partial(self._published, request.id, size, principal)
             if request.presence in (None, False):
                 self._door.publisher.submit(request, principal, done)
             else:
@@ -226,13 +226,13 @@ class Session:
             raise Refused(f"one socket may have at most {limits.presences_max} entities tied to it")
         return tied(self._door.publisher.read(request), self._owner)
 
-    def _tie(self, event: Event) -> None:
+    def _tie(self, event: Event, principal: Principal) -> None:
         """Have an entity live as long as this socket, which may be gone already."""
         terms = terms_in(event)
         owner = None if terms is None else terms.owner
         if owner is not None and event.entity_id is not None:
             if self._open:
-                self._door.presences.tie(owner, event.entity_id, self._untied)
+                self._door.presences.tie(owner, event.entity_id, principal, self._untied)
             else:
                 self._door.presences.leave(owner, event.entity_id)
 
@@ -241,12 +241,12 @@ class Session:
         text = "is not tied to this socket any more; publish it with presence again if it is to be"
         self._tell(type="error", entity_id=entity_id, error=f"{entity_id} {text}")
 
-    def _published(self, request_id: Any, size: int, outcome: Outcome) -> None:
+    def _published(self, request_id: Any, size: int, principal: Principal, outcome: Outcome) -> None:
         was_busy = self.busy
         self._publishes -= 1
         self._publish_bytes -= size
         if isinstance(outcome, Published):
-            self._tie(outcome.event)
+            self._tie(outcome.event, principal)
         if not self._open:
             return
         if isinstance(outcome, FluxError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from flux_actors import limits
@@ -175,3 +177,17 @@ async def test_sockets_of_one_token_are_told_in_one_write_and_others_cost_nothin
     assert len(asked) == 20  # once for each change, not for each socket
     for watcher in watchers:
         hub.leave(watcher)
+
+
+async def test_what_a_token_tied_to_a_socket_ends_when_the_token_is_taken_back(socket, tenants, monkeypatch):
+    monkeypatch.setattr(limits, "presence_ttl_ms", 200)
+    monkeypatch.setattr(limits, "presence_renew_s", 0.05)
+    await authenticate(socket, tenants, "write")
+    socket.say(type="publish", id=1, presence=True, **event("vault/me", {"here": True}))
+    await until(lambda: socket.kinds("ack"))
+    await tenants.revoke("write")
+    await until(lambda: [one for one in socket.kinds("error") if one.get("entity_id") == "vault/me"])
+    view = tenants.standing.door.view
+    async with asyncio.timeout(5):
+        while (await view.get("vault/me")).lives:  # noqa: ASYNC110 - time has to pass
+            await asyncio.sleep(0.005)
