@@ -39,18 +39,19 @@ def test_only_so_many_are_remembered_and_those_before_are_unknown():
 
 
 @pytest.mark.parametrize(
-    ("terms", "status", "word"),
+    ("terms", "entity", "status", "word"),
     [
-        (Terms(condition=ABSENT), 412, "one already"),
-        (Terms(condition=PRESENT), 412, "none"),
-        (Terms(condition=(0, 5)), 412, "changed since"),
-        (Terms(together=2), 412, "atomic"),
-        (Terms(claim=Claim(ACQUIRE, "me", 1)), 409, "claimed"),
+        (Terms(condition=ABSENT), {"id": "n/e"}, 412, "one already"),
+        (Terms(condition=PRESENT), None, 412, "there is none"),
+        (Terms(condition=(0, 5)), {"id": "n/e"}, 412, "changed since"),
+        (Terms(condition=(0, 5)), None, 412, "there is none"),
+        (Terms(together=2), None, 412, "atomic"),
+        (Terms(claim=Claim(ACQUIRE, "me", 1)), None, 409, "claimed"),
     ],
 )
-def test_a_refusal_says_why(terms, status, word):
+def test_a_refusal_says_why(terms, entity, status, word):
     refused = with_terms(Event("n/e", {"v": 1}, "id", False, "s", "t", 1), terms)
-    refusal = refusal_of(refused, terms, None)
+    refusal = refusal_of(refused, terms, entity)
     assert refusal.status == status
     assert word in refusal.message
 
