@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
 
@@ -160,9 +160,8 @@ class DoorGround:
                 else []
             )
             return Base(entity.as_of, rows, None)
-        async with self._calls:
-            place = self.place(partition) or 0
-            found = decode_rows(await self._shards.call(partition, "rows", partition, prefix, after))
+        place, data = await self._ask(partition, "rows", prefix, after)
+        found = decode_rows(data)
         self._check(partition, found.sequence, place)
         return Base(end_of(found.sequence), found.rows, found.after)
 
@@ -172,9 +171,7 @@ class DoorGround:
         if self._had_another_owner(pattern, partition, after):
             return None
         most = limits.resume_changes_max
-        async with self._calls:
-            place = self.place(partition) or 0
-            data = await self._shards.call(partition, "recall", partition, pattern, after, most)
+        place, data = await self._ask(partition, "recall", pattern, after, most)
         found = decode_recalled(data)
         self._check(partition, found.sequence, place)
         if after > end_of(found.sequence):
@@ -183,6 +180,23 @@ class DoorGround:
         if found.changes is None:
             return await self._remembered(pattern, partition, after)
         return Recall(end_of(found.sequence), found.changes) if len(found.changes) <= most else None
+
+    async def _ask(self, partition: int, method: str, *arguments: Any) -> tuple[int, bytes]:
+        """Return where the feed was, and what a shard answered.
+
+        Who does not wait any more leaves a shard that still works: its call counts until it is answered, else
+        subscriptions that come and go would have any number of them under way.
+        """
+        await self._calls.acquire()
+        place = self.place(partition) or 0
+        call = asyncio.ensure_future(self._shards.call(partition, method, partition, *arguments))
+        call.add_done_callback(self._answered)
+        return place, await asyncio.shield(call)
+
+    def _answered(self, call: asyncio.Future[bytes]) -> None:
+        self._calls.release()
+        if not call.cancelled():
+            call.exception()  # of which nobody may want to hear any more
 
     def _had_another_owner(self, pattern: str, partition: int, after: int) -> bool:
         """Whether some of what happened since is another owner's: of that nobody is told."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from flux_actors import limits
@@ -13,7 +15,7 @@ from flux_actors.shard import reads
 from flux_api.feed import PartitionFeed
 from flux_api.view import LiveView
 from flux_api.watching.ground import Base, DoorGround, Recall, end_of
-from tests.unit.api.standing import FakeCalls, change, readings, row
+from tests.unit.api.standing import FakeCalls, change, readings, row, settle
 
 RULE = Partitioning(4, frozenset({"wide"}))
 HOME = RULE.of_entity("home/1")
@@ -169,3 +171,27 @@ async def test_of_another_owner_s_time_nobody_is_told(ground, calls, past, patte
     past.owned_since = {"home": pack(4, 0)}
     assert (await ground.recall(pattern, HOME, pack(3, 0)) is not None) == told
     assert await ground.recall(pattern, HOME, pack(4, 0)) is not None
+
+
+async def test_calls_of_those_who_went_count_until_they_are_answered(ground, calls):
+    answers = []
+
+    def answer(*_):
+        answers.append(asyncio.get_running_loop().create_future())
+        return answers[-1]
+
+    calls.answers = {"rows": answer, "recall": answer}
+    for _ in range(3):
+        for ask in (ground.base("home/*", HOME, None), ground.recall("home/*", HOME, pack(5, 0))):
+            asked = asyncio.create_task(ask)
+            await settle()
+            asked.cancel()
+    waiting = [asyncio.create_task(ground.base("home/*", HOME, None)) for _ in range(20)]
+    await settle()
+    assert len(answers) == limits.bases_at_once
+    for one in answers[:3]:
+        one.set_exception(Unavailable("away"))
+    await settle()
+    assert len(answers) == limits.bases_at_once + 3
+    for task in waiting:
+        task.cancel()
