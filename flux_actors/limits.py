@@ -126,6 +126,7 @@ delete_matches_max: Final = 10_000
 past_at_once: Final = 2  # folds of one door: each takes a process, and a core while it folds
 past_lists_at_once: Final = 8  # of one door, until they are read to the end: a slow reader keeps a process
 past_waiting_max: Final = 20  # of one door, for their turn; beyond it 503
+past_pause_s: Final = 1.0  # before the place of one that was given up is another's
 past_s: Final = 60.0  # for one, reading its answer included: some ten million events on a free core
 past_entities_max: Final = 1_000_000  # in memory: about a gigabyte of small ones
 past_memory_bytes_max: Final = 3 * GIB  # of the process that folds, whatever they hold

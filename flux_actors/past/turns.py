@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from flux_actors import limits
 from flux_actors.errors import Unavailable
 
 _RETRY_S: Final = 2
@@ -24,6 +25,9 @@ class Turns:
     async def turn(self) -> AsyncIterator[None]:
         """Have a turn, in the order of asking.
 
+        One that is given up has its process ended, and the next needs a new one: a second of a core. So that
+        place stays taken for a while: else those who come and go would have all cores start processes.
+
         Raises:
             Unavailable: too many wait already.
         """
@@ -34,7 +38,14 @@ class Turns:
             await self._places.acquire()
         finally:
             self._waiting -= 1
+        given_up = False
         try:
             yield
+        except (asyncio.CancelledError, GeneratorExit):
+            given_up = True
+            raise
         finally:
-            self._places.release()
+            if given_up:
+                asyncio.get_running_loop().call_later(limits.past_pause_s, self._places.release)
+            else:
+                self._places.release()

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from flux_actors import limits
 from flux_actors.errors import Unavailable
 from flux_actors.past.turns import Turns
 
@@ -40,3 +41,18 @@ async def test_a_turn_that_fails_is_given_back():
                 raise ValueError("mine")
     async with turns.turn():
         pass
+
+
+async def test_the_place_of_one_that_was_given_up_stays_taken_for_a_while(monkeypatch):
+    monkeypatch.setattr(limits, "past_pause_s", 0.05)
+    turns, began = Turns(1, 1), asyncio.get_running_loop().time()
+
+    async def take():
+        async with turns.turn():
+            await asyncio.sleep(10)
+
+    task = asyncio.create_task(take())
+    await asyncio.sleep(0)
+    task.cancel()
+    async with turns.turn():
+        assert asyncio.get_running_loop().time() - began >= 0.045
