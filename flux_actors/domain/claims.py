@@ -23,8 +23,8 @@ def held_claim(
     """Return the claim on an entity that somebody holds at a time of the log's clock."""
     if properties is None or leases is None or leases.properties.get(CLAIM, 0) <= clock_us:
         return None
-    held: dict[str, Any] | None = properties.get(CLAIM)
-    return held
+    held = properties.get(CLAIM)
+    return held if isinstance(held, dict) else None
 
 
 def claim_applies(claim: Claim, held: dict[str, Any] | None) -> bool:
