@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
 from flux_actors.domain.clock import us_of
-from flux_actors.domain.position import Packed, parse
-from flux_actors.errors import Refused
+from flux_actors.domain.event import terms_in
+from flux_actors.domain.position import Packed, pack, parse, unpack
+from flux_actors.errors import Corrupt, Refused
+from flux_actors.log.block import decode_block
+from flux_actors.log.ports import EventLog
 from flux_actors.past.target import ThroughPosition, ThroughTime
 
 _TIME_MARKS: Final = frozenset("Tt:")  # no position holds one, and every RFC 3339 time does
@@ -51,3 +55,31 @@ def read_moment(text: str, partitions: int) -> Moment:
             "at must be an RFC 3339 time such as 2026-01-31T12:00:00Z, or the text of a Flux-Position "
             f"header, not {text[:64]!r}"
         ) from None
+
+
+async def made_whole(moment: Moment, log: EventLog) -> Moment:
+    """Return the same moment, but for a position within an atomic batch: all of that is at one position.
+
+    Raises:
+        Unavailable: the log cannot be read now.
+    """
+    places = moment.positions.items()
+    ends = await asyncio.gather(*(_end_of_batch(log, partition, position) for partition, position in places))
+    return Moment(moment.clock_us, dict(zip(moment.positions, ends, strict=True)))
+
+
+async def _end_of_batch(log: EventLog, partition: int, position: Packed) -> Packed:
+    """Return the position of the last event that applied together with the one at `position`."""
+    sequence, offset = unpack(position)
+    if not sequence:
+        return position
+    try:
+        block = decode_block(await log.block(partition, sequence))
+    except Corrupt:
+        return position  # it is not there, or not any more, or is none: whoever tells the past will say so
+    last = -1
+    while last < offset and last + 1 < len(block.events):
+        event = block.events[last + 1]
+        terms = None if event.entity_id is None else terms_in(event)
+        last += 1 if terms is None else max(1, terms.together)
+    return pack(sequence, last) if last >= offset else position

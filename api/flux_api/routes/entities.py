@@ -18,7 +18,7 @@ from flux_actors.domain.terms import read_condition
 from flux_actors.errors import FluxError, Refused
 from flux_actors.tenancy.authorising import Action
 from flux_actors.tenancy.principal import Kind, Principal
-from flux_api.at import Moment, read_moment
+from flux_api.at import Moment, made_whole, read_moment
 from flux_api.cached import CachedEntity
 from flux_api.door import Door
 from flux_api.hot.replies import LARGE_BYTES
@@ -71,7 +71,7 @@ async def list_entities(request: Request) -> Response:
     query = query_of(request)
     asked = read_query(query)._replace(lines=_wants_lines(request))
     principal = await principal_of(request)
-    moment = _moment_of(door, query)
+    moment = await _moment_of(door, query)
     namespace, prefix = query.get("namespace") or None, query.get("prefix") or ""
     listing = Listing(door, namespace, prefix, principal, asked, moment)
     await door.reached(wanted_positions(request), listing.partitions)
@@ -147,7 +147,7 @@ async def get_entity(request: Request) -> Response:
     entity_id = _id_of(request)
     query = query_of(request)
     fields = read_fields(query.get("fields"))
-    moment = _moment_of(door, query)
+    moment = await _moment_of(door, query)
     positions = wanted_positions(request)
     if positions:
         await door.reached(positions, (door.partitioning.of_entity(entity_id),))
@@ -197,12 +197,12 @@ def _head_of_list(count: int, media_type: str) -> Response:
     return response
 
 
-def _moment_of(door: Door, query: dict[str, str]) -> Moment | None:
+async def _moment_of(door: Door, query: dict[str, str]) -> Moment | None:
     """Return the moment that a reader asks of, `None` for the present: that is a time to come, too."""
     if "at" not in query:
         return None
     moment = read_moment(query["at"], door.partitioning.partitions)
-    return None if moment.is_to_come(now_us()) else moment
+    return None if moment.is_to_come(now_us()) else await made_whole(moment, door.log)
 
 
 async def _as_it_was(door: Door, entity_id: str, moment: Moment) -> CachedEntity:

@@ -242,3 +242,21 @@ async def test_a_fold_that_reaches_an_earlier_owner_tells_nothing_of_theirs(monk
         mine = await client.get(f"{ENTITIES}/acme/x", params={"at": f"{partition}.{last + 1}.0"})
     assert (theirs.status_code, mine.json()["properties"]["n"]) == (404, 0)
     await standing.down()
+
+
+async def test_an_atomic_batch_is_at_one_position(client):
+    for coins in (100, 60):
+        bodies = [
+            event("n/plain", {"coins": coins}),
+            event("n/from", {"coins": coins}),
+            event("n/to", {"coins": 100 - coins}),
+        ]
+        await client.post("/api/events/batch?wait=applied", json=bodies[:1])
+        await client.post("/api/events/batch?atomic=true&wait=applied", json=bodies[1:])
+    for entity_id, expected in (("n/plain", (100, 0)), ("n/from", (60, 40)), ("n/to", (60, 40))):
+        etag = (await client.get(f"/api/state/entities/{entity_id}")).headers["etag"].strip('"')
+        at = {"at": etag}
+        listed = (await client.get("/api/state/entities", params={"namespace": "n"} | at)).json()
+        alone = [(await client.get(f"/api/state/entities/{i}", params=at)).json() for i in ("n/from", "n/to")]
+        assert tuple(one["properties"]["coins"] for one in alone) == expected
+        assert [one for one in listed if one["id"] != "n/plain"] == alone
