@@ -18,7 +18,7 @@ import msgspec
 from flux_actors import limits
 from flux_actors.domain.event import DELETED, Event, TermedEvent, server_event, terms_in, with_terms
 from flux_actors.domain.position import Packed
-from flux_actors.domain.terms import Terms
+from flux_actors.domain.terms import PRESENCE_SOURCE, Terms
 from flux_actors.errors import FluxError, Refused
 from flux_actors.tenancy.principal import ANYONE, Principal
 from flux_api.event_ids import EventIds
@@ -26,7 +26,6 @@ from flux_api.feed import PartitionFeed
 from flux_api.publishing import Publisher
 from flux_api.submission import Submission
 
-_SOURCE: Final = "flux-presence"
 _STREAM: Final = "flux.presence"
 _RENEWAL: Final[dict[str, Any]] = {}
 _AT_ONCE: Final = 1_000  # renewed in one go
@@ -137,7 +136,7 @@ class Presences:
         self, owner: str, entity_id: str, properties: dict[str, Any], ttl_ms: int | None
     ) -> Event | FluxError:
         now_ms = time.time_ns() // 1_000_000
-        event = server_event(entity_id, properties, self._ids.take(now_ms), now_ms, _SOURCE, _STREAM)
+        event = server_event(entity_id, properties, self._ids.take(now_ms), now_ms, PRESENCE_SOURCE, _STREAM)
         return with_terms(event, Terms(ttl_ms=ttl_ms, owner=owner))
 
 

@@ -26,7 +26,7 @@ from flux_actors.domain.event import DELETED, EventHead
 from flux_actors.domain.leases import Timers
 from flux_actors.domain.position import pack
 from flux_actors.domain.termed import TermedBlock
-from flux_actors.domain.terms import Terms
+from flux_actors.domain.terms import SERVER_SOURCES, Terms
 from flux_actors.errors import Corrupt
 
 _COMMITTERS_MAX: Final = 10_000
@@ -151,7 +151,8 @@ class PartitionState:
                     else:
                         retries = self.sort(block.events, first, woken, changes)
                     if feed:
-                        sources |= _sources(sequence, block.events, retries)
+                        found = _sources(sequence, block.events, retries)
+                        sources |= found - SERVER_SOURCES if block.has_terms else found
         finally:
             self.deliver(woken, void)
         poison = self.poison[poison_before:]

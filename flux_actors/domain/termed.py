@@ -106,7 +106,9 @@ class TermedBlock:
                 self._retries.add(position)
                 return
             state.window.remember(_key_of(event), state.clock_us)
-        state.events_total += 1
+        terms = terms_in(event) or _NONE
+        if terms.owner is None or event.properties:  # a renewal is nobody's event
+            state.events_total += 1
         entity_id = event.entity_id
         if entity_id is None:
             return
@@ -114,9 +116,7 @@ class TermedBlock:
         step = (position, entity_id, properties, state.clock_us)
         if self._changes is not None and (properties is None or properties):
             self._changes.append(step)
-        state.receive(
-            state.find(entity_id) or state.actor_of(entity_id), step, terms_in(event) or _NONE, self._void
-        )
+        state.receive(state.find(entity_id) or state.actor_of(entity_id), step, terms, self._void)
 
 
 def _key_of(event: Event) -> str:

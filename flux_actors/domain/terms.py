@@ -26,6 +26,10 @@ PRESENT: Final = (_NOBODY, 1)
 Condition = tuple[int, int]  # partition and packed position, or one of the two above
 
 CLAIM: Final = "claim"  # the property that holds the claim on its entity
+PRESENCE_SOURCE: Final = "flux-presence"
+LEASE_SOURCE: Final = "flux-leases"
+SERVER_SOURCES: Final = frozenset({PRESENCE_SOURCE, LEASE_SOURCE})  # of events that nobody publishes
+
 ACQUIRE: Final = "acquire"
 RENEW: Final = "renew"
 RELEASE: Final = "release"

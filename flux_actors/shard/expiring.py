@@ -19,14 +19,13 @@ from flux_actors import limits
 from flux_actors.domain.event import DELETED, TermedEvent, server_event, with_terms
 from flux_actors.domain.fold import PartitionState
 from flux_actors.domain.leases import Lease
-from flux_actors.domain.terms import Terms
+from flux_actors.domain.terms import LEASE_SOURCE, Terms
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.block import encode_event
 from flux_actors.log.committer import Committer, Outcome
 from flux_actors.log.ports import EventLog
 
 _log = structlog.get_logger(__name__)
-_SOURCE: Final = "flux-leases"
 STREAM: Final = "flux.expire"
 _AT_ONCE: Final = 1_000  # in one block: about 100 KB
 _AWAY_S: Final = 0.2
@@ -141,7 +140,7 @@ def _end_of(state: PartitionState, lease: Lease, clock_us: int) -> TermedEvent |
     properties = {DELETED: True} if lease.name is None else {lease.name: None}
     cause = blake2b(repr(lease).encode(), digest_size=8).hexdigest()
     event_id = f"expire.{deadline_us}.{cause}"
-    end = server_event(lease.entity_id, properties, event_id, clock_us // 1_000, _SOURCE, STREAM)
+    end = server_event(lease.entity_id, properties, event_id, clock_us // 1_000, LEASE_SOURCE, STREAM)
     return with_terms(end, Terms(expires_us=deadline_us))
 
 

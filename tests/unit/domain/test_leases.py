@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 
 from flux_actors.domain.event import DELETED
@@ -91,3 +92,12 @@ def test_a_lease_that_is_set_ever_earlier_leaves_no_heap_of_old_entries() -> Non
     assert timers.entries < 2_000
     assert timers.next_us == 1_000_000 - 9_999
     assert timers.due(1 << 62, 9) == [Lease("a/1", None), Lease("a/2", "v")]
+
+
+def test_renewals_and_ends_are_nobodys_events() -> None:
+    log = Log()
+    log.put(event({"n": 1}, Terms(ttl_ms=50, owner="d.1")), clock_ms=100)
+    renewal = msgspec.structs.replace(event({}, Terms(ttl_ms=50, owner="d.1")), source="flux-presence")
+    assert log.put(renewal, clock_ms=120).sources == []
+    assert log.state.events_total == 1
+    assert log.put(event({"n": 2}), clock_ms=130).sources == ["s"]
