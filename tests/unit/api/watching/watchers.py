@@ -7,7 +7,8 @@ from typing import Any
 from flux_api.watcher import Watcher
 from flux_api.watching.options import Options
 from tests.unit.api.sockets import FakeLink
-from tests.unit.api.standing import Standing
+from tests.unit.api.standing import Standing, change, until
+from tests.unit.api.test_slow_sockets import PressedLink
 
 
 class Client:
@@ -94,3 +95,28 @@ class Fold:
         assert place > known or message["type"] == "state", f"{message} came behind {known}"
         if not message.get("conflated"):
             self.places[entity_id] = place
+
+
+def told(watcher):
+    return brief(watcher.link.take())
+
+
+async def settled(hub, watcher):
+    await until(lambda: hub.is_settled(watcher))
+    return told(watcher)
+
+
+def dispatch(hub, *changes):
+    hub.dispatch([change(*one) for one in changes])
+
+
+DELTA = Options(delta=True)
+
+
+def slow(hub, pattern, options):
+    link = PressedLink(hub)
+    link.watcher = Watcher(link)
+    hub.join(link.watcher)
+    hub.subscribe(link.watcher, pattern, options)
+    link.reads = False
+    return link
