@@ -233,9 +233,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     await metrics.open()
     shards.start()
     await feeds.ask_for_places()
-    kept = ConnectorStore(await JetStreamKeyValue.open(client, CONNECTORS_BUCKET, settings.log_replicas))
-    connectors = DoorConnectors(kept, Catalogue(), RayConnectorActors(access, settings), settings)
-    connectors.begin()
+    connectors = await _connectors(settings, access, client)
     rates = Rates(RouterLender(), name, in_force=tenancy.enabled)
     config.tell(rates.configure)
     decisions = FeedDecisions(parts, view, settings.read_wait_ms / 1000)
@@ -258,6 +256,14 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         connectors,
         past,
     )
+
+
+async def _connectors(settings: Settings, access: NatsAccess, client: Client) -> DoorConnectors:
+    """Return the connectors as this door sees them, which looks after their keeper from now on."""
+    kept = ConnectorStore(await JetStreamKeyValue.open(client, CONNECTORS_BUCKET, settings.log_replicas))
+    connectors = DoorConnectors(kept, Catalogue(), RayConnectorActors(access, settings), settings)
+    connectors.begin()
+    return connectors
 
 
 async def _tenancy(settings: Settings, client: Client) -> TenancyKeeper:
