@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import ray
 from ray import serve
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
 from flux_actors.connectors.names import KEEPER_NAME
@@ -242,8 +242,9 @@ def _sentence(error: Exception) -> str:
         return error.message
     if isinstance(error, GetTimeoutError):
         return Unavailable("the router did not come up in time; its log may say why").message
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"
+    lines = str(error).strip().splitlines() or [""]
+    # What Ray passes on begins with where it happened and ends with what.
+    return f"{type(error).__name__}: {lines[-1] if isinstance(error, RayTaskError) else lines[0]}"
 
 
 def _tell(value: dict[str, Any]) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import secrets
 import socket
 import time
+from pathlib import Path
 from typing import Final
 
-from flux_actors.errors import Refused
+from flux_actors.errors import Refused, Unavailable
 
 _POLL_S: Final = 0.02
+_GIVEN: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_USUALLY_GIVEN: Final = 32_768
+_BEHIND_RAYS: Final = 20_000  # Ray's workers listen on those before
+_AT_LEAST: Final = 1_000
 
 
 def check_free(host: str, port: int, option: str) -> None:
@@ -46,9 +51,29 @@ def wait_free(host: str, port: int, timeout_s: float) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nobody listens on, all different."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Return ports of 127.0.0.1 that nobody listens on, all different.
+
+    They are not among those that the system gives to whoever asks for any: what is free now would else be
+    given to a connection, or to another server that starts, before it is used.
+
+    Raises:
+        Unavailable: there are not so many.
+    """
+    candidates = range(_BEHIND_RAYS, _first_given_port())
+    found: list[int] = []
+    for port in secrets.SystemRandom().sample(candidates, len(candidates)):
+        if len(found) == count:
+            break
+        if is_free("127.0.0.1", port):
+            found.append(port)
+    if len(found) < count:
+        raise Unavailable("this machine has no free ports; end some programs")
+    return found
+
+
+def _first_given_port() -> int:
+    """Return the first port that the system gives to whoever asks for any."""
+    try:
+        return max(int(_GIVEN.read_text().split()[0]), _BEHIND_RAYS + _AT_LEAST)
+    except (OSError, ValueError, IndexError):
+        return _USUALLY_GIVEN

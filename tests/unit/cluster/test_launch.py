@@ -236,6 +236,12 @@ REMOTE = RayTaskError("open", "a traceback of many lines", Refused("this log has
         (Refused("change it"), "change it"),
         (REMOTE, "this log has 4 partitions"),
         (REMOTE.as_instanceof_cause(), "this log has 4 partitions"),
+        (
+            RayTaskError(
+                "ready", "ray::ProxyActor.ready() (pid=1)\n  File …\nOSError: no port\n", OSError("no port")
+            ),
+            "RayTaskError: OSError: no port",
+        ),
         (GetTimeoutError("long text"), "the router did not come up in time; its log may say why"),
         (ValueError("first\nsecond"), "ValueError: first"),
         (RuntimeError(" \n first\nsecond"), "RuntimeError: first"),
@@ -246,6 +252,7 @@ REMOTE = RayTaskError("open", "a traceback of many lines", Refused("this log has
         "flux",
         "remote",
         "remote-as-cause",
+        "remote-fault",
         "timeout",
         "many-lines",
         "leading-blank-line",

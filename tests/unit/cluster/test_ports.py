@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from flux_actors.errors import Refused
+from flux_actors.errors import Refused, Unavailable
+from flux_cluster import ports
 from flux_cluster.ports import check_free, free_ports, is_free, wait_free
 
 
@@ -59,9 +61,25 @@ def test_an_address_of_another_machine_is_refused_in_words(host):
 
 
 def test_ports_are_all_different():
-    ports = free_ports(20)
-    assert len(set(ports)) == 20
-    assert all(is_free("127.0.0.1", port) for port in ports)
+    found = free_ports(20)
+    assert len(set(found)) == 20
+    given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert all(20_000 <= port < given for port in found)
+    assert all(is_free("127.0.0.1", port) for port in found)
+
+
+@pytest.mark.parametrize("text", ["", "no numbers", "1024\t60999"])
+def test_ports_are_found_whatever_the_system_says_it_gives(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(ports, "_GIVEN", tmp_path / "range")
+    assert len(free_ports(3)) == 3
+    (tmp_path / "range").write_text(text)
+    assert len(free_ports(3)) == 3
+
+
+def test_a_machine_without_free_ports_is_told_so(monkeypatch):
+    monkeypatch.setattr(ports, "is_free", lambda *_: False)
+    with pytest.raises(Unavailable, match="no free ports"):
+        free_ports(1)
 
 
 def test_a_port_is_waited_for_until_it_is_free_and_no_longer_than_told():
