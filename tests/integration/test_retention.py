@@ -1,4 +1,4 @@
-"""`flux up --log-max-age`: the log's front is forgotten behind its snapshots; what is left tells the same."""
+"""The log's front is forgotten by age and by size, behind its snapshots; what is left tells the same."""
 
 from __future__ import annotations
 
@@ -175,3 +175,38 @@ def test_a_socket_resumes_from_the_log_as_far_as_that_goes(trimmed: Trimmed) -> 
     assert [m.get("position") for m in told] == [position for position, _, _ in trimmed.told[place + 1 :]]
     gone = _resumed(trimmed, trimmed.told[0][0])
     assert [message["type"] for message in gone] == ["resync"]
+
+
+def test_a_log_that_has_grown_too_large_is_trimmed_behind_its_snapshots_alone(make_flux):
+    flux = make_flux(["--partitions", "1", "--log-max-bytes", "1MiB"])
+    trimmed = Trimmed(flux)
+
+    def write(lives: int) -> None:
+        """Write 0.8 MB in each of some lives, each of which leaves a snapshot."""
+        for _ in range(lives):
+            flux.start()
+            with trimmed.client as client:
+                for number in range(8):
+                    properties = {"n": number, "text": os.urandom(50_000).hex()}
+                    event = {
+                        "stream": "s",
+                        "source": "t",
+                        "payload": {"entity_id": "big/one", "properties": properties},
+                    }
+                    client.post("/api/events", json=event).raise_for_status()
+            flux.stop()
+
+    write(LIVES - 1)
+    flux.start()
+    before = trimmed.log()
+    assert before["bytes"] > 1_000_000
+    assert before["first"]["sequence"] == 1  # not all three snapshots are kept yet
+    flux.stop()
+    write(1)
+    flux.start()
+    wait_for(lambda: trimmed.log()["first"]["sequence"] > 1, TRIMMED_S, "the log to be trimmed")
+    after = trimmed.log()
+    assert after["first"]["sequence"] <= after["oldest_snapshot"]["sequence"] + 1
+    assert after["bytes"] < before["bytes"] + 900_000
+    with trimmed.client as client:
+        assert client.get("/api/state/entities/big/one").json()["properties"]["n"] == 7
