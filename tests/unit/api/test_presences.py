@@ -52,6 +52,12 @@ def there(client):
     return there
 
 
+async def until_there(there, entity_id="room/me"):
+    async with asyncio.timeout(5):
+        while not await there(entity_id):  # noqa: ASYNC110 - over HTTP there is no event
+            await asyncio.sleep(0.005)
+
+
 async def until_gone(there, entity_id="room/me"):
     async with asyncio.timeout(5):
         while await there(entity_id):  # noqa: ASYNC110 - over HTTP there is no event
@@ -78,6 +84,7 @@ async def test_renewals_are_in_no_history(standing, sockets, there, client):
 
 async def test_when_the_door_is_gone_it_ends_by_itself(standing, sockets, there):
     await arrive(await sockets())
+    await until_there(there)
     await standing.door.presences.close()  # as if it had died: nobody renews, nobody says good-bye
     await until_gone(there)
 
@@ -115,12 +122,21 @@ async def test_a_socket_is_told_what_it_lost(standing, sockets, client):
     assert len(standing.door.presences) == 2
 
 
-async def test_a_socket_that_goes_before_the_ack_leaves_nothing(standing, sockets, there):
+async def test_a_socket_that_goes_before_the_ack_leaves_nothing(standing, sockets, there, client):
+    async def happened():
+        return [
+            one["stream"] for one in (await client.get("/api/events", params={"entity": "room/me"})).json()
+        ]
+
     socket = await sockets()
     socket.say(type="publish", presence=True, **event("room/me", {"here": True}))
-    await until(lambda: standing.door.publisher.committers)
+    await until(lambda: any(one.taken_total for one in standing.door.publisher.committers))
+    assert socket.kinds("ack") == []
     await socket.close()
-    await until_gone(there)
+    async with asyncio.timeout(5):
+        while await happened() != ["flux.presence", "test"]:  # noqa: ASYNC110 - over HTTP there is no event
+            await asyncio.sleep(0.005)
+    assert not await there()
 
 
 @pytest.mark.parametrize(

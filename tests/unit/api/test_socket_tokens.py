@@ -185,9 +185,12 @@ async def test_what_a_token_tied_to_a_socket_ends_when_the_token_is_taken_back(s
     await authenticate(socket, tenants, "write")
     socket.say(type="publish", id=1, presence=True, **event("vault/me", {"here": True}))
     await until(lambda: socket.kinds("ack"))
+    view = tenants.standing.door.view
+    async with asyncio.timeout(5):
+        while not (await view.get("vault/me")).lives:  # noqa: ASYNC110 - it is being applied
+            await asyncio.sleep(0)
     await tenants.revoke("write")
     await until(lambda: [one for one in socket.kinds("error") if one.get("entity_id") == "vault/me"])
-    view = tenants.standing.door.view
     async with asyncio.timeout(5):
         while (await view.get("vault/me")).lives:  # noqa: ASYNC110 - time has to pass
             await asyncio.sleep(0.005)
