@@ -6,6 +6,13 @@
     owner         the entity lives as long as the socket of that name (presence)
     claim         one holder at a time (domain/claims.py)
     expires_us    it ends a lease that has this deadline: made by a shard when that is due
+    reminder      … and the lease is the reminder of that name: its behaviour is told
+    remind        reminders of the entity: by name, in how many milliseconds; 0 takes one away
+    told          a message to the entity's behaviour
+    cause         it is an effect of a message, and counts once (domain/acting/causes.py)
+    control       the catalogue of behaviours that holds from here on
+    handled       positions of messages whose work is done
+    order         stops or starts the behaviour of an entity
 
 Few events have any. A block with one that does is of its own version, so plain blocks stay as they are.
 """
@@ -17,6 +24,8 @@ from typing import Any, Final
 import msgspec
 
 from flux_actors import limits
+from flux_actors.domain.acting.catalogue import Catalogue
+from flux_actors.domain.acting.causes import Cause
 from flux_actors.domain.position import parse
 from flux_actors.errors import Refused
 
@@ -28,11 +37,17 @@ Condition = tuple[int, int]  # partition and packed position, or one of the two 
 CLAIM: Final = "claim"  # the property that holds the claim on its entity
 PRESENCE_SOURCE: Final = "flux-presence"
 LEASE_SOURCE: Final = "flux-leases"
-SERVER_SOURCES: Final = frozenset({PRESENCE_SOURCE, LEASE_SOURCE})  # of events that nobody publishes
+BEHAVIOUR_SOURCE: Final = "flux-behaviours"  # of what is noted about them; their effects have their own names
+SERVER_SOURCES: Final = frozenset(
+    {PRESENCE_SOURCE, LEASE_SOURCE, BEHAVIOUR_SOURCE}
+)  # of events that nobody publishes
 
 ACQUIRE: Final = "acquire"
 RENEW: Final = "renew"
 RELEASE: Final = "release"
+
+STOP: Final = "stop"
+START: Final = "start"
 
 
 class Claim(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -42,6 +57,17 @@ class Claim(msgspec.Struct, array_like=True, frozen=True, gc=False):
     holder: str
     ttl_ms: int = 0
     token: int | None = None  # of the claim that is renewed or released
+
+
+class Order(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Stops or starts the behaviour of an entity."""
+
+    verb: str
+    entity_id: str
+    fault: str = ""  # why it is stopped; "" when somebody wants it
+    position: int = 0  # packed, of the message that failed
+    state: dict[str, Any] | None = None
+    sets_state: bool = False  # the entity is as `state` says: the event that failed could not be decided on
 
 
 class Terms(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -54,6 +80,13 @@ class Terms(msgspec.Struct, array_like=True, frozen=True, gc=False):
     owner: str | None = None
     claim: Claim | None = None
     expires_us: int | None = None
+    reminder: str | None = None
+    remind: dict[str, int] | None = None
+    told: Any = None
+    cause: Cause | None = None
+    control: Catalogue | None = None
+    handled: list[int] | None = None
+    order: Order | None = None
 
     @property
     def decides(self) -> bool:
