@@ -26,6 +26,7 @@ from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.logs import set_up_logs
 from flux_actors.router.directory import directory_properties
+from flux_actors.router.introductions import Introducer, Introduction
 from flux_actors.router.ray_shards import RAY_NAMESPACE, ROUTER_NAME, RayShards
 from flux_actors.router.router import Router, note_history, register_log
 from flux_actors.router.shard_host import ShardGone
@@ -74,6 +75,7 @@ class NamespaceRouter:
         self._budgets = Budgets(time.monotonic(), secrets.token_hex(8))
         self._tenants = Registry()
         self._follower: Follower | None = None
+        self._introducer: Introducer | None = None
         # Ray runs the constructor on the actor's loop; after a restart nobody else would call `open`.
         self._opening = asyncio.get_running_loop().create_task(self._open_when_possible())
 
@@ -92,6 +94,17 @@ class NamespaceRouter:
     async def lease(self, door: str, asks: dict[str, Ask], limit: Limit) -> Lease:
         """Give a door events of the budgets that it asks for."""
         return self._budgets.lease(door, asks, limit, time.monotonic())
+
+    async def introduce(self, token: str | None) -> Introduction:
+        """Tell a process of the cluster how to use the log, and what it may do.
+
+        Raises:
+            Refused: 401, tokens are on and `token` is none.
+        """
+        await self.open()
+        if self._introducer is None:
+            raise Unavailable("the router is still opening")
+        return await self._introducer.introduce(token)
 
     async def status(self) -> dict[str, Any]:
         """Return the process id, the topology and each shard's last status."""
@@ -144,6 +157,9 @@ class NamespaceRouter:
         if plan.auth_enabled:
             tenants = await JetStreamKeyValue.open(client, TENANCY_BUCKET, plan.log_replicas)
             self._follower = Follower(tenants, self._tenants, self._forget_directory)
+        self._introducer = Introducer(
+            self._access, registry.partitioning(), plan.log_replicas, self._tenants, self._follower
+        )
         self._router = router
         self._tasks = [asyncio.create_task(router.watch()), asyncio.create_task(self._keep_directory())]
 
