@@ -22,7 +22,7 @@ import structlog
 from flux_actors import limits
 from flux_actors.behaviour.calls import FAULTED, LATE, REFUSED, STOPPED, Answered, Ask, Failed
 from flux_actors.behaviour.effects import EffectWriters
-from flux_actors.behaviour.faults import Faults
+from flux_actors.behaviour.following import Faults
 from flux_actors.behaviour.lane import Carried, Lane
 from flux_actors.behaviour.loads import Outcome, Share, Standing, orders_of, outcome_of, versions_of
 from flux_actors.behaviour.mailbox import Asked, Item, Mailbox

@@ -8,8 +8,9 @@ import os
 import structlog
 
 from flux_actors import limits
+from flux_actors.behaviour.equipment import Equipment
 from flux_actors.errors import Unavailable
-from flux_actors.log.ports import Bus, EventLog
+from flux_actors.log.ports import EventLog, Wire
 from flux_actors.shard import reads
 from flux_actors.shard.life import live
 from flux_actors.shard.listing import living_ids, page_of
@@ -30,11 +31,12 @@ class EntityShard:
         self,
         log: EventLog,
         store: SnapshotStore,
-        bus: Bus,
+        bus: Wire,
         partitions: int,
         history_positions: int = limits.history_positions_max,
         memory: Memory | None = None,
         retention: Retention = FOR_EVER,
+        equipment: Equipment | None = None,
     ) -> None:
         self._log = log
         self._store = store
@@ -43,6 +45,7 @@ class EntityShard:
         self._history_positions = history_positions
         self._memory = memory
         self._retention = retention
+        self._equipment = equipment
         self._hosts: dict[int, HostedPartition] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
         self._listing = asyncio.Lock()  # one list at a time: what lives here besides gets every second turn
@@ -61,6 +64,7 @@ class EntityShard:
             self._bus,
             history_positions=self._history_positions,
             memory=self._memory,
+            equipment=self._equipment,
         )
         self._hosts[partition] = host
         self._lives[partition] = asyncio.create_task(live(host, self._partitions, self._retention))
