@@ -92,6 +92,9 @@ dedupe_events_min: Final = 100_000
 history_positions_max: Final = 500
 poison_kept_max: Final = 100
 
+# -- behaviours ------------------------------------------------------------------------------------
+mailbox_messages_max: Final = 10_000  # that wait for one entity; one more stops its behaviour
+
 # -- shards ----------------------------------------------------------------------------------------
 pull_blocks: Final = 64  # credit given to JetStream; docs/decisions/003 has the figures
 # Applied in one go between two looks at the event loop. What was decoded should still be in the processor's
