@@ -94,6 +94,13 @@ poison_kept_max: Final = 100
 
 # -- behaviours ------------------------------------------------------------------------------------
 mailbox_messages_max: Final = 10_000  # that wait for one entity; one more stops its behaviour
+orders_items_max: Final = 2_000  # messages in one call of a worker: about 30 ms of small ones
+orders_bytes_max: Final = 4 * MIB  # the same in bytes, about
+orders_under_way: Final = 4  # calls whose effects are not durable yet, before the next one waits
+handled_positions_max: Final = 4_000  # in one event that notes what is done
+fault_chars_max: Final = 2_000
+ask_deadline_s: Final = 5.0  # unless the question says otherwise
+ask_deadline_s_max: Final = 3_600.0
 
 # -- shards ----------------------------------------------------------------------------------------
 pull_blocks: Final = 64  # credit given to JetStream; docs/decisions/003 has the figures
