@@ -49,9 +49,7 @@ def fault_event(partition: int, entity_id: str, position: int, now_us: int, fact
         "at": iso_of(now_us),
     }
     event_id = f"fault.{partition}.{position}.{uuid.uuid4()}"
-    return server_event(
-        fault_id(entity_id), properties, event_id, now_us // 1_000, BEHAVIOUR_SOURCE, STREAM
-    )
+    return server_event(fault_id(entity_id), properties, event_id, now_us // 1_000, BEHAVIOUR_SOURCE, STREAM)
 
 
 def _note(terms: Terms, event_id: str, now_us: int) -> bytes:

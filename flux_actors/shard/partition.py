@@ -48,6 +48,7 @@ class PartitionStatus(NamedTuple):
     error: str | None
     hot: int = 0  # entities in memory, living or not
     cold: int = 0  # entities that left it
+    behaviours: int = 0  # the revision of the catalogue that it goes by
 
 
 class HostedPartition:
@@ -151,6 +152,7 @@ class HostedPartition:
             self.error,
             len(state.entities),
             state.known - len(state.entities),
+            state.acting.catalogue.revision,
         )
 
     def _messages(self, after: int, applied: Applied) -> list[bytes]:
