@@ -154,6 +154,16 @@ cold_store_bytes_max: Final = 64 * GIB  # address space per partition; beyond it
 cold_mapped_bytes_min: Final = 64 * MIB  # of a partition's cold store may stay mapped, or more:
 cold_mapped_share: Final = 8  # this part of the shard's budget
 
+# -- behaviours ------------------------------------------------------------------------------------
+code_bytes_max: Final = 16 * MIB  # of one behaviour: code, not data; every worker that runs it holds a copy
+behaviour_name_chars_max: Final = 100
+behaviour_patterns_max: Final = 100  # of one version: each is asked of an entity once in a revision
+behaviours_max: Final = 200  # deployed at once: the same
+behaviour_versions_kept: Final = 10  # earlier ones, to roll back to
+pins_max: Final = 1_000
+catalogue_bytes_max: Final = 1 * MIB  # it travels whole, in one event of each partition
+catalogue_look_s: Final = 3.0  # between two looks whether each partition has the newest one
+
 # -- doors -----------------------------------------------------------------------------------------
 view_entities_max: Final = 200_000
 verdicts_kept_max: Final = 100_000  # refusals of a partition that a door remembers for those who wait
@@ -254,6 +264,7 @@ keeper_missed_s: Final = (
 keeper_restart_s_range: Final = (0.5, 60.0)  # before a dead actor is started again, doubling
 keeper_healthy_s: Final = 60.0  # an actor that lived so long begins again with the shortest wait
 
+assert catalogue_bytes_max + block_overhead_bytes_max < nats_payload_bytes_max
 assert block_events_max < 1 << offset_bits
 assert dedupe_window_s >= duplicate_window_s >= 2 * append_deadline_s
 assert body_single_bytes_range[1] + block_overhead_bytes_max < nats_payload_bytes_max

@@ -82,7 +82,10 @@ class Faults:
     def why_stopped(self, entity_id: str) -> str:
         """Return a sentence that says why, and what to do."""
         why = self._acting.stopped.get(entity_id) or "a fault"
-        return f"the behaviour of {entity_id[:200]!r} was stopped by {why}; `flux actors restart` starts it again"
+        return (
+            f"the behaviour of {entity_id[:200]!r} was stopped by {why}; "
+            "`flux actors restart` starts it again"
+        )
 
     def start(self, entity_id: str) -> None:
         """Forget that an entity was about to be stopped."""

@@ -36,7 +36,6 @@ class EntityShard:
         history_positions: int = limits.history_positions_max,
         memory: Memory | None = None,
         retention: Retention = FOR_EVER,
-        equipment: Equipment | None = None,
     ) -> None:
         self._log = log
         self._store = store
@@ -45,7 +44,7 @@ class EntityShard:
         self._history_positions = history_positions
         self._memory = memory
         self._retention = retention
-        self._equipment = equipment
+        self.equipment: Equipment | None = None  # what entities need to act, if they may
         self._hosts: dict[int, HostedPartition] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
         self._listing = asyncio.Lock()  # one list at a time: what lives here besides gets every second turn
@@ -64,8 +63,8 @@ class EntityShard:
             self._bus,
             history_positions=self._history_positions,
             memory=self._memory,
-            equipment=self._equipment,
         )
+        host.equipment = self.equipment
         self._hosts[partition] = host
         self._lives[partition] = asyncio.create_task(live(host, self._partitions, self._retention))
 

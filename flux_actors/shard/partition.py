@@ -64,7 +64,6 @@ class HostedPartition:
         bus: Wire,
         history_positions: int = limits.history_positions_max,
         memory: Memory | None = None,
-        equipment: Equipment | None = None,
     ) -> None:
         self.partition = partition
         self.epoch = epoch
@@ -74,7 +73,7 @@ class HostedPartition:
         self.phase = Phase.RECOVERING
         self.history_positions = history_positions
         self.memory = memory
-        self.equipment = equipment
+        self.equipment: Equipment | None = None  # what its entities need to act, if they may
         self.told: Applied | None = None  # what the last pull brought
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self.become(PartitionState(partition))

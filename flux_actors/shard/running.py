@@ -66,7 +66,7 @@ async def _turn(
 
 
 async def _prepared(host: HostedPartition, blocks: list[StoredBlock]) -> bool:
-    """Have at hand what the fold needs of these blocks, however long it takes; `False` if it need not go on."""
+    """Have at hand what the fold needs of these blocks, however long it takes; `False` when draining."""
     while not host.draining:
         try:
             await prepare(host, blocks)
