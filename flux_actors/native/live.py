@@ -38,7 +38,7 @@ class Live(Mapping[str, dict[str, Any]]):
         return self._copies.position
 
     def position_of(self, entity_id: str) -> str:
-        """Return where an entity changed last, for `publish(…, if_match=…)`; `KeyError` when there is none."""
+        """Return where an entity changed last, for `if_match`; `KeyError` when there is none."""
         self._check()
         return self._copies.position_of(entity_id)
 
