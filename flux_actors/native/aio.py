@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
@@ -97,6 +98,8 @@ async def connect_async(
     *, token: str | None = None, namespace: str | None = None, source: str = DEFAULT_SOURCE
 ) -> AsyncFlux:
     """Do what `connect` does, for coroutines."""
-    core = Core(Ticket.checked(token, namespace, source), Session(), here())
+    ticket, process = Ticket.checked(token, namespace, source), here()
+    await asyncio.to_thread(process.enter)
+    core = Core(ticket, Session(), process)
     await core.home.thread.run_async(core.link())
     return AsyncFlux(core)

@@ -144,7 +144,9 @@ def connect(*, token: str | None = None, namespace: str | None = None, source: s
         Refused: 401, the token is unknown, revoked or expired; 403, it is another namespace's.
         Unavailable: there is no Ray cluster, no Flux on it, or it cannot be reached.
     """
-    core = Core(Ticket.checked(token, namespace, source), Session(), here())
+    ticket, process = Ticket.checked(token, namespace, source), here()
+    process.enter()
+    core = Core(ticket, Session(), process)
     core.home.thread.run(core.link())
     return Flux(core)
 
