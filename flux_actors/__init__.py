@@ -15,6 +15,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from flux_actors.domain.acting.catalogue import Bounds, Dedicated, Supervision
+    from flux_actors.errors import (
+        AlreadyClaimed,
+        AskFailed,
+        AskTimedOut,
+        Corrupt,
+        FluxError,
+        HandlerFailed,
+        NotAllDurable,
+        NotAskable,
+        Refused,
+        Unavailable,
+    )
     from flux_actors.native.aio import AsyncFlux, connect_async
     from flux_actors.native.entity import AsyncEntity, Claimed, Entity
     from flux_actors.native.flux import Flux, connect, live
@@ -25,36 +37,56 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlreadyClaimed",
+    "AskFailed",
+    "AskTimedOut",
     "AsyncEntity",
     "AsyncFlux",
     "Bounds",
     "Claimed",
+    "Corrupt",
     "Dedicated",
     "Entity",
     "Flux",
+    "FluxError",
+    "HandlerFailed",
     "Live",
+    "NotAllDurable",
+    "NotAskable",
     "Receipt",
     "Receipts",
+    "Refused",
     "State",
     "Supervision",
+    "Unavailable",
     "connect",
     "connect_async",
     "live",
 ]
 
 _PLACES: Final = {
+    "AlreadyClaimed": "errors",
+    "AskFailed": "errors",
+    "AskTimedOut": "errors",
     "AsyncEntity": "native.entity",
     "AsyncFlux": "native.aio",
     "Bounds": "domain.acting.catalogue",
     "Claimed": "native.entity",
+    "Corrupt": "errors",
     "Dedicated": "domain.acting.catalogue",
     "Entity": "native.entity",
     "Flux": "native.flux",
+    "FluxError": "errors",
+    "HandlerFailed": "errors",
     "Live": "native.live",
+    "NotAllDurable": "errors",
+    "NotAskable": "errors",
     "Receipt": "native.receipts",
     "Receipts": "native.receipts",
+    "Refused": "errors",
     "State": "native.watch",
     "Supervision": "domain.acting.catalogue",
+    "Unavailable": "errors",
     "connect": "native.flux",
     "connect_async": "native.aio",
     "live": "native.flux",
