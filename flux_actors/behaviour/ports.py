@@ -60,4 +60,4 @@ class Workers(Protocol):
         ...
 
 
-Escalate = Callable[[str, str], Awaitable[None]]  # the behaviour's name, and the fault
+Escalate = Callable[[str, int], Awaitable[None]]  # the name of a behaviour, and the number of its version
