@@ -244,6 +244,27 @@ keeper_missed_s: Final = (
 keeper_restart_s_range: Final = (0.5, 60.0)  # before a dead actor is started again, doubling
 keeper_healthy_s: Final = 60.0  # an actor that lived so long begins again with the shortest wait
 
+# -- behaviours ------------------------------------------------------------------------------------
+behaviour_name_chars_max: Final = 128
+behaviour_patterns_max: Final = 100  # of one behaviour: each is tried for every entity that is new
+behaviour_code_bytes_max: Final = 8 * MIB  # data belongs into the log or a file, not into code
+behaviour_instances_max: Final = 100_000  # of one worker; the longest unused one goes first
+behaviour_look_s: Final = 0.02  # between two looks at what a handler does
+behaviour_fault_chars_max: Final = 2_000
+effect_bytes_max: Final = 1 * MIB  # one, as an event of the log: what a client may send by default
+effects_bytes_max: Final = 16 * MIB  # of one message, all together
+effects_burst_s: Final = 10.0  # of the rate of one entity's effects, at once
+answer_bytes_max: Final = 1 * MIB  # to a question, and what is told
+
+# -- reducers --------------------------------------------------------------------------------------
+reduce_cpu_s: Final = 1.0  # of one event: a fold waits for it
+reduce_cpu_hard_s: Final = 2.0  # then its process is killed: it does not listen
+reduce_load_cpu_s: Final = 20.0  # to load the code: some imports take seconds
+reduce_sleep_s: Final = 5.0  # without a result, neither working nor wanting to: a reducer must not wait
+reduce_memory_bytes_max: Final = 1 * GIB  # address space of the process
+reduce_state_bytes_max: Final = 1 * MIB  # one new state, encoded
+reduce_look_s: Final = 0.05  # between two looks at what a reducer does
+
 assert block_events_max < 1 << offset_bits
 assert dedupe_window_s >= duplicate_window_s >= 2 * append_deadline_s
 assert body_single_bytes_range[1] + block_overhead_bytes_max < nats_payload_bytes_max
@@ -268,3 +289,6 @@ assert generic_answer_bytes_max < connector_answer_bytes_max < nats_payload_byte
 assert connector_request_s < connector_poll_s
 assert connector_retry_s_range[1] < connector_refused_retry_s < connector_wait_s_max
 assert generic_sources_max * (connector_token_chars_max * 2 + generic_url_chars_max * 4) < 2 * MIB
+assert effect_bytes_max + block_overhead_bytes_max < nats_payload_bytes_max
+assert behaviour_look_s < 0.1
+assert 4 * reduce_look_s <= reduce_cpu_s < reduce_cpu_hard_s < reduce_load_cpu_s
