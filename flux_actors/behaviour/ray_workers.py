@@ -190,7 +190,7 @@ class RayWorkers:
         options: dict[str, Any] = {"max_restarts": 0, "max_concurrency": _CONCURRENCY, "num_cpus": 0}
         if place.environment:
             options["runtime_env"] = msgspec.json.decode(await self._code.get(place.environment))
-        dedicated = None if place.version is None else place.version.dedicated
+        dedicated = place.dedicated
         if dedicated is None:
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(self._node, soft=False)
             return options

@@ -70,7 +70,7 @@ def version_of(made: type[Behaviour], codes: Codes, number: int = 1) -> Version:
         list(description.match),
         list(description.handles),
         list(description.awaits),
-        description.placement,
+        description.dedicated,
         description.supervision,
         description.bounds,
     )
