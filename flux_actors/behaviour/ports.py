@@ -1,4 +1,4 @@
-"""The ports of a dispatcher: the processes that run users' code, and who is told when a fault is escalated."""
+"""The ports of a dispatcher: the processes that run users' code, and whom an escalated fault is told."""
 
 from __future__ import annotations
 

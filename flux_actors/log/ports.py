@@ -171,6 +171,10 @@ class Calls(Protocol):
         ...
 
 
+class Wire(Bus, Calls, Protocol):
+    """Both messages and questions."""
+
+
 def feed_subject(partition: int) -> str:
     """Return the subject of a partition's feed."""
     return f"flux.feed.{partition}"

@@ -122,8 +122,10 @@ class Acting:
         self.stopped[order.entity_id] = order.fault
         self.outbox.remove_of(order.entity_id)
         actor = state.find(order.entity_id)
-        if actor is None or not order.sets_state or order.state is None:
+        if actor is None or not order.sets_state:
             return None
+        if order.state is None:
+            return (position, order.entity_id, None, state.clock_us) if actor.lives else None
         delta = difference(actor.properties, order.state)
         return (position, order.entity_id, delta, state.clock_us) if delta else None
 
