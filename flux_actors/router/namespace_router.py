@@ -137,7 +137,7 @@ class NamespaceRouter:
         """Have an entity's own actor stay on a Ray node, or anywhere for `None`."""
         return await (await self._deploying()).pin(entity_id, node, admin_token)
 
-    async def escalate(self, name: str, number: int) -> Catalogue:
+    async def escalate(self, name: str, number: int | None = None) -> Catalogue:
         """Stop a version of a behaviour for all its entities; for shards, which met a fault that wants it."""
         return await (await self._deploying()).escalate(name, number)
 

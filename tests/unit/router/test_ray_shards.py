@@ -177,3 +177,9 @@ async def test_draining_asks_the_actor(actors, shards):
     actors["one"] = FakeActor()
     await shards.drain("one")
     assert actors["one"].calls == [("drain",)]
+
+
+async def test_ids_of_entities_come_back(actors, shards):
+    actors["one"] = FakeActor(matching=["a/1", "a/2"])
+    assert await shards.matching("one", 2, "a/", 9) == ["a/1", "a/2"]
+    assert actors["one"].calls == [("matching", 2, "a/", 9)]
