@@ -68,6 +68,14 @@ tenancy_look_s: Final = 0.05  # between two looks for tokens that are not known:
 tenancy_fresh_s: Final = 0.9  # without a look into the store; then no token is trusted before the next
 tenancy_everywhere_s: Final = 20.0  # for every door to go by a change and have nothing of before under way
 
+# -- in the cluster, without HTTP ------------------------------------------------------------------
+introduction_s: Final = 10.0  # for a token that is revoked to end everywhere; asked anew after half of it
+native_pieces_max: Final = 4  # of one publish_many per partition, on their way to the log
+native_read_ids: Final = 500  # entities in one request to a shard
+native_try_s: Final = 1.0  # for an answer to a read, before the shard is asked again
+native_retry_s: Final = 0.05  # while a partition moves
+watch_states_max: Final = 1_000  # that wait for who watches one entity; beyond it the oldest are left out
+
 # -- the log ---------------------------------------------------------------------------------------
 block_bytes_max: Final = 512 * KIB  # an fsync carries this much; docs/decisions/002
 block_events_max: Final = 4_000
