@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from flux_actors.behaviour.behaviour import Behaviour
     from flux_actors.domain.acting.catalogue import Bounds, Dedicated, Supervision
     from flux_actors.errors import (
         AlreadyClaimed,
@@ -42,6 +43,7 @@ __all__ = [
     "AskTimedOut",
     "AsyncEntity",
     "AsyncFlux",
+    "Behaviour",
     "Bounds",
     "Claimed",
     "Corrupt",
@@ -70,6 +72,7 @@ _PLACES: Final = {
     "AskTimedOut": "errors",
     "AsyncEntity": "native.entity",
     "AsyncFlux": "native.aio",
+    "Behaviour": "behaviour.behaviour",
     "Bounds": "domain.acting.catalogue",
     "Claimed": "native.entity",
     "Corrupt": "errors",
@@ -77,6 +80,8 @@ _PLACES: Final = {
     "Entity": "native.entity",
     "Flux": "native.flux",
     "FluxError": "errors",
+    "FluxHistory": "native.history",
+    "FluxSink": "native.sink",
     "HandlerFailed": "errors",
     "Live": "native.live",
     "NotAllDurable": "errors",
@@ -87,9 +92,16 @@ _PLACES: Final = {
     "State": "native.watch",
     "Supervision": "domain.acting.catalogue",
     "Unavailable": "errors",
+    "behaviours": "native.deploying",
     "connect": "native.flux",
     "connect_async": "native.aio",
+    "deploy": "native.deploying",
     "live": "native.flux",
+    "pin": "native.deploying",
+    "promote": "native.deploying",
+    "remove": "native.deploying",
+    "resume": "native.deploying",
+    "rollback": "native.deploying",
 }
 
 
