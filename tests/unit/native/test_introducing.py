@@ -77,13 +77,12 @@ async def test_every_other_end_is_an_error_of_ours(router, monkeypatch, answer, 
     assert "secret" not in failed.value.message
 
 
-def test_a_process_in_no_cluster_is_told_so(monkeypatch):
+def test_a_process_knows_its_cluster(monkeypatch):
     ray = SimpleNamespace(
         is_initialized=lambda: False,
         get_runtime_context=lambda: SimpleNamespace(gcs_address="127.0.0.1:1"),
     )
     monkeypatch.setattr(introducing, "ray", ray)
-    with pytest.raises(Unavailable, match="no Ray cluster"):
-        cluster()
+    assert cluster() == ""
     ray.is_initialized = lambda: True
     assert cluster() == "127.0.0.1:1"

@@ -40,6 +40,7 @@ class Cluster:
 
     def enter(self):
         self.entered += 1
+        self.name = self.name or "joined"
 
 
 @pytest.fixture
@@ -63,9 +64,16 @@ def test_a_ticket_has_one_link_however_many_want_it(process, cluster):
     assert all(link is links[0] for link in links)
     process.thread.run(process.link(Ticket("b")))
     assert [link.ticket.token for link in cluster.opened] == ["a", "b"]
-    assert cluster.entered == 6
+    assert cluster.entered == 0
     process.enter()
-    assert cluster.entered == 7
+    assert cluster.entered == 1
+
+
+def test_a_handle_that_comes_to_a_process_outside_has_it_join(process, cluster):
+    cluster.name = ""
+    process.thread.run(process.link(Ticket()))
+    process.thread.run(process.link(Ticket()))
+    assert (cluster.entered, len(cluster.opened)) == (1, 1)
 
 
 def test_one_that_could_not_be_opened_is_tried_anew(process, cluster):
