@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -58,6 +59,87 @@ def test_who_waits_no_longer_ends_the_work(thread):
     with pytest.raises(TimeoutError):
         thread.run(long(), 0.01)
     assert ended.wait(5)
+
+
+async def test_an_error_comes_back_to_other_loops(thread):
+    async def fails():
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await thread.run_async(fails())
+
+
+async def test_many_go_in_few_batches(thread, monkeypatch):
+    woken, call_soon = [], asyncio.get_running_loop().call_soon_threadsafe
+    monkeypatch.setattr(
+        asyncio.get_running_loop(),
+        "call_soon_threadsafe",
+        lambda *call: (woken.append(call), call_soon(*call)),
+    )
+
+    async def one(number):
+        await asyncio.sleep(0)
+        return number
+
+    works = (thread.run_async(one(number)) for number in range(500))
+    assert await asyncio.gather(*works) == list(range(500))
+    assert 0 < len(woken) < 250
+
+
+async def test_work_that_nobody_waits_for_is_not_begun(thread):
+    held, begun = threading.Event(), []
+
+    async def hold():
+        held.wait(5)
+
+    async def one():
+        begun.append(1)
+
+    holding = asyncio.create_task(thread.run_async(hold()))
+    waiting = asyncio.create_task(thread.run_async(one()))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    held.set()
+    await holding
+    assert begun == []
+
+
+def test_a_loop_that_has_ended_is_let_go_of(thread):
+    begun, go_on = threading.Event(), threading.Event()
+
+    async def long():
+        begun.set()
+        await asyncio.to_thread(go_on.wait, 5)
+
+    async def leave():
+        task = asyncio.create_task(thread.run_async(long()))
+        await asyncio.to_thread(begun.wait, 5)
+        task.cancel()
+
+    asyncio.run(leave())
+    go_on.set()
+    assert thread.run(name()) == "test"
+    gc.collect()
+    assert len(thread._returns) == 0  # noqa: SLF001
+
+
+async def test_closing_is_told_to_who_waits_in_other_loops(thread):
+    begun = threading.Event()
+
+    async def long():
+        begun.set()
+        await asyncio.Event().wait()
+
+    waiting = asyncio.create_task(thread.run_async(long()))
+    assert await asyncio.to_thread(begun.wait, 5)
+    await asyncio.to_thread(thread.close)
+    with pytest.raises(Unavailable):
+        await waiting
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await thread.run_async(name())
 
 
 def test_an_error_comes_back(thread):
