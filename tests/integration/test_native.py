@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 
+import httpx
 import psutil
 import pytest
 
@@ -32,6 +33,7 @@ def begin(flux: RunningFlux, code: str, *arguments: str, **environment: str) -> 
         | ray_environment(flux.data.absolute() / "ray-token")
         | {"RAY_ADDRESS": flux.run.ray_address}
         | environment,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -148,6 +150,65 @@ def test_many_events_go_in_blocks(flux, api, namespace):
     )
     assert float(out) > 50_000
     assert api.get(f"/api/state/entities/{namespace}/s0").json()["properties"]["n"] == 180_000
+
+
+def test_with_tokens_on_each_process_does_what_its_token_is_good_for(make_flux):
+    tokens_on = {"FLUX_AUTH_ENABLED": "true", "FLUX_ADMIN_TOKEN": "the-admins-own-token"}
+    flux = make_flux([], tokens_on)
+    flux.start()
+    admin = {"Authorization": "Bearer the-admins-own-token"}
+    with httpx.Client(base_url=flux.url, headers=admin, timeout=10) as client:
+        made = [
+            client.post("/api/namespaces", json={"name": name, "visibility": "private"}).json()
+            for name in ("vault", "other")
+        ]
+        vault, other = (one["token"] for one in made)
+        driver = begin(
+            flux,
+            """
+            import os, sys
+            import flux_actors as flux
+
+            def status(call):
+                try:
+                    call()
+                except flux.Refused as refused:
+                    return refused.status
+
+            vault, other = os.environ["VAULT"], os.environ["OTHER"]
+            for token in (None, "the-admins-own-token", vault[:-1] + "x"):
+                assert status(lambda: flux.connect(token=token)) == 401, token
+            assert status(lambda: flux.connect(token=vault, namespace="other")) == 403
+            mine, theirs = flux.connect(token=vault), flux.connect(token=other)
+            mine.publish("vault/x", {"n": 1})
+            assert mine.entity("vault/x").state() == {"n": 1}
+            assert theirs.entity("vault/x").state() is None
+            assert status(lambda: theirs.publish("vault/x", {"n": 2})) == 403
+            assert status(lambda: theirs.live("vault/")) == 404
+            assert vault not in repr([mine, mine.aio, mine.entity("vault/x")])
+            live = mine.live("vault/")
+            print("revoke", flush=True)
+            sys.stdin.readline()
+            import time
+            began = time.monotonic()
+            while status(lambda: mine.publish("vault/x", {"n": 3})) is None:
+                assert time.monotonic() - began < 11
+                time.sleep(0.05)
+            assert status(lambda: mine.publish("vault/x", {"n": 3})) == 401
+            while status(lambda: len(live)) is None:
+                assert time.monotonic() - began < 16
+                time.sleep(0.05)
+            """,
+            VAULT=vault,
+            OTHER=other,
+        )
+        assert driver.stdout is not None
+        assert driver.stdout.readline().strip() == "revoke"
+        client.post("/api/namespaces/vault/tokens", json={"rotate": True}).raise_for_status()
+        _, err = driver.communicate("\n", timeout=_TIMEOUT_S)
+    assert driver.returncode == 0, err
+    logged = "".join(file.read_text(errors="replace") for file in flux.data.rglob("*.log"))
+    assert vault not in logged + flux.output.read_text()
 
 
 @pytest.mark.chaos
