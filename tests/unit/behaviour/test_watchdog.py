@@ -126,7 +126,7 @@ def test_call_behind_the_one_that_was_seen_is_not_hit(watchdog: Watchdog) -> Non
 def test_shot_hits_the_call_or_nothing_at_all() -> None:
     """Calls that end just when the watchdog shoots: whatever hits late would break the loop around them.
 
-    Here the watchdog shoots at every look. A shot that hit outside of a call would end this test with `Overran`.
+    Here the watchdog shoots at every look. A shot that hit outside of a call would end this with `Overran`.
     """
     watchdog = Watchdog(look_s=0.0)
     interval_s = sys.getswitchinterval()
