@@ -25,8 +25,8 @@ from ray.serve.exceptions import RayServeException
 from flux_actors.connectors.names import KEEPER_NAME
 from flux_actors.connectors.ray_connectors import ConnectorsPlan, any_configured, keeper
 from flux_actors.errors import Corrupt, FluxError, Refused, Unavailable
+from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.router.namespace_router import RemoteRouter, RouterPlan, router_handle
-from flux_actors.router.ray_shards import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.settings import Settings
 from flux_actors.shard.memory import MemoryPlan
 from flux_actors.shard.retention import Retention
@@ -57,6 +57,7 @@ def start(orders: Start) -> None:
         history_positions=settings.history_positions,
         retention=Retention(settings.log_max_age, settings.log_max_bytes),
         auth_enabled=settings.auth_enabled,
+        admin_token=settings.admin_token.get_secret_value() if settings.admin_token else None,
     )
     router: Any = RemoteRouter.options(
         name=ROUTER_NAME,

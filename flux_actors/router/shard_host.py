@@ -14,7 +14,7 @@ class ShardGone(Exception):
 class ShardHost(Protocol):
     """Starts shards under a name and talks to them by it."""
 
-    async def start(self, name: str, partitions_of_log: int) -> None:
+    async def start(self, name: str) -> None:
         """Start a shard that hosts nothing yet; return when it answers."""
         ...
 
@@ -40,6 +40,10 @@ class ShardHost(Protocol):
 
     async def properties(self, name: str, partition: int, entity_id: str) -> dict[str, object] | None:
         """Return the properties of one entity."""
+        ...
+
+    async def matching(self, name: str, partition: int, prefix: str, limit: int) -> list[str]:
+        """Return up to `limit` ids of living entities beginning with `prefix`."""
         ...
 
     async def drain(self, name: str) -> None:
