@@ -14,7 +14,6 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed, text_of_all
 from flux_actors.log.connection import connect
 from flux_actors.log.jetstream import JetStreamLog
@@ -153,11 +152,10 @@ async def tables_in(log: EventLog, span: Span, rows: Rows) -> AsyncGenerator[pa.
 async def _plan(
     introduced: Introduction, prefix: str, since: Boundary | None, until: Boundary | None
 ) -> Plan:
-    partitioning = Partitioning(introduced.partitions, frozenset(introduced.spread))
     client = await connect(introduced.access, "flux-history")
     try:
         log = JetStreamLog(client)
-        spans = [await span_between(log, p, since, until) for p in partitioning.of_prefix(prefix)]
+        spans = [await span_between(log, p, since, until) for p in introduced.partitioning.of_prefix(prefix)]
         return Plan(introduced, spans, sum([await size_bytes(log, span) for span in spans]))
     finally:
         await client.close()

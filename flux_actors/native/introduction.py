@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import ray
 
+from flux_actors.domain.partitioning import Partitioning
 from flux_actors.log.connection import NatsAccess
 from flux_actors.router.ray_shards import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.tenancy.principal import Principal
 
 
-class Introduction(NamedTuple):
-    """Where the log is, how it is divided, and who asked."""
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """What somebody needs to use the log, and what they may do."""
 
     access: NatsAccess
     partitions: int
     spread: frozenset[str]
     principal: Principal
-    log_replicas: int = 1
-    good_for_s: float = 0.0
+    log_replicas: int
+    good_for_s: float | None
+
+    @property
+    def partitioning(self) -> Partitioning:
+        """The rule by which events find their partition."""
+        return Partitioning(self.partitions, self.spread)
 
 
 def introduction(token: str | None) -> Introduction:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from flux_actors.domain.event import Event
-from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed, highest, text_of_all
 from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_actors.log.block import encode_event
@@ -75,8 +74,8 @@ class FluxSink(Datasink[Written]):
         token: str | None = None,
         introduced: Introduction | None = None,
     ) -> None:
-        self._job = job or uuid.uuid4().hex
-        if len(self._job) > _JOB_CHARS_MAX:
+        self.job = job or uuid.uuid4().hex
+        if len(self.job) > _JOB_CHARS_MAX:
             raise Refused(f"job must have at most {_JOB_CHARS_MAX} characters")
         self._source = source
         self._stream = stream
@@ -108,7 +107,7 @@ class FluxSink(Datasink[Written]):
             Refused: a row is no event, or may not be written.
             Unavailable: the log was away for too long; what was committed has its id.
         """
-        label = Label(self._job, ctx.task_idx, self._source, self._stream)
+        label = Label(self.job, ctx.task_idx, self._source, self._stream)
         tables = (BlockAccessor.for_block(block).to_arrow() for block in blocks)
         return asyncio.run(_write(self._introduced, tables, label))
 
@@ -132,7 +131,7 @@ class BatchWriter:
     def __init__(self, log: EventLog, introduced: Introduction) -> None:
         self._log = log
         self._principal = introduced.principal
-        self._partitioning = Partitioning(introduced.partitions, frozenset(introduced.spread))
+        self._partitioning = introduced.partitioning
         self._committers: dict[int, Committer] = {}
 
     async def write(self, tables: Iterable[pa.Table], label: Label) -> Written:

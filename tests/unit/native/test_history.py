@@ -1,0 +1,159 @@
+"""FluxHistory on a log in memory: what its tasks read together, and where the next job goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+
+import pytest
+
+from flux_actors import limits
+from flux_actors.domain.partitioning import Partitioning
+from flux_actors.domain.position import pack, text_of_all
+from flux_actors.errors import Refused
+from flux_actors.log.connection import NatsAccess
+from flux_actors.log.memory import MemoryLog
+from flux_actors.native import history
+from flux_actors.native.history import FluxHistory, size_bytes, tables_in
+from flux_actors.native.introduction import Introduction
+from flux_actors.native.rows import SCHEMA, Rows
+from flux_actors.native.sight import Sight
+from flux_actors.native.spans import Span
+from flux_actors.tenancy.principal import ANYONE
+from flux_actors.tenancy.registry import Registry
+from tests.unit.native.writing import event, write
+
+RULE = Partitioning(2, frozenset({"wide"}))
+ACCESS = NatsAccess("nats://nowhere", "flux", "a password")
+INTRODUCED = Introduction(ACCESS, 2, RULE.spread, ANYONE, 1, None)
+BLOCKS = 3 * limits.history_piece_blocks_min
+
+
+class Client:
+    closed = 0
+
+    async def close(self):
+        Client.closed += 1
+
+
+@pytest.fixture
+def log(monkeypatch):
+    """A log that every connection leads to, empty as yet."""
+    found = MemoryLog(2)
+
+    async def connect(access, name):
+        assert access == ACCESS
+        return Client()
+
+    monkeypatch.setattr(Client, "closed", 0)
+    monkeypatch.setattr(history, "connect", connect)
+    monkeypatch.setattr(history, "JetStreamLog", lambda client: found)
+    return found
+
+
+def fill(log, ids, blocks=BLOCKS):
+    async def fill_it():
+        for number in range(blocks):
+            for entity_id in ids:
+                events = [event(entity_id, {"n": number}, event_id=f"{entity_id} {number}")]
+                await write(log, events, number, RULE.of_entity(entity_id))
+
+    asyncio.run(fill_it())
+
+
+def read(source, parallelism=4):
+    return [
+        row for task in source.get_read_tasks(parallelism) for table in task() for row in table.to_pylist()
+    ]
+
+
+def test_its_tasks_read_everything_once(log):
+    ids = [f"wide/{n}" for n in range(6)]
+    fill(log, ids)
+    source = FluxHistory("wide/", introduced=INTRODUCED)
+    tasks = source.get_read_tasks(4)
+    assert len(tasks) >= 4
+    rows = read(source)
+    assert sorted(row["event_id"] for row in rows) == sorted(
+        f"{one} {n}" for one in ids for n in range(BLOCKS)
+    )
+    assert {row["partition"] for row in rows} == {0, 1}
+    whole = sum(asyncio.run(log.usage(partition)).size_bytes for partition in (0, 1))
+    assert sum(task.metadata.size_bytes for task in tasks) == pytest.approx(whole, rel=0.01)
+    assert source.estimate_inmemory_data_size() == whole
+
+
+def test_a_namespace_is_read_from_its_partition_alone(log):
+    fill(log, ["home/lamp"], 3)
+    source = FluxHistory("home/", introduced=INTRODUCED)
+    assert {row["partition"] for row in read(source)} == {RULE.of_entity("home/lamp")}
+
+
+def test_a_task_pickles_and_shows_no_password(log):
+    fill(log, ["home/lamp"], 3)
+    (task,) = FluxHistory("home/", introduced=INTRODUCED).get_read_tasks(1)
+    assert len(pickle.dumps(task.read_fn)) < 10_000
+    assert ACCESS.password not in repr(task.read_fn)
+    assert next(row["event_id"] for table in task() for row in table.to_pylist()) == "home/lamp 0"
+
+
+def test_a_job_goes_on_where_another_ended(log):
+    fill(log, ["wide/1", "wide/2", "wide/3"], 4)
+    first = FluxHistory("wide/", introduced=INTRODUCED)
+    before = read(first)
+    fill(log, ["wide/1", "wide/2"], 2)
+    assert read(first) == before  # what it reads is settled
+    after = read(FluxHistory("wide/", since=first.through, introduced=INTRODUCED))
+    assert [(row["entity_id"]) for row in after].count("wide/1") == 2
+    assert len(after) == 4
+    assert not {row["position"] for row in before} & {row["position"] for row in after}
+
+
+def test_through_is_in_front_of_a_time(log):
+    fill(log, ["home/lamp"], 5)
+    source = FluxHistory("home/", until="1970-01-01T00:00:00.000003Z", introduced=INTRODUCED)
+    partition = RULE.of_entity("home/lamp")
+    assert source.through == text_of_all({partition: pack(4, 0) - 1})
+    assert len(read(source)) == 3
+
+
+def test_a_log_without_events_has_the_columns_all_the_same(log):
+    (task,) = FluxHistory(introduced=INTRODUCED).get_read_tasks(8)
+    assert [table.schema for table in task()] == [SCHEMA]
+    assert task.schema == SCHEMA
+
+
+def test_a_row_limit_ends_a_task_and_its_connection(log):
+    fill(log, ["home/lamp"])
+    (task, *_) = FluxHistory("home/", introduced=INTRODUCED).get_read_tasks(1, per_task_row_limit=2)
+    assert sum(table.num_rows for table in task()) == 2
+    assert Client.closed == 2  # of the plan, and of the task
+
+
+def test_arguments_are_looked_at_at_once():
+    with pytest.raises(Refused, match="since must be"):
+        FluxHistory("home/", since="yesterday")
+
+
+async def test_it_works_where_an_event_loop_runs(log):
+    await write(log, [event("home/lamp")], 1, RULE.of_entity("home/lamp"))
+    assert FluxHistory("home/", introduced=INTRODUCED).estimate_inmemory_data_size() > 0
+
+
+async def test_a_long_span_comes_table_by_table():
+    log = MemoryLog(1)
+    for _ in range(3):
+        await write(log, [event("a/1")] * (limits.history_table_rows // 2))
+    span = Span(0, pack(1, 0), pack(4, 0))
+    tables = [one async for one in tables_in(log, span, Rows(span, "", Sight(ANYONE, Registry(), 0)))]
+    half = limits.history_table_rows // 2
+    assert [table.num_rows for table in tables] == [2 * half, half]
+
+
+async def test_the_size_of_a_part_of_a_log():
+    log = MemoryLog(1)
+    for _ in range(4):
+        await write(log, [event("a/1")])
+    usage = await log.usage(0)
+    assert await size_bytes(log, Span(0, pack(2, 0), pack(4, 0))) == usage.size_bytes // 2
+    assert await size_bytes(MemoryLog(1), Span(0, pack(1, 0), pack(1, 0))) == 0
