@@ -1,10 +1,17 @@
-"""Batches: rows of a dataset as events, each under an id that another try of the same task makes again."""
+"""Batches: rows of a dataset as events, each under an id that another try of the same task makes again.
+
+The id is made of the job, the task and what the row says, and not of the row's number: Ray may hand a task
+its rows in another order when it tries again, and then a number would name another row. Rows that say the
+same are counted.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -14,8 +21,10 @@ from flux_actors.domain.entity_id import check_entity_id
 from flux_actors.domain.event import Envelope, Event, parse_event
 from flux_actors.errors import Refused
 
-ENTITY_ID = "entity_id"
-PROPERTIES = "properties"
+ENTITY_ID: Final = "entity_id"
+PROPERTIES: Final = "properties"
+_DIGEST_BYTES: Final = 12
+_encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -33,39 +42,50 @@ def check_columns(names: list[str]) -> None:
     missing = [name for name in (ENTITY_ID, PROPERTIES) if name not in names]
     if missing:
         raise Refused(
-            f"rows need the columns entity_id and properties (a struct, or the text of a JSON object); "
-            f"{' and '.join(missing)} is missing of {', '.join(names) or 'none'}"
+            "rows need the columns entity_id and properties (a struct, or the text of a JSON object); "
+            f"missing: {', '.join(missing)}; there: {', '.join(names)}"
         )
 
 
-def events_of(table: pa.Table, first: int, label: Label, now_ms: int) -> Iterator[list[Event]]:
-    """Yield the events of a table's rows, some at a time.
+class Batch:
+    """The rows of one task."""
 
-    Arguments:
-        table: with the columns `entity_id` and `properties`.
-        first: number of its first row among those of the task.
-        label: of the task.
-        now_ms: their timestamp, milliseconds since 1970.
+    def __init__(self, label: Label) -> None:
+        self._label = label
+        self._rows = 0
+        self._said: Counter[bytes] = Counter()  # how often, by digest
 
-    Raises:
-        Refused: a row makes no event; those yielded before did.
-    """
-    check_columns(table.column_names)
-    for begin in range(0, table.num_rows, limits.history_table_rows):
-        part = table.slice(begin, limits.history_table_rows)
-        rows = zip(part.column(ENTITY_ID).to_pylist(), part.column(PROPERTIES).to_pylist(), strict=True)
-        yield [_event(row, number, label, now_ms) for number, row in enumerate(rows, first + begin)]
+    def events_of(self, table: pa.Table, now_ms: int) -> Iterator[list[Event]]:
+        """Yield the events of the next rows, some at a time.
 
+        Arguments:
+            table: with the columns `entity_id` and `properties`.
+            now_ms: their timestamp, milliseconds since 1970.
 
-def _event(row: tuple[Any, Any], number: int, label: Label, now_ms: int) -> Event:
-    entity_id, properties = row
-    try:
-        payload = {ENTITY_ID: check_entity_id(entity_id), PROPERTIES: _properties(properties)}
-        event_id = f"{label.job}.{label.task}.{number}"
-        envelope = Envelope(label.stream, label.source, payload, event_id=event_id)
-        return parse_event(envelope, now_ms, event_id)
-    except Refused as refused:
-        raise Refused(f"row {number} of task {label.task} is no event: {refused.message}") from None
+        Raises:
+            Refused: a row makes no event; those yielded before did.
+        """
+        check_columns(table.column_names)
+        for begin in range(0, table.num_rows, limits.history_table_rows):
+            part = table.slice(begin, limits.history_table_rows)
+            rows = zip(part.column(ENTITY_ID).to_pylist(), part.column(PROPERTIES).to_pylist(), strict=True)
+            yield [self._event(entity_id, properties, now_ms) for entity_id, properties in rows]
+
+    def _event(self, entity_id: Any, properties: Any, now_ms: int) -> Event:
+        label, number = self._label, self._rows
+        self._rows += 1
+        try:
+            payload = {ENTITY_ID: check_entity_id(entity_id), PROPERTIES: _properties(properties)}
+            event_id = self._event_id(payload)
+            envelope = Envelope(label.stream, label.source, payload, event_id=event_id)
+            return parse_event(envelope, now_ms, event_id)
+        except Refused as refused:
+            raise Refused(f"row {number} of task {label.task} is no event: {refused.message}") from None
+
+    def _event_id(self, payload: dict[str, Any]) -> str:
+        said = blake2b(_encode(payload), digest_size=_DIGEST_BYTES).digest()
+        self._said[said] += 1
+        return f"{self._label.job}.{self._label.task}.{said.hex()}.{self._said[said]}"
 
 
 def _properties(value: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Rows of a dataset into the log: `dataset.write_datasink(FluxSink())`.
 
 Each task commits the rows that it is given, straight to the log as a door does. Ray may run a task again: its
-events then have the ids that they had before, made of job, task and row, so that each counts once.
+events then have the ids that they had before, made of job, task and content, so that each counts once.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 from flux_actors.domain.event import Event
@@ -33,7 +34,7 @@ try:
     from ray.data.block import Block, BlockAccessor
     from ray.data.datasource.datasink import WriteResult
 
-    from flux_actors.native.batches import Label, check_columns, events_of
+    from flux_actors.native.batches import Batch, Label, check_columns
 except ImportError as missing:
     raise ImportError("batch jobs need Ray Data: pip install 'flux-actors[data]'") from missing
 
@@ -109,7 +110,11 @@ class FluxSink(Datasink[Written]):
         """
         label = Label(self.job, ctx.task_idx, self._source, self._stream)
         tables = (BlockAccessor.for_block(block).to_arrow() for block in blocks)
-        return asyncio.run(_write(self._introduced, tables, label))
+        filled = (table for table in tables if table.num_rows)  # Ray has others, without columns
+        first = next(filled, None)
+        if first is None:
+            return Written()
+        return asyncio.run(_write(self._introduced, chain([first], filled), label))
 
     def on_write_complete(self, write_result: WriteResult[Written]) -> None:
         """Take what the tasks have written."""
@@ -136,12 +141,10 @@ class BatchWriter:
 
     async def write(self, tables: Iterable[pa.Table], label: Label) -> Written:
         """Commit the rows of tables in order, and return what was written; raises as `FluxSink.write`."""
-        written, rows = Written(), 0
+        batch, written = Batch(label), Written()
         for table in tables:
-            now_ms = time.time_ns() // 1_000_000
-            for events in events_of(table, rows, label, now_ms):
+            for events in batch.events_of(table, time.time_ns() // 1_000_000):
                 written += await self._commit(events)
-            rows += table.num_rows
         return written
 
     async def _commit(self, events: list[Event]) -> Written:

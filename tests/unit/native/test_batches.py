@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flux_actors import limits
 from flux_actors.errors import Refused
-from flux_actors.native.batches import Label, check_columns, events_of
+from flux_actors.native.batches import Batch, Label, check_columns
 from tests.unit.domain.strategies import json_objects, many
 
 LABEL = Label("nightly", 4, "me", "batch")
@@ -24,19 +24,45 @@ def table(properties, kind=None, ids=None):
     return pa.table({"entity_id": ids, "properties": pa.array(properties, kind)})
 
 
-def events(rows, first=0):
-    return [event for part in events_of(rows, first, LABEL, 123) for event in part]
+def events(*tables, label=LABEL):
+    batch = Batch(label)
+    return [event for rows in tables for part in batch.events_of(rows, 123) for event in part]
+
+
+def ids_of(*tables, label=LABEL):
+    return [event.event_id for event in events(*tables, label=label)]
 
 
 def test_an_event_of_a_row():
-    (event,) = events(table(['{"n": 1}']), first=17)
-    assert (event.entity_id, event.properties, event.event_id) == ("a/0", {"n": 1}, "nightly.4.17")
-    assert (event.source, event.stream, event.timestamp_ms, event.named_by_client) == (
-        "me",
-        "batch",
-        123,
-        True,
-    )
+    (event,) = events(table(['{"n": 1}']))
+    assert (event.entity_id, event.properties, event.source) == ("a/0", {"n": 1}, "me")
+    assert (event.stream, event.timestamp_ms, event.named_by_client) == ("batch", 123, True)
+
+
+def test_another_try_makes_the_same_ids_though_rows_come_in_another_order():
+    rows = table(['{"n": 1, "m": 2}', '{"n": 2}', '{"n": 2}', "{}"], ids=["a", "a", "b", "b"])
+    turned = table(["{}", '{"n": 2}', '{"m": 2, "n": 1}', '{"n": 2}'], ids=["b", "b", "a", "a"])
+    first, again = ids_of(rows), ids_of(turned.slice(0, 1), turned.slice(1))
+    assert len(set(first)) == 4
+    assert set(again) == set(first)
+    assert all(one.startswith("nightly.4.") for one in first)
+
+
+def test_rows_that_say_the_same_are_events_of_their_own():
+    rows = table(['{"n": 1}'] * 3, ids=["a"] * 3)
+    assert len(set(ids_of(rows, rows))) == 6
+
+
+def test_other_tasks_and_jobs_have_other_ids():
+    rows = table(["{}"])
+    labels = [LABEL, LABEL._replace(task=5), LABEL._replace(job="weekly")]
+    assert len({ids_of(rows, label=label)[0] for label in labels}) == 3
+
+
+def test_ids_are_short_enough():
+    rows = table(["{}"])
+    (one,) = ids_of(rows, label=LABEL._replace(job="j" * 64, task=10**9))
+    assert len(one) <= limits.event_id_chars_max - 9
 
 
 @many
@@ -69,12 +95,11 @@ def test_values_that_json_has_no_word_for_become_text():
     }
 
 
-def test_a_large_table_comes_in_parts_whose_ids_go_on():
+def test_a_large_table_comes_in_parts():
     count = limits.history_table_rows + 3
-    parts = list(events_of(table(["{}"] * count), 100, LABEL, 1))
+    parts = list(Batch(LABEL).events_of(table(["{}"] * count), 1))
     assert [len(part) for part in parts] == [limits.history_table_rows, 3]
-    ids = [event.event_id for part in parts for event in part]
-    assert ids == [f"nightly.4.{number}" for number in range(100, 100 + count)]
+    assert len({event.event_id for part in parts for event in part}) == count
 
 
 @pytest.mark.parametrize(
@@ -93,13 +118,13 @@ def test_a_large_table_comes_in_parts_whose_ids_go_on():
 )
 def test_a_row_that_is_no_event_is_named(rows, words):
     with pytest.raises(Refused, match=words) as refused:
-        events(rows, first=5)
+        events(table(["{}"] * 5), rows)
     assert "row 5 of task 4" in refused.value.message
 
 
 def test_columns_that_are_missing_are_named():
     check_columns(["properties", "other", "entity_id"])
-    with pytest.raises(Refused, match="entity_id is missing of n, properties"):
+    with pytest.raises(Refused, match="missing: entity_id; there: n, properties"):
         check_columns(["n", "properties"])
-    with pytest.raises(Refused, match="entity_id and properties"):
+    with pytest.raises(Refused, match="missing: entity_id, properties"):
         events(pa.table({"n": [1]}))

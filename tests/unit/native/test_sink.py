@@ -51,13 +51,13 @@ async def test_rows_become_events_of_their_partitions():
     events = await events_in(log)
     assert written == Written(20, {p: pack(2, n - 1) for p, n in written_of(events)})
     assert sorted(event.entity_id for event in events) == sorted(ids)
-    assert {event.event_id for event in events} == {f"nightly.4.{n}" for n in range(20)}
+    assert len({event.event_id for event in events}) == 20
     assert all(event.named_by_client for event in events)
 
 
 def written_of(events):
     """Return how many events of the second table each partition has."""
-    late = [event for event in events if int(event.event_id.rsplit(".", 1)[1]) >= 12]
+    late = [event for event in events if int(event.entity_id.removeprefix("wide/")) >= 12]
     return [(p, sum(RULE.of_entity(event.entity_id) == p for event in late)) for p in (0, 1)]
 
 
@@ -66,7 +66,8 @@ async def test_another_try_has_the_same_ids_and_another_task_has_others():
     for label in (LABEL, LABEL, LABEL._replace(task=5)):
         await BatchWriter(log, introduced()).write([table("home/a", "home/b")], label)
     ids = [event.event_id for event in await events_in(log)]
-    assert ids == ["nightly.4.0", "nightly.4.1"] * 2 + ["nightly.5.0", "nightly.5.1"]
+    assert ids[:2] == ids[2:4]
+    assert len(set(ids)) == 4
 
 
 async def test_what_may_not_be_written_is_refused():
@@ -105,11 +106,17 @@ def test_a_task_writes_what_ray_gives_it(monkeypatch):
     frame = table("home/c").to_pandas()
     written = task.write([table("home/a", "home/b"), frame], SimpleNamespace(task_idx=7))
     events = asyncio.run(events_in(log))
-    assert [event.event_id for event in events] == ["nightly.7.0", "nightly.7.1", "nightly.7.2"]
+    assert [event.entity_id for event in events] == ["home/a", "home/b", "home/c"]
+    assert all(event.event_id.startswith("nightly.7.") for event in events)
     assert {(event.source, event.stream) for event in events} == {("me", "batch")}
     task.on_write_complete(WriteResult(3, 9, [written, Written(2, {1: pack(9, 0)})]))
     assert task.written.events == 5
     assert "1.9.0" in task.position
+
+
+def test_a_task_without_rows_needs_no_log():
+    empty = [pa.table({}), table()]
+    assert FluxSink(introduced=introduced()).write(empty, SimpleNamespace(task_idx=7)) == Written()
 
 
 def test_a_sink_writes_one_dataset():
@@ -120,7 +127,7 @@ def test_a_sink_writes_one_dataset():
 
 
 def test_columns_are_looked_at_before_anything_is_written():
-    with pytest.raises(Refused, match="properties is missing of entity_id"):
+    with pytest.raises(Refused, match="missing: properties"):
         FluxSink(introduced=introduced()).on_write_start(pa.schema([pa.field("entity_id", pa.string())]))
     FluxSink(introduced=introduced()).on_write_start(None)
 
