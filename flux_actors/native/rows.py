@@ -61,10 +61,11 @@ class Rows:
         """Take the events of a block that are asked for; those that cannot be read did nothing."""
         sequence, size_bytes, block = read
         first, before = pack(sequence, 0), len(self._events)
+        begin, end = max(0, self._span.first - first), self._span.end - first
         head = f"{self._span.partition}.{sequence}."
-        for offset, event in enumerate(block.events):
+        for offset, event in enumerate(block.events[begin:end], begin):
             position = Packed(first + offset)
-            if isinstance(event, Event) and position in self._span and self._is_asked_for(event, position):
+            if isinstance(event, Event) and self._is_asked_for(event, position):
                 self._positions.append(f"{head}{offset}")
                 self._events.append(event)
                 self._effects.append(effect_of(event, position, block.clock_us))

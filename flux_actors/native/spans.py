@@ -32,10 +32,6 @@ class Span(NamedTuple):
         """How many blocks it has something of."""
         return self.last_block - self.first_block + 1 if self.first < self.end else 0
 
-    def __contains__(self, position: object) -> bool:
-        """Whether the event at a packed position is one of it."""
-        return isinstance(position, int) and self.first <= position < self.end
-
 
 def cut(spans: Sequence[Span], pieces: int) -> list[Span]:
     """Return spans that hold what `spans` do, of about equal length, in the order of the log.

@@ -69,10 +69,3 @@ def test_nothing_gives_no_piece():
 def test_blocks_of_which_it_has_something(first, end, blocks):
     one = Span(0, first, end)
     assert (one.first_block, one.last_block, one.blocks) == blocks
-
-
-def test_what_is_in_a_span():
-    one = Span(0, pack(3, 2), pack(4, 1))
-    assert [place in one for place in (pack(3, 1), pack(3, 2), pack(4, 0), pack(4, 1))] == [
-        *(False, True, True, False)
-    ]
