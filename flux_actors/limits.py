@@ -68,6 +68,14 @@ tenancy_look_s: Final = 0.05  # between two looks for tokens that are not known:
 tenancy_fresh_s: Final = 0.9  # without a look into the store; then no token is trusted before the next
 tenancy_everywhere_s: Final = 20.0  # for every door to go by a change and have nothing of before under way
 
+# -- in the cluster, without HTTP ------------------------------------------------------------------
+introduction_s: Final = 10.0  # for a token that is revoked to end everywhere; asked anew after half of it
+native_pieces_max: Final = 4  # of one publish_many per partition, on their way to the log
+native_read_ids: Final = 500  # entities in one request to a shard
+native_try_s: Final = 1.0  # for an answer to a read, before the shard is asked again
+native_retry_s: Final = 0.05  # while a partition moves
+watch_states_max: Final = 1_000  # that wait for who watches one entity; beyond it the oldest are left out
+
 # -- the log ---------------------------------------------------------------------------------------
 block_bytes_max: Final = 512 * KIB  # an fsync carries this much; docs/decisions/002
 block_events_max: Final = 4_000
@@ -91,6 +99,16 @@ dedupe_window_s: Final = 120
 dedupe_events_min: Final = 100_000
 history_positions_max: Final = 500
 poison_kept_max: Final = 100
+
+# -- behaviours ------------------------------------------------------------------------------------
+mailbox_messages_max: Final = 10_000  # that wait for one entity; one more stops its behaviour
+orders_items_max: Final = 2_000  # messages in one call of a worker: about 30 ms of small ones
+orders_bytes_max: Final = 4 * MIB  # the same in bytes, about
+orders_under_way: Final = 4  # calls whose effects are not durable yet, before the next one waits
+handled_positions_max: Final = 4_000  # in one event that notes what is done
+fault_chars_max: Final = 2_000
+ask_deadline_s: Final = 5.0  # unless the question says otherwise
+ask_deadline_s_max: Final = 3_600.0
 
 # -- shards ----------------------------------------------------------------------------------------
 pull_blocks: Final = 64  # credit given to JetStream; docs/decisions/003 has the figures
@@ -152,6 +170,16 @@ passivation_bytes: Final = 256 * KIB  # of large entities it takes fewer
 cold_store_bytes_max: Final = 64 * GIB  # address space per partition; beyond it entities stay in memory
 cold_mapped_bytes_min: Final = 64 * MIB  # of a partition's cold store may stay mapped, or more:
 cold_mapped_share: Final = 8  # this part of the shard's budget
+
+# -- behaviours ------------------------------------------------------------------------------------
+code_bytes_max: Final = 16 * MIB  # of one behaviour: code, not data; every worker that runs it holds a copy
+behaviour_name_chars_max: Final = 100
+behaviour_patterns_max: Final = 100  # of one version: each is asked of an entity once in a revision
+behaviours_max: Final = 200  # deployed at once: the same
+behaviour_versions_kept: Final = 10  # earlier ones, to roll back to
+pins_max: Final = 1_000
+catalogue_bytes_max: Final = 1 * MIB  # it travels whole, in one event of each partition
+catalogue_look_s: Final = 3.0  # between two looks whether each partition has the newest one
 
 # -- doors -----------------------------------------------------------------------------------------
 view_entities_max: Final = 200_000
@@ -253,6 +281,7 @@ keeper_missed_s: Final = (
 keeper_restart_s_range: Final = (0.5, 60.0)  # before a dead actor is started again, doubling
 keeper_healthy_s: Final = 60.0  # an actor that lived so long begins again with the shortest wait
 
+assert catalogue_bytes_max + block_overhead_bytes_max < nats_payload_bytes_max
 assert block_events_max < 1 << offset_bits
 assert dedupe_window_s >= duplicate_window_s >= 2 * append_deadline_s
 assert body_single_bytes_range[1] + block_overhead_bytes_max < nats_payload_bytes_max

@@ -16,6 +16,9 @@ def applies(event: Event, terms: Terms, actor: EntityActor | None, partition: in
     if terms.claim is not None:
         properties = None if actor is None else actor.properties
         return claim_applies(terms.claim, held_claim(properties, leases, clock_us))
+    if terms.reminder is not None:
+        due_us = None if leases is None else leases.reminder_us(terms.reminder)
+        return due_us is not None and due_us == terms.expires_us and due_us <= clock_us
     if terms.expires_us is not None:
         name = None if event.deletes else next(iter(event.properties or {}), None)
         running = None if leases is None else leases.deadline_us(name)

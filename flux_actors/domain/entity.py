@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from flux_actors.domain.acting.catalogue import Binding
 from flux_actors.domain.change import Step
 from flux_actors.domain.clock import iso_of
 from flux_actors.domain.leases import Leases
@@ -87,6 +88,7 @@ class EntityActor:
     """One entity: properties, position, clock, the positions of its newest events, and its mailbox."""
 
     __slots__ = (
+        "binding",
         "cut",
         "entity_id",
         "history",
@@ -108,6 +110,7 @@ class EntityActor:
         self.history: array[int] | None = None  # position, clock, …; `None`: just the newest, as they stand
         self.leases: Leases | None = None
         self.cut = cut  # number of the last snapshot cut that has (or need not have) this actor
+        self.binding: Binding | None = None  # its behaviour, once it was looked up
         self.mailbox: Run | None = None  # what came for it in the pull that is being sorted
 
     @property

@@ -11,6 +11,7 @@ from flux_actors.errors import Refused
 CORE_NAMESPACE: Final = "flux-core"
 DIRECTORY_ID: Final = "flux-core/directory"
 AUDIT_ID: Final = "flux-core/audit"
+BEHAVIOURS_PREFIX: Final = "flux-core/behaviours/"
 
 
 def namespace_of(entity_id: str) -> str:

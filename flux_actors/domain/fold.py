@@ -12,18 +12,20 @@ nothing is made per event but one tuple: its step in the mailbox and, as it stan
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
 from flux_actors import limits
+from flux_actors.domain.acting.acting import Acting, ActingFault
+from flux_actors.domain.acting.messages import Message
 from flux_actors.domain.change import Step
 from flux_actors.domain.cold import Cold
 from flux_actors.domain.dedupe import DedupeWindow, dedupe_key
 from flux_actors.domain.entity import EntityActor, EntityRow, NamespaceTotals
 from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.event import DELETED, EventHead
-from flux_actors.domain.leases import Timers
+from flux_actors.domain.leases import Leases, Timers
 from flux_actors.domain.position import pack
 from flux_actors.domain.termed import TermedBlock
 from flux_actors.domain.terms import SERVER_SOURCES, Terms
@@ -93,6 +95,8 @@ class Applied(NamedTuple):
     sources: list[str]
     poison: list[SetAside]
     refused: Sequence[int] = ()  # positions of events whose terms were not met
+    messages: Sequence[Message] = ()  # to behaviours
+    faults: Sequence[ActingFault] = ()  # of behaviours
 
 
 @dataclass(slots=True)
@@ -115,6 +119,7 @@ class PartitionState:
     history_positions: int = limits.history_positions_max  # how many events of an entity are remembered
     cold: Cold | None = None
     timers: Timers = field(default_factory=Timers)
+    acting: Acting = field(default_factory=Acting)
 
     @property
     def known(self) -> int:
@@ -136,6 +141,8 @@ class PartitionState:
         void: list[int] = []
         refused: list[int] = []
         poison_before = len(self.poison)
+        acting = self.acting
+        acting.begin()
         try:
             for sequence, block in blocks:
                 self._follow(sequence)
@@ -145,6 +152,7 @@ class PartitionState:
                 self.clock_us = max(self.clock_us, block.clock_us)
                 if not self._repeated(block):
                     first = pack(sequence, 0)
+                    acting.events[sequence] = block.events
                     if block.has_terms:
                         termed = TermedBlock(self, woken, changes, void, refused)
                         retries = termed.apply(block.events, first)
@@ -157,14 +165,15 @@ class PartitionState:
             self.deliver(woken, void)
         poison = self.poison[poison_before:]
         del self.poison[: -limits.poison_kept_max]
-        return Applied(_without(changes or [], void), sorted(sources), poison, refused)
+        told = _told(changes or [], void, acting.replaced)
+        return Applied(told, sorted(sources), poison, refused, acting.fresh, acting.faults)
 
     def adopt(self, actor: EntityActor) -> EntityActor:
         """Take in an actor that the state does not hold, and return it."""
         self.entities[actor.entity_id] = actor
         actor.namespace = self._enrol(actor.entity_id, int(actor.lives), actor.updated_us)
         if actor.leases is not None:
-            self.timers.note(actor.entity_id, actor.leases)
+            self.watch(actor.entity_id, actor.leases)
         if self.cold is None:
             self.roster.append(actor)
         else:
@@ -182,7 +191,7 @@ class PartitionState:
             if self.cold is not None and self.cold.fits(row.entity_id):
                 kept.append(row)
                 if row.leases is not None:
-                    self.timers.note(row.entity_id, row.leases)
+                    self.watch(row.entity_id, row.leases)
                 self._enrol(row.entity_id, int(row.properties is not None), row.updated_us)
             else:
                 self.adopt(EntityActor.from_row(row, 0))
@@ -304,6 +313,8 @@ class PartitionState:
 
     def deliver(self, woken: list[EntityActor], void: list[int]) -> None:
         """Have each actor receive its run; `void` takes the positions of deletions that found nothing."""
+        if self.acting.binds:
+            woken = self.acting.deliver(self, woken, void)
         witness, history = self.witness, self.history_positions
         for actor in woken:
             if witness is not None and actor.cut < self.cut_number:
@@ -318,17 +329,45 @@ class PartitionState:
                 totals.entities += difference
                 self.alive += difference
 
-    def receive(self, actor: EntityActor, step: Step, terms: Terms, void: list[int]) -> None:
-        """Have an actor receive one event with terms, which applies."""
+    def receive(self, actor: EntityActor, step: Step, terms: Terms, void: list[int]) -> Step:
+        """Have an actor receive one event with terms, which applies; return its step as it was taken."""
+        if self.acting.binds and self.acting.binding(actor).version is not None:
+            return self.acting.receive(self, actor, step, terms, void)
+        self.take(actor, step, terms, void)
+        return step
+
+    def take(self, actor: EntityActor, step: Step, terms: Terms | None, void: list[int]) -> None:
+        """Have an actor take one event as it stands."""
         if self.witness is not None and actor.cut < self.cut_number:
             self.witness.before_change(actor)
-        difference = actor.receive_termed(step, terms, self.history_positions, void)
+        if terms is None:
+            difference = actor.receive(step, self.history_positions, void)
+        else:
+            difference = actor.receive_termed(step, terms, self.history_positions, void)
         totals = actor.namespace
         totals.updated_us = max(totals.updated_us, actor.updated_us)
         totals.entities += difference
         self.alive += difference
-        if actor.leases is not None:
+        if terms is not None and actor.leases is not None:
             self.timers.note(actor.entity_id, actor.leases)
+            for name in terms.remind or ():
+                deadline_us = actor.leases.reminder_us(name)
+                if deadline_us is not None:
+                    self.timers.remind(actor.entity_id, name, deadline_us)
+                    self.timers.thin(self._reminds)
+
+    def watch(self, entity_id: str, leases: Leases) -> None:
+        """Have everything watched that ends for an entity."""
+        self.timers.note(entity_id, leases)
+        for name, deadline_us in leases.reminder_rows():
+            self.timers.remind(entity_id, name, deadline_us)
+
+    def _reminds(self, deadline_us: int, entity_id: str, name: str) -> bool:
+        """Whether a reminder may still stand; of an entity that is not in memory it may."""
+        actor = self.entities.get(entity_id)
+        if actor is None:
+            return self.cold is not None
+        return actor.leases is not None and actor.leases.reminder_us(name) == deadline_us
 
 
 def _sources(sequence: int, events: Sequence[EventHead | PoisonLike], retries: Collection[int]) -> set[str]:
@@ -340,5 +379,16 @@ def _sources(sequence: int, events: Sequence[EventHead | PoisonLike], retries: C
     }
 
 
-def _without(changes: list[Step], void: Collection[int]) -> list[Step]:
-    return [step for step in changes if step[0] not in void] if void else changes
+def _told(changes: list[Step], void: Collection[int], replaced: Mapping[int, dict[str, Any]]) -> list[Step]:
+    """Return the changes as they came about: without deletions of nothing, and with what reducers made."""
+    if void:
+        changes = [step for step in changes if step[0] not in void]
+    if not replaced:
+        return changes
+    told: list[Step] = []
+    for step in changes:
+        position, entity_id, properties, clock_us = step
+        properties = replaced.get(position, properties)
+        if properties is None or properties:
+            told.append((position, entity_id, properties, clock_us))
+    return told

@@ -96,17 +96,23 @@ class TermedBlock:
             self._refused.append(position)
             return
         actor = self._state.find(event.entity_id or "")
-        if actor is not None and actor.leases is not None:
+        if actor is None or actor.leases is None:
+            return
+        if terms.reminder is None:
             self._state.timers.note(actor.entity_id, actor.leases)
+            return
+        deadline_us = actor.leases.reminder_us(terms.reminder)
+        if deadline_us is not None:
+            self._state.timers.remind(actor.entity_id, terms.reminder, deadline_us)
 
     def _apply(self, position: int, event: Event) -> None:
         state = self._state
-        if event.named_by_client:
-            if state.window.seen(_key_of(event)):  # twice in one batch
-                self._retries.add(position)
-                return
-            state.window.remember(_key_of(event), state.clock_us)
         terms = terms_in(event) or _NONE
+        if self._is_retry(position, event, terms):
+            return
+        if terms.is_note:
+            self._note(position, terms)
+            return
         if terms.owner is None or event.properties:  # a renewal is nobody's event
             state.events_total += 1
         entity_id = event.entity_id
@@ -114,9 +120,40 @@ class TermedBlock:
             return
         properties = effect_of(event, position, state.clock_us)
         step = (position, entity_id, properties, state.clock_us)
-        if self._changes is not None and (properties is None or properties):
-            self._changes.append(step)
+        self._tell(step)
         state.receive(state.find(entity_id) or state.actor_of(entity_id), step, terms, self._void)
+
+    def _is_retry(self, position: int, event: Event, terms: Terms) -> bool:
+        """Whether an event came before; if not, it is remembered."""
+        state = self._state
+        if event.named_by_client:
+            if state.window.seen(_key_of(event)):  # twice in one batch
+                self._retries.add(position)
+                return True
+            state.window.remember(_key_of(event), state.clock_us)
+        if terms.cause is not None and not state.acting.causes.admit(terms.cause):
+            self._retries.add(position)
+            return True
+        return False
+
+    def _note(self, position: int, terms: Terms) -> None:
+        """Take what is about behaviours, and no event of anybody."""
+        acting = self._state.acting
+        if terms.control is not None:
+            acting.take(terms.control)
+        if terms.handled is not None:
+            acting.outbox.remove(terms.handled)
+        if terms.order is not None:
+            step = acting.order(self._state, terms.order, position)
+            if step is not None:
+                self._tell(step)
+                self._state.take(
+                    self._state.find(step[1]) or self._state.actor_of(step[1]), step, None, self._void
+                )
+
+    def _tell(self, step: Step) -> None:
+        if self._changes is not None and (step[2] is None or step[2]):
+            self._changes.append(step)
 
 
 def _key_of(event: Event) -> str:

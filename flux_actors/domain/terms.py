@@ -89,6 +89,11 @@ class Terms(msgspec.Struct, array_like=True, frozen=True, gc=False):
     order: Order | None = None
 
     @property
+    def is_note(self) -> bool:
+        """Whether the event is a note about behaviours alone."""
+        return self.control is not None or self.handled is not None or self.order is not None
+
+    @property
     def decides(self) -> bool:
         """Whether the event may be refused when it is applied, and somebody wants to know."""
         return self.condition is not None or self.claim is not None or self.together > 0

@@ -3,7 +3,9 @@
     magic "FX" | version | flags | committer u64 | number u64 | clock µs u64 | count u32 | crc32 u32
     msgpack array of events
 
-The version is 2 when some event has terms, else 1: what is plain stays as it always was.
+The version is 3 when some event has terms, else 1: what is plain stays as it always was. It was 2 before
+terms knew of behaviours; both are read alike. A bit of the flags says that an event is a control event, so
+a shard can fetch what it names before it applies the block.
 `committer` and `number` name the block: a committer numbers its blocks from 1, so a shard that has
 seen number n of a committer skips every block of it up to n, however late a retry lands. The clock is
 the door's; a shard never lets it go back. The checksum covers header and body. An event that does not decode
@@ -24,13 +26,16 @@ from flux_actors.domain.event import Event, EventHead, TermedEvent
 from flux_actors.errors import Corrupt
 
 PLAIN: Final = 1  # no event has terms
-TERMED: Final = 2  # some may have; a version of its own, for who does not know terms must not leave them out
+TERMED_BEFORE: Final = 2  # some may have, none of behaviours: written by earlier versions of Flux
+TERMED: Final = 3  # some may have; a version of its own, for who does not know terms must not leave them out
 VERSION: Final = TERMED  # the newest that is known
+CONTROL: Final = 1  # the flag: one of the events is a control event
 MAGIC: Final = b"FX"
 HEADER: Final = struct.Struct(">2sBBQQQII")
 _HEAD: Final = struct.Struct(">2sBBQQQI")  # the header without its checksum
 _CHECKSUM: Final = struct.Struct(">I")
-_TERMED_HEAD: Final = MAGIC + bytes([TERMED])
+_FLAGS_AT: Final = 3
+_TERMED_HEADS: Final = frozenset(MAGIC + bytes([version]) for version in (TERMED_BEFORE, TERMED))
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -113,15 +118,16 @@ def encode_block(
     count: int | None = None,
     *,
     termed: bool = False,
+    flags: int = 0,
 ) -> bytes:
     """Return the bytes of a block of already encoded events, `count` in all if not one in each part.
 
-    `termed` says that some of them have terms.
+    `termed` says that some of them have terms, `flags` what else there is to know: `CONTROL` or 0.
     """
     events = len(encoded) if count is None else count
     body = b"".join((_ARRAY_32.pack(0xDD, events), *encoded))
     version = TERMED if termed else PLAIN
-    head = _HEAD.pack(MAGIC, version, 0, committer, number, clock_us, events)
+    head = _HEAD.pack(MAGIC, version, flags, committer, number, clock_us, events)
     return b"".join((head, _CHECKSUM.pack(zlib.crc32(body, zlib.crc32(head))), body))
 
 
@@ -155,7 +161,7 @@ def _block(
     magic, version, _, committer, number, clock_us, count, checksum = HEADER.unpack_from(data)
     if magic != MAGIC:
         raise Corrupt("this message of the log is no block")
-    if version not in (PLAIN, TERMED):
+    if not PLAIN <= version <= VERSION:
         raise Corrupt(f"block version {version} is not known to this version of Flux; upgrade it")
     body = memoryview(data)[HEADER.size :]
     if zlib.crc32(body, zlib.crc32(data[: _HEAD.size])) != checksum:
@@ -163,12 +169,17 @@ def _block(
     events = _events(body, decode_all, decode_one)
     if not 0 < count == len(events) <= limits.block_events_max:
         raise Corrupt(f"a block announces {count} events and holds {len(events)}")
-    return Block(committer, number, clock_us, events, version == TERMED)
+    return Block(committer, number, clock_us, events, version > PLAIN)
 
 
 def _is_termed(data: bytes) -> bool:
     """Whether some events may have terms."""
-    return data[:3] == _TERMED_HEAD
+    return data[:_FLAGS_AT] in _TERMED_HEADS
+
+
+def has_control(data: bytes) -> bool:
+    """Whether `data` is a block with a control event, as its header tells without a look at its body."""
+    return len(data) > _FLAGS_AT and data[:2] == MAGIC and bool(data[_FLAGS_AT] & CONTROL)
 
 
 def is_newer_version(data: bytes) -> bool:

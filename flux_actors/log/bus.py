@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,10 +14,11 @@ from flux_actors.errors import Unavailable
 
 
 class NatsBus:
-    """A `Bus` whose messages are core NATS messages."""
+    """A `Bus`, and `Calls`, whose messages are core NATS messages."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._answering: set[asyncio.Task[None]] = set()
 
     async def publish(self, subject: str, data: bytes) -> None:
         """Send; while the server is away the client keeps a bounded amount."""
@@ -34,3 +36,34 @@ class NatsBus:
         subscription = await self._client.subscribe(subject, cb=on_message)
         await self._client.flush()
         return subscription
+
+    async def serve(self, subject: str, answer: Callable[[bytes], Awaitable[bytes]]) -> Any:
+        """Answer in tasks: a question that takes long holds up no other."""
+
+        async def respond(message: Msg) -> None:
+            data = await answer(message.data)
+            try:
+                await message.respond(data)
+            except (nats.errors.Error, OSError):
+                return  # who asked does not hear, and asks again
+
+        async def on_message(message: Msg) -> None:
+            task = asyncio.create_task(respond(message))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+
+        subscription = await self._client.subscribe(subject, cb=on_message)
+        await self._client.flush()
+        return subscription
+
+    async def request(self, subject: str, data: bytes, timeout_s: float) -> bytes:
+        """Ask; NATS tells at once when nobody serves the subject."""
+        try:
+            answer = await self._client.request(subject, data, timeout=timeout_s)
+        except nats.errors.NoRespondersError:
+            raise Unavailable(f"nobody answers for {subject} now; ask again in a second") from None
+        except TimeoutError:
+            raise Unavailable(f"{subject} did not answer in {timeout_s:g} s; ask again") from None
+        except (nats.errors.Error, OSError) as error:
+            raise Unavailable("the bus cannot be reached") from error
+        return bytes(answer.data)

@@ -216,6 +216,7 @@ class MemoryBus:
     def __init__(self) -> None:
         self.drop = 0
         self._subscriptions: dict[str, list[MemorySubscription]] = {}
+        self._services: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}
 
     async def publish(self, subject: str, data: bytes) -> None:
         """Hand `data` to all subscribers; those that are idle have heard it on return."""
@@ -234,3 +235,31 @@ class MemoryBus:
         subscription = MemorySubscription(subscriptions, receive)
         subscriptions.append(subscription)
         return subscription
+
+    async def serve(self, subject: str, answer: Callable[[bytes], Awaitable[bytes]]) -> MemoryService:
+        """Answer for a subject."""
+        self._services[subject] = answer
+        return MemoryService(self._services, subject)
+
+    async def request(self, subject: str, data: bytes, timeout_s: float) -> bytes:
+        """Ask."""
+        answer = self._services.get(subject)
+        if answer is None:
+            raise Unavailable(f"nobody answers for {subject} now; ask again in a second")
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await answer(data)
+        except TimeoutError:
+            raise Unavailable(f"{subject} did not answer in {timeout_s:g} s; ask again") from None
+
+
+class MemoryService:
+    """Who answers for a subject of a `MemoryBus`."""
+
+    def __init__(self, services: dict[str, Callable[[bytes], Awaitable[bytes]]], subject: str) -> None:
+        self._services = services
+        self._subject = subject
+
+    async def unsubscribe(self) -> None:
+        """Answer no more."""
+        self._services.pop(self._subject, None)

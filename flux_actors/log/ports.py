@@ -155,6 +155,26 @@ class Bus(Protocol):
         ...
 
 
+class Calls(Protocol):
+    """Questions to whoever answers for a subject now."""
+
+    async def serve(self, subject: str, answer: Callable[[bytes], Awaitable[bytes]]) -> Subscription:
+        """Have `answer` called with every question, several at a time; what it returns is the answer."""
+        ...
+
+    async def request(self, subject: str, data: bytes, timeout_s: float) -> bytes:
+        """Return the answer to a question.
+
+        Raises:
+            Unavailable: nobody answers for the subject, or not in time.
+        """
+        ...
+
+
+class Wire(Bus, Calls, Protocol):
+    """Both messages and questions."""
+
+
 def feed_subject(partition: int) -> str:
     """Return the subject of a partition's feed."""
     return f"flux.feed.{partition}"

@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,16 +16,19 @@ import structlog
 from nats.aio.client import Client
 
 from flux_actors import limits
-from flux_actors.domain.entity_id import CORE_NAMESPACE, DIRECTORY_ID
-from flux_actors.domain.event import server_event
+from flux_actors.behaviour.code_store import JetStreamCodeStore
+from flux_actors.behaviour.deployer import CATALOGUE_BUCKET, Deployer, DeployRequest
+from flux_actors.domain.acting.catalogue import Catalogue, Version
+from flux_actors.domain.entity_id import BEHAVIOURS_PREFIX, DIRECTORY_ID
 from flux_actors.errors import FluxError, Unavailable
-from flux_actors.log.block import encode_event
-from flux_actors.log.committer import Committer
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.logs import set_up_logs
+from flux_actors.router.behaviours import Admins, Behaviours, Shown
+from flux_actors.router.core_events import CoreEvents
 from flux_actors.router.directory import directory_properties
+from flux_actors.router.introductions import Introducer, Introduction
 from flux_actors.router.ray_shards import RAY_NAMESPACE, ROUTER_NAME, RayShards
 from flux_actors.router.router import Router, note_history, register_log
 from flux_actors.router.shard_host import ShardGone
@@ -55,6 +58,7 @@ class RouterPlan:
     memory: MemoryPlan | None = None
     retention: Retention = FOR_EVER
     auth_enabled: bool = False  # then some namespaces may be hidden from the directory
+    admin_token: str | None = field(default=None, repr=False)  # whoever has it may deploy behaviours
 
 
 class NamespaceRouter:
@@ -67,13 +71,15 @@ class NamespaceRouter:
         self._client: Client | None = None
         self._router: Router | None = None
         self._host: RayShards | None = None
-        self._committer: Committer | None = None
+        self._events: CoreEvents | None = None
+        self._behaviours: Behaviours | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._directory: dict[str, Any] | None = None
         self._directory_at: int = -1
         self._budgets = Budgets(time.monotonic(), secrets.token_hex(8))
         self._tenants = Registry()
         self._follower: Follower | None = None
+        self._introducer: Introducer | None = None
         # Ray runs the constructor on the actor's loop; after a restart nobody else would call `open`.
         self._opening = asyncio.get_running_loop().create_task(self._open_when_possible())
 
@@ -93,6 +99,17 @@ class NamespaceRouter:
         """Give a door events of the budgets that it asks for."""
         return self._budgets.lease(door, asks, limit, time.monotonic())
 
+    async def introduce(self, token: str | None) -> Introduction:
+        """Tell a process of the cluster how to use the log, and what it may do.
+
+        Raises:
+            Refused: 401, tokens are on and `token` is none.
+        """
+        await self.open()
+        if self._introducer is None:
+            raise Unavailable("the router is still opening")
+        return await self._introducer.introduce(token)
+
     async def status(self) -> dict[str, Any]:
         """Return the process id, the topology and each shard's last status."""
         await self.open()
@@ -102,6 +119,38 @@ class NamespaceRouter:
             "partitions": router.registry.partitions,
             "shards": {name: [row._asdict() for row in rows] for name, rows in router.status.items()},
         }
+
+    async def deploy(self, request: DeployRequest, admin_token: str | None = None) -> Version:
+        """Deploy a behaviour, and return the version that it has become; all below need an admin as well."""
+        return await (await self._deploying()).deploy(request, admin_token)
+
+    async def behaviours(self, admin_token: str | None = None) -> Catalogue:
+        """Return all that is deployed."""
+        return await (await self._deploying()).list(admin_token)
+
+    async def promote(self, name: str, admin_token: str | None = None) -> Catalogue:
+        """Have the canary of a behaviour hold for all."""
+        return await (await self._deploying()).promote(name, admin_token)
+
+    async def rollback(self, name: str, admin_token: str | None = None) -> Catalogue:
+        """End the canary of a behaviour, or go back to the version before."""
+        return await (await self._deploying()).rollback(name, admin_token)
+
+    async def remove(self, name: str, admin_token: str | None = None) -> Catalogue:
+        """Take a behaviour away."""
+        return await (await self._deploying()).remove(name, admin_token)
+
+    async def resume(self, name: str, admin_token: str | None = None) -> Catalogue:
+        """Start a behaviour again that a fault has stopped."""
+        return await (await self._deploying()).resume(name, admin_token)
+
+    async def pin(self, entity_id: str, node: str | None, admin_token: str | None = None) -> Catalogue:
+        """Have an entity's own actor stay on a Ray node, or anywhere for `None`."""
+        return await (await self._deploying()).pin(entity_id, node, admin_token)
+
+    async def escalate(self, name: str, number: int) -> Catalogue:
+        """Stop a version of a behaviour for all its entities; for shards, which met a fault that wants it."""
+        return await (await self._deploying()).escalate(name, number)
 
     async def drain(self) -> None:
         """End all shards with a last snapshot."""
@@ -139,13 +188,58 @@ class NamespaceRouter:
         )
         router = Router(topology_store, self._host, registry, plan.shards)
         await router.open()
-        partition = registry.partitioning().of_entity(DIRECTORY_ID)
-        self._committer = Committer(log, partition, secrets.randbits(63), lambda: time.time_ns() // 1000)
         if plan.auth_enabled:
             tenants = await JetStreamKeyValue.open(client, TENANCY_BUCKET, plan.log_replicas)
             self._follower = Follower(tenants, self._tenants, self._forget_directory)
+            await self._follower.read()  # before anything is shown that somebody is not to see
+        self._events = CoreEvents(log, registry.partitioning(), lambda: secrets.randbits(63), _now_us)
+        self._behaviours = await self._open_behaviours(client, log, registry.partitions, self._events)
+        self._introducer = Introducer(
+            self._access, registry.partitioning(), plan.log_replicas, self._tenants, self._follower
+        )
         self._router = router
-        self._tasks = [asyncio.create_task(router.watch()), asyncio.create_task(self._keep_directory())]
+        keepers = router.watch(), self._keep_directory(), self._keep_behaviours()
+        self._tasks = [asyncio.create_task(keeper) for keeper in keepers]
+
+    async def _open_behaviours(
+        self, client: Client, log: JetStreamLog, partitions: int, events: CoreEvents
+    ) -> Behaviours:
+        plan = self._plan
+        store = await JetStreamKeyValue.open(client, CATALOGUE_BUCKET, plan.log_replicas)
+        code = await JetStreamCodeStore.open(client, plan.log_replicas)
+        deployer = Deployer(store, code, log, partitions, _now_us)
+        admins = Admins(plan.admin_token, auth_enabled=plan.auth_enabled)
+        return Behaviours(deployer, events, admins, self._tenants.hidden, _now_us)
+
+    async def _deploying(self) -> Behaviours:
+        await self.open()
+        if self._behaviours is None:
+            raise Unavailable("the router is still opening")
+        return self._behaviours
+
+    async def _keep_behaviours(self) -> None:
+        """See that every partition and every reader has the newest catalogue."""
+        while True:
+            await asyncio.sleep(limits.catalogue_look_s)
+            try:
+                router, behaviours = self._opened(), await self._deploying()
+                status = [row for rows in router.status.values() for row in rows]
+                await behaviours.look(status, self._shown_behaviours)
+            except (FluxError, ShardGone, TimeoutError) as error:
+                _log.warning("behaviours.wait", reason=str(error) or type(error).__name__)
+
+    async def _shown_behaviours(self) -> Shown:
+        """Return which entities show behaviours, as their shard has them."""
+        router, host = self._opened(), self._host
+        found: Shown = {}
+        for partition in router.registry.partitioning().of_prefix(BEHAVIOURS_PREFIX):
+            owner = router.topology.owners[partition]
+            if owner is None or host is None:
+                raise Unavailable(f"nobody hosts partition {partition}")
+            ids = await host.matching(owner.shard, partition, BEHAVIOURS_PREFIX, 2 * limits.behaviours_max)
+            for entity_id in ids:
+                found[entity_id] = await host.properties(owner.shard, partition, entity_id) or {}
+        return found
 
     async def _keep_directory(self) -> None:
         while True:
@@ -163,14 +257,14 @@ class NamespaceRouter:
         if self._follower is not None:
             await self._follower.read()
         sequence = sum(row.sequence for rows in router.status.values() for row in rows)
-        if sequence == self._directory_at or self._host is None or self._committer is None:
+        if sequence == self._directory_at or self._host is None or self._events is None:
             return
         if self._directory is None:
             self._directory = await self._stored_directory(router, self._host)
         answers = await asyncio.gather(*(self._host.namespaces(name) for name in router.shard_names()))
         properties = directory_properties((row for rows in answers for row in rows), self._tenants.hidden)
         if properties != self._directory:
-            await _publish(self._committer, properties)
+            await self._events.write(DIRECTORY_ID, properties, "flux.directory")
             self._directory = properties
         self._directory_at = sequence
 
@@ -185,13 +279,8 @@ class NamespaceRouter:
         return self._router
 
 
-async def _publish(committer: Committer, properties: dict[str, Any]) -> None:
-    now_ms = time.time_ns() // 1_000_000
-    event_id = str(uuid.uuid4())
-    event = server_event(DIRECTORY_ID, properties, event_id, now_ms, CORE_NAMESPACE, "flux.directory")
-    (outcome,) = await committer.commit([encode_event(event)])
-    if isinstance(outcome, Unavailable):
-        raise outcome
+def _now_us() -> int:
+    return time.time_ns() // 1_000
 
 
 # Another name than the class: Ray then pickles the class by reference, not with its module's globals.

@@ -90,6 +90,11 @@ class RayShards:
         rows = decode_readings(data)[partition].rows
         return rows[0].properties if rows else None
 
+    async def matching(self, name: str, partition: int, prefix: str, limit: int) -> list[str]:
+        """Return ids of living entities."""
+        found: list[str] = await self._call(name, "matching", _CALL_S, partition, prefix, limit)
+        return found
+
     async def drain(self, name: str) -> None:
         """End it with snapshots."""
         await self._call(name, "drain", _DRAIN_S)

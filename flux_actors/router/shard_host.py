@@ -42,6 +42,10 @@ class ShardHost(Protocol):
         """Return the properties of one entity."""
         ...
 
+    async def matching(self, name: str, partition: int, prefix: str, limit: int) -> list[str]:
+        """Return up to `limit` ids of living entities beginning with `prefix`."""
+        ...
+
     async def drain(self, name: str) -> None:
         """End it with snapshots."""
         ...

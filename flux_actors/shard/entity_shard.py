@@ -8,8 +8,9 @@ import os
 import structlog
 
 from flux_actors import limits
+from flux_actors.behaviour.equipment import Equipment
 from flux_actors.errors import Unavailable
-from flux_actors.log.ports import Bus, EventLog
+from flux_actors.log.ports import EventLog, Wire
 from flux_actors.shard import reads
 from flux_actors.shard.life import live
 from flux_actors.shard.listing import living_ids, page_of
@@ -30,7 +31,7 @@ class EntityShard:
         self,
         log: EventLog,
         store: SnapshotStore,
-        bus: Bus,
+        bus: Wire,
         partitions: int,
         history_positions: int = limits.history_positions_max,
         memory: Memory | None = None,
@@ -43,6 +44,7 @@ class EntityShard:
         self._history_positions = history_positions
         self._memory = memory
         self._retention = retention
+        self.equipment: Equipment | None = None  # what entities need to act, if they may
         self._hosts: dict[int, HostedPartition] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
         self._listing = asyncio.Lock()  # one list at a time: what lives here besides gets every second turn
@@ -62,6 +64,7 @@ class EntityShard:
             history_positions=self._history_positions,
             memory=self._memory,
         )
+        host.equipment = self.equipment
         self._hosts[partition] = host
         self._lives[partition] = asyncio.create_task(live(host, self._partitions, self._retention))
 

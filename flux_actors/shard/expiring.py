@@ -1,4 +1,4 @@
-"""Ending leases: what is due is written into the log, and the log is what ends it.
+"""Ending leases, and reminding: what is due is written into the log, and the log is what ends it.
 
 A shard changes nothing by itself. When its clock says that a lease may be due it commits an event which says
 so; the fold applies that only if the lease still has this deadline and the log's clock has passed it. So an
@@ -11,14 +11,14 @@ import secrets
 import time
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
 
 from flux_actors import limits
 from flux_actors.domain.event import DELETED, TermedEvent, server_event, with_terms
 from flux_actors.domain.fold import PartitionState
-from flux_actors.domain.leases import Lease
+from flux_actors.domain.leases import Lease, Leases
 from flux_actors.domain.terms import LEASE_SOURCE, Terms
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.block import encode_event
@@ -131,23 +131,35 @@ def _pieces(ends: list[_End], bytes_max: int) -> Iterator[list[_End]]:
 def _end_of(state: PartitionState, lease: Lease, clock_us: int) -> TermedEvent | None:
     """Return the event that ends a lease, `None` if it is not due or there is none; then it is watched on."""
     actor = state.find(lease.entity_id)
-    deadline_us = None if actor is None or actor.leases is None else actor.leases.deadline_us(lease.name)
+    deadline_us = None if actor is None or actor.leases is None else _deadline_us(actor.leases, lease)
     if deadline_us is None:
         return None
     if deadline_us > clock_us:
         _watch(state, lease)
         return None
-    properties = {DELETED: True} if lease.name is None else {lease.name: None}
+    properties: dict[str, Any] = {DELETED: True} if lease.name is None else {lease.name: None}
+    if lease.reminds:
+        properties = {}
     cause = blake2b(repr(lease).encode(), digest_size=8).hexdigest()
     event_id = f"expire.{deadline_us}.{cause}"
     end = server_event(lease.entity_id, properties, event_id, clock_us // 1_000, LEASE_SOURCE, STREAM)
-    return with_terms(end, Terms(expires_us=deadline_us))
+    return with_terms(end, Terms(expires_us=deadline_us, reminder=lease.name if lease.reminds else None))
+
+
+def _deadline_us(leases: Leases, lease: Lease) -> int | None:
+    return leases.reminder_us(lease.name or "") if lease.reminds else leases.deadline_us(lease.name)
 
 
 def _watch(state: PartitionState, lease: Lease) -> None:
     actor = state.find(lease.entity_id)
-    if actor is not None and actor.leases is not None:
+    if actor is None or actor.leases is None:
+        return
+    if not lease.reminds:
         state.timers.note(actor.entity_id, actor.leases)
+        return
+    deadline_us = actor.leases.reminder_us(lease.name or "")
+    if deadline_us is not None:
+        state.timers.remind(actor.entity_id, lease.name or "", deadline_us)
 
 
 def now_us() -> int:

@@ -9,12 +9,13 @@ from typing import NamedTuple
 import structlog
 
 from flux_actors import limits
+from flux_actors.behaviour.equipment import Equipment
 from flux_actors.domain.change import FeedMessage, Step, encode_feed
 from flux_actors.domain.event import EventHead
 from flux_actors.domain.fold import Applied, PartitionState, Unreadable
 from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.block import Block, decode_block_heads, is_newer_version
-from flux_actors.log.ports import Bus, EventLog, StoredBlock, feed_subject
+from flux_actors.log.ports import EventLog, StoredBlock, Wire, feed_subject
 from flux_actors.shard.cold_index import ColdIndex
 from flux_actors.shard.index import IdIndex
 from flux_actors.shard.memory import Memory
@@ -48,6 +49,7 @@ class PartitionStatus(NamedTuple):
     error: str | None
     hot: int = 0  # entities in memory, living or not
     cold: int = 0  # entities that left it
+    behaviours: int = 0  # the revision of the catalogue that holds here
 
 
 class HostedPartition:
@@ -59,7 +61,7 @@ class HostedPartition:
         epoch: int,
         log: EventLog,
         store: SnapshotStore,
-        bus: Bus,
+        bus: Wire,
         history_positions: int = limits.history_positions_max,
         memory: Memory | None = None,
     ) -> None:
@@ -71,6 +73,9 @@ class HostedPartition:
         self.phase = Phase.RECOVERING
         self.history_positions = history_positions
         self.memory = memory
+        self.equipment: Equipment | None = None  # what its entities need to act, if they may
+        self.told: Applied | None = None  # what the last pull brought
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self.become(PartitionState(partition))
         self.ring = FeedRing()
         self.log_id = ""
@@ -88,13 +93,22 @@ class HostedPartition:
         """
         blank = PartitionState(self.partition)
         if self.memory is None:
+            self.equip(blank)
             return blank
         self.become(blank)  # whoever asks meanwhile does not ask the one that a failed recovery left
-        return self.memory.state(self.partition)
+        state = self.memory.state(self.partition)
+        self.equip(state)
+        return state
+
+    def equip(self, state: PartitionState) -> None:
+        """Give a state what it needs to be folded."""
+        state.history_positions = self.history_positions
+        if self.equipment is not None:
+            state.acting.reducers = self.equipment.reducers
 
     def become(self, state: PartitionState) -> None:
         """Take a recovered state."""
-        state.history_positions = self.history_positions
+        self.equip(state)
         self.state = state
         self.index = IdIndex(state) if state.cold is None else ColdIndex(state, state.cold)
 
@@ -108,7 +122,8 @@ class HostedPartition:
         self.pending = stored[-1].pending
         after = self.state.sequence
         blocks = ((block.sequence, decoded(block)) for block in stored)
-        applied = self.state.apply(blocks, feed=feed)
+        applied = self.told = self.state.apply(blocks, feed=feed)
+        self._wake()
         for item in applied.poison:
             _log.error(
                 "event.set_aside", partition=self.partition, position=item.position, reason=item.reason
@@ -126,6 +141,13 @@ class HostedPartition:
                 await self.bus.publish(feed_subject(self.partition), data)
             except Unavailable:
                 _log.warning("feed.lost", partition=self.partition, sequence=self.state.sequence)
+
+    async def reached(self, sequence: int) -> None:
+        """Return when everything up to a sequence is applied."""
+        if self.state.sequence < sequence:
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append((sequence, waiting))
+            await waiting
 
     def readable(self) -> PartitionState:
         """Return the state for readers, or say why it cannot be read now."""
@@ -151,7 +173,16 @@ class HostedPartition:
             self.error,
             len(state.entities),
             state.known - len(state.entities),
+            state.acting.catalogue.revision,
         )
+
+    def _wake(self) -> None:
+        if self._waiting:
+            sequence = self.state.sequence
+            for wanted, waiting in self._waiting:
+                if wanted <= sequence and not waiting.done():
+                    waiting.set_result(None)
+            self._waiting = [one for one in self._waiting if not one[1].done()]
 
     def _messages(self, after: int, applied: Applied) -> list[bytes]:
         data = self._encode(after, applied)

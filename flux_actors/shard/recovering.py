@@ -20,6 +20,7 @@ from flux_actors import limits
 from flux_actors.domain.fold import PartitionState
 from flux_actors.errors import Corrupt
 from flux_actors.log.ports import LogBounds, StoredBlock
+from flux_actors.shard.acting import prepare
 from flux_actors.shard.partition import HostedPartition
 from flux_actors.snapshot.codec import Header, read_snapshot, verify_snapshot
 
@@ -61,6 +62,8 @@ async def _recover(host: HostedPartition) -> None:
     host.log_id = bounds.log_id
     await asyncio.to_thread(host.store.sweep, host.partition)
     host.become(await _newest_state(host, bounds))
+    if host.equipment is not None:
+        await host.equipment.prepare(host.state.acting.catalogue)
     host.snapshot_sequence = host.state.sequence
     _check_bounds(host, bounds)
     await _replay(host, bounds.last)
@@ -111,6 +114,7 @@ async def _replay(host: HostedPartition, until: int) -> None:
         while host.state.sequence < until and not host.draining:
             blocks = await reader.pull(_PULL_S)
             if blocks:
+                await prepare(host, blocks)
                 host.apply(blocks, feed=_fits_the_ring(blocks))
                 await asyncio.sleep(0)
                 await host.relieve()

@@ -8,7 +8,8 @@ from typing import Final
 import structlog
 
 from flux_actors.errors import Unavailable
-from flux_actors.log.ports import Reader
+from flux_actors.log.ports import Reader, StoredBlock
+from flux_actors.shard.acting import Acting, prepare
 from flux_actors.shard.expiring import Expirer
 from flux_actors.shard.partition import HostedPartition
 from flux_actors.shard.snapshotting import Snapshotter
@@ -27,15 +28,21 @@ async def run(host: HostedPartition, snapshotter: Snapshotter) -> None:
     reader = host.log.reader(host.partition, host.state.sequence)
     expirer = Expirer(host.log, host.partition)
     try:
-        await host.publish([host.heartbeat()])
-        while not host.draining:
-            await _turn(host, reader, snapshotter, expirer)
+        acting = await Acting.begin(host)
+        try:
+            await host.publish([host.heartbeat()])
+            while not host.draining:
+                await _turn(host, reader, snapshotter, expirer, acting)
+        finally:
+            await acting.close()
     finally:
         await reader.close()
         await expirer.close()
 
 
-async def _turn(host: HostedPartition, reader: Reader, snapshotter: Snapshotter, expirer: Expirer) -> None:
+async def _turn(
+    host: HostedPartition, reader: Reader, snapshotter: Snapshotter, expirer: Expirer, acting: Acting
+) -> None:
     """Pull once, apply, feed, have ended what is due, and write one slice of a snapshot."""
     try:
         blocks = await reader.pull(_BUSY_PULL_S if snapshotter.encoding else expirer.wait_s(host.state))
@@ -44,7 +51,11 @@ async def _turn(host: HostedPartition, reader: Reader, snapshotter: Snapshotter,
         await asyncio.sleep(_AWAY_S)
         return
     if blocks:
-        await host.publish(host.apply(blocks, feed=True))
+        if not await _prepared(host, blocks):
+            return
+        messages = host.apply(blocks, feed=True)
+        acting.applied()
+        await host.publish(messages)
     elif not snapshotter.encoding:
         host.pending = 0
         await host.publish([host.heartbeat()])
@@ -52,3 +63,16 @@ async def _turn(host: HostedPartition, reader: Reader, snapshotter: Snapshotter,
     await host.relieve()
     await snapshotter.step()
     await asyncio.sleep(0)
+
+
+async def _prepared(host: HostedPartition, blocks: list[StoredBlock]) -> bool:
+    """Have at hand what the fold needs of these blocks, however long it takes; `False` when draining."""
+    while not host.draining:
+        try:
+            await prepare(host, blocks)
+        except Unavailable as error:
+            _log.warning("behaviours.away", partition=host.partition, reason=error.message)
+            await asyncio.sleep(_AWAY_S)
+        else:
+            return True
+    return False

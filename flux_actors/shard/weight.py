@@ -22,7 +22,11 @@ def weigh(actor: EntityActor) -> int:
     if actor.history is not None:
         held += _rounded(actor.history)
     if actor.leases is not None:
-        held += _rounded(actor.leases) + _weight_of(actor.leases.properties) + _weight_of(actor.leases.owner)
+        held += _rounded(actor.leases) + _weight_of(actor.leases.owner)
+        if actor.leases.properties:
+            held += _weight_of(actor.leases.properties)
+        if actor.leases.reminders:
+            held += _rounded(actor.leases.reminders) + sum(map(_weight_of, actor.leases.reminders))
     return _ACTOR_BYTES + held
 
 

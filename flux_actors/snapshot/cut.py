@@ -4,7 +4,8 @@ Copy on write, by entity. When the cut begins, all entities belong to it. Slice 
 they are written; an actor that is about to change before its slice came is written first (the fold
 calls `before_change`). Each actor carries the number of the last cut that has it, so no second index is
 needed; an actor born after the cut began carries its number from birth and is left out. The dedupe ids
-are append-only lists, so their cut is a list and a length.
+are append-only lists, so their cut is a list and a length. Messages that wait for behaviours never change:
+their cut is a list of them.
 
 Where entities leave memory, the cut goes over all ids in order and remembers the last one. At any moment,
 a hot entity is written if its actor carries the cut's number; a cold one if its row does (an actor takes
@@ -21,7 +22,7 @@ from flux_actors import limits
 from flux_actors.domain.cold import Cold
 from flux_actors.domain.entity import EntityActor
 from flux_actors.domain.fold import PartitionState
-from flux_actors.snapshot.codec import Header, SnapshotWriter, encode_row
+from flux_actors.snapshot.codec import Behaviours, Header, SnapshotWriter, encode_row
 
 
 class Cut:
@@ -38,6 +39,7 @@ class Cut:
             (True, window.elder.ids, 0, len(window.elder.ids)),
             (False, window.younger.ids, 0, len(window.younger.ids)),
         ]
+        self._messages = list(state.acting.outbox.messages.values())
         self._writer = SnapshotWriter(_header(state, log_id))
         state.witness = self
 
@@ -55,6 +57,8 @@ class Cut:
         """Return the next bytes of the snapshot, `None` when all were returned."""
         if self._generations:
             return self._slice_of_ids()
+        if self._messages:
+            return self._slice_of_messages()
         if self._early or not self._entities.ended:
             return self._slice_of_rows()
         if self._state.witness is self:
@@ -73,6 +77,12 @@ class Cut:
         self._writer.ids(ids[start:end], elder=elder)
         if end < length:
             self._generations.insert(0, (elder, ids, end, length))
+        return self._writer.take()
+
+    def _slice_of_messages(self) -> bytes:
+        some = self._messages[: limits.snapshot_slice_entities]
+        del self._messages[: len(some)]
+        self._writer.messages(some)
         return self._writer.take()
 
     def _slice_of_rows(self) -> bytes:
@@ -177,4 +187,5 @@ def _header(state: PartitionState, log_id: str) -> Header:
         [(item.position, item.reason) for item in state.poison],
         state.window.elder.start_us,
         state.window.younger.start_us,
+        Behaviours.of(state.acting) if state.acting.catalogue.revision else None,
     )

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from flux_actors.errors import Unavailable
 from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import connect
 from flux_actors.log.memory import MemoryBus
-from flux_actors.log.ports import Bus
+from flux_actors.log.ports import Bus, Calls
 from tests.contract.conftest import RunningNats
 
 TIMEOUT_S = 5.0
@@ -144,3 +145,49 @@ async def test_slow_listener_holds_up_nobody(bus: Bus, subject: str) -> None:
     assert slow == []
     slow.go_on.set()
     await until(lambda: len(slow) == 3)
+
+
+async def test_question_is_answered(bus: Calls, subject: str) -> None:
+    async def answer(data: bytes) -> bytes:
+        return data[::-1]
+
+    service = await bus.serve(subject, answer)
+
+    assert await bus.request(subject, b"flux", TIMEOUT_S) == b"xulf"
+
+    await service.unsubscribe()
+
+
+async def test_questions_are_answered_side_by_side(bus: Calls, subject: str) -> None:
+    second = asyncio.Event()
+
+    async def answer(data: bytes) -> bytes:
+        if data == b"first":
+            await second.wait()
+        else:
+            second.set()
+        return data
+
+    await bus.serve(subject, answer)
+    async with asyncio.timeout(TIMEOUT_S):
+        answers = await asyncio.gather(
+            bus.request(subject, b"first", TIMEOUT_S), bus.request(subject, b"second", TIMEOUT_S)
+        )
+
+    assert answers == [b"first", b"second"]
+
+
+async def test_question_that_nobody_answers_is_told_so(bus: Calls, subject: str) -> None:
+    with pytest.raises(Unavailable, match="nobody answers"):
+        await bus.request(subject, b"?", TIMEOUT_S)
+
+
+async def test_question_that_is_answered_too_late_is_told_so(bus: Calls, subject: str) -> None:
+    async def answer(data: bytes) -> bytes:
+        await asyncio.sleep(TIMEOUT_S)
+        return data
+
+    await bus.serve(subject, answer)
+
+    with pytest.raises(Unavailable, match="did not answer"):
+        await bus.request(subject, b"?", 0.05)

@@ -100,6 +100,7 @@ class Deployed(msgspec.Struct, array_like=True, frozen=True):
     canary_prefix: str = ""
     stopped: bool = False  # a fault was escalated
     earlier: list[Version] = []  # newest last
+    numbered: int = 0  # the highest number that a version of it ever had
 
     def version_for(self, entity_id: str) -> Version | None:
         """Return the version that an entity has, `None` when this behaviour is not for it."""

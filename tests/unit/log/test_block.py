@@ -12,6 +12,7 @@ from flux_actors.domain.event import Event, EventHead, with_terms
 from flux_actors.domain.terms import ABSENT, Claim, Terms
 from flux_actors.errors import Corrupt
 from flux_actors.log.block import (
+    CONTROL,
     HEADER,
     PLAIN,
     VERSION,
@@ -24,6 +25,7 @@ from flux_actors.log.block import (
     encode_event,
     event_at,
     events_at,
+    has_control,
     is_newer_version,
 )
 from tests.unit.domain.strategies import events, few, many, texts
@@ -251,14 +253,49 @@ def test_bytes_of_version_1_never_change() -> None:
     )
 
 
-def test_block_with_terms_is_of_version_2_which_never_changes() -> None:
-    termed = with_terms(EVENT, Terms((0, 4096), 2, 5_000, {"n": 7}, "door.1", Claim("renew", "me", 9, 8), 6))
-    data = encode_block(1, 2, 3, [encode_event(termed)], termed=True)
-    assert data[:4] == b"FX\x02\x00"
+TERMED_EVENT = with_terms(
+    EVENT, Terms((0, 4096), 2, 5_000, {"n": 7}, "door.1", Claim("renew", "me", 9, 8), 6)
+)
+BYTES_OF_VERSION_2 = bytes.fromhex(
+    "46580200 00000000 00000001 00000000 00000002 00000000 00000003 00000001"
+) + (
+    b"\x00\x00\x00\x00"  # its checksum
+    b"\xdd\x00\x00\x00\x01"
+    b"\x9b\xa3a/b\x81\xa1n\x01\xa2id\xc3\xa6source\xa6stream\x01\xc0\xc0\xc0"
+    b"\x97\x92\x00\xcd\x10\x00\x02\xcd\x13\x88\x81\xa1n\x07\xa6door.1\x94\xa5renew\xa2me\x09\x08\x06"
+)
+
+
+def test_blocks_of_version_2_are_read_for_ever() -> None:
+    head, body = BYTES_OF_VERSION_2[: HEADER.size - 4], BYTES_OF_VERSION_2[HEADER.size :]
+    data = head + zlib.crc32(head + body).to_bytes(4) + body
+    assert decode_block(data) == Block(1, 2, 3, [TERMED_EVENT], has_terms=True)
+    assert decode_block_heads(data) == decode_block(data)
+    assert event_at(data, 0) == TERMED_EVENT
+    assert not has_control(data)
+
+
+def test_block_with_terms_is_of_version_3_which_never_changes() -> None:
+    data = encode_block(1, 2, 3, [encode_event(TERMED_EVENT)], termed=True)
+    assert data[:4] == b"FX\x03\x00"
     assert data[HEADER.size :] == (
         b"\xdd\x00\x00\x00\x01"
         b"\x9b\xa3a/b\x81\xa1n\x01\xa2id\xc3\xa6source\xa6stream\x01\xc0\xc0\xc0"
-        b"\x97\x92\x00\xcd\x10\x00\x02\xcd\x13\x88\x81\xa1n\x07\xa6door.1\x94\xa5renew\xa2me\x09\x08\x06"
+        b"\x9e\x92\x00\xcd\x10\x00\x02\xcd\x13\x88\x81\xa1n\x07\xa6door.1\x94\xa5renew\xa2me\x09\x08\x06"
+        b"\xc0\xc0\xc0\xc0\xc0\xc0\xc0"
     )
-    assert decode_block(data).events == [termed]
-    assert event_at(data, 0) == termed
+    assert decode_block(data).events == [TERMED_EVENT]
+    assert event_at(data, 0) == TERMED_EVENT
+
+
+def test_block_says_whether_it_holds_a_control_event() -> None:
+    control = encode_block(1, 2, 3, [encode_event(TERMED_EVENT)], termed=True, flags=CONTROL)
+    assert has_control(control)
+    assert decode_block(control).events == [TERMED_EVENT]
+    assert not has_control(encode_block(1, 2, 3, [ENCODED]))
+    assert not has_control(encode_block(1, 2, 3, [encode_event(TERMED_EVENT)], termed=True))
+
+
+@pytest.mark.parametrize("data", [b"", b"FX", b"FX\x03", b"no block at all"])
+def test_what_is_no_block_holds_no_control_event(data: bytes) -> None:
+    assert not has_control(data)

@@ -23,6 +23,7 @@ class FakeShards:
     totals: dict[str, list[tuple[str, int, int]]] = field(default_factory=dict)
     entities: dict[str, dict[str, object]] = field(default_factory=dict)
     sequence: int = 0
+    behaviours: int = 0
     phase: str = "running"
     silent: set[str] = field(default_factory=set)
     faulty: set[str] = field(default_factory=set)
@@ -54,7 +55,9 @@ class FakeShards:
         if name in self.faulty:
             raise Unavailable("a partition died")
         return [
-            PartitionStatus(partition, epoch, self.phase, self.sequence, 0, 0, 0, 0, 0, None)
+            PartitionStatus(
+                partition, epoch, self.phase, self.sequence, 0, 0, 0, 0, 0, None, 0, 0, self.behaviours
+            )
             for partition, epoch in self._shard(name).items()
         ]
 
@@ -65,6 +68,10 @@ class FakeShards:
     async def properties(self, name: str, partition: int, entity_id: str) -> dict[str, object] | None:
         self._shard(name)
         return self.entities.get(entity_id)
+
+    async def matching(self, name: str, partition: int, prefix: str, limit: int) -> list[str]:
+        self._shard(name)
+        return [entity_id for entity_id in self.entities if entity_id.startswith(prefix)][:limit]
 
     async def drain(self, name: str) -> None:
         self._shard(name)

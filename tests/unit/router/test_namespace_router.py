@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from flux_actors.behaviour.code_store import MemoryCodeStore
 from flux_actors.domain.entity_id import DIRECTORY_ID
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.block import decode_block
@@ -38,6 +39,7 @@ class Surroundings:
         self.log = CreatedLog(8)
         self.shards = FakeShards()
         self.buckets: dict[str, MemoryKeyValue] = {}
+        self.code = MemoryCodeStore()
         self.connects_to_fail = 0
         self.connects = 0
 
@@ -50,6 +52,9 @@ class Surroundings:
 
     async def bucket(self, client: object, name: str, replicas: int) -> MemoryKeyValue:
         return self.buckets.setdefault(name, MemoryKeyValue())
+
+    async def code_store(self, client: object, replicas: int) -> MemoryCodeStore:
+        return self.code
 
     async def directories(self) -> list[dict[str, object]]:
         """Return the properties of every directory event in the log."""
@@ -74,6 +79,7 @@ def around(monkeypatch):
     monkeypatch.setattr(namespace_router, "connect", around.connect)
     monkeypatch.setattr(namespace_router, "JetStreamLog", lambda _: around.log)
     monkeypatch.setattr(namespace_router, "JetStreamKeyValue", SimpleNamespace(open=around.bucket))
+    monkeypatch.setattr(namespace_router, "JetStreamCodeStore", SimpleNamespace(open=around.code_store))
     monkeypatch.setattr(namespace_router, "RayShards", lambda *_: around.shards)
     monkeypatch.setattr(namespace_router, "_DIRECTORY_S", 0.001)
     monkeypatch.setattr(namespace_router, "_RETRY_S", 0.001)

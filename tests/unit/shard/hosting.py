@@ -10,7 +10,7 @@ from typing import Any
 
 from flux_actors.domain.change import FeedMessage, decode_feed
 from flux_actors.domain.event import Event, TermedEvent
-from flux_actors.log.block import encode_block, encode_event
+from flux_actors.log.block import MAGIC, VERSION, encode_block, encode_event
 from flux_actors.log.memory import MemoryBus, MemoryLog
 from flux_actors.log.ports import feed_subject
 from flux_actors.shard.memory import Memory
@@ -21,7 +21,7 @@ from flux_actors.snapshot.memory import MemorySnapshotStore
 from tests.unit.domain.strategies import rows_of
 
 DEADLINE_S = 5.0
-NEWER_BLOCK = b"FX\x03" + bytes(64)
+NEWER_BLOCK = MAGIC + bytes([VERSION + 1]) + bytes(64)
 TORN_BLOCK = b"FX\x01 torn"
 POISON = b"\xa6poison"
 

@@ -142,7 +142,7 @@ def test_nothing_and_more_than_a_snapshot_are_corrupt() -> None:
             read_snapshot([data])
 
 
-@pytest.mark.parametrize("prefix", [MAGIC + b"\0\3", MAGIC + b"\0\0", b"OTHERSNP\0\1"])
+@pytest.mark.parametrize("prefix", [MAGIC + b"\0\4", MAGIC + b"\0\0", b"OTHERSNP\0\1"])
 def test_snapshot_of_another_version_or_kind_is_corrupt(prefix: bytes) -> None:
     with pytest.raises(Corrupt, match="not known"):
         read_snapshot([sealed(HEADER, ["end", 0, 0], prefix=prefix)])

@@ -1,0 +1,366 @@
+"""The dispatcher of a partition: from the outbox to users' code, and back into the log.
+
+    outbox ─▶ mailboxes ─▶ orders ─▶ worker ─▶ results ─▶ effects into the log ─▶ "handled" into the log
+
+Of each entity one call of a worker is under way. Code that runs beside the shard gets orders for many
+entities in one call (a `Lane`); the next one goes when that is answered, and takes what has piled up by then.
+Coroutines, and entities in processes of their own, are called one by one.
+
+Whatever ends in between, the outbox still has the messages: a successor hands them out again, and their
+effects, which are named by them, count once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final
+
+import structlog
+
+from flux_actors import limits
+from flux_actors.behaviour.calls import FAULTED, LATE, REFUSED, STOPPED, Answered, Ask, Failed
+from flux_actors.behaviour.effects import EffectWriters
+from flux_actors.behaviour.following import Faults
+from flux_actors.behaviour.lane import Carried, Lane
+from flux_actors.behaviour.loads import Outcome, Share, Standing, orders_of, outcome_of, versions_of
+from flux_actors.behaviour.mailbox import Asked, Item, Mailbox
+from flux_actors.behaviour.noting import Notes
+from flux_actors.behaviour.ports import Escalate, Place, WorkerLost, Workers
+from flux_actors.behaviour.supervising import Follow, facts, rest_s
+from flux_actors.behaviour.wire import NO_CODE, Fault, decode_results
+from flux_actors.domain.acting.acting import Acting, ActingFault
+from flux_actors.domain.acting.catalogue import Binding, Version
+from flux_actors.domain.acting.messages import Message, MessageKind
+from flux_actors.domain.fold import PartitionState
+from flux_actors.domain.partitioning import Partitioning
+from flux_actors.domain.position import pack
+from flux_actors.errors import FluxError, Unavailable
+
+_log = structlog.get_logger(__name__)
+_AWAY_S: Final = 0.5
+_SWEEP_S: Final = 1.0
+_HANDLERS: Final = {
+    MessageKind.CHANGE: "on_change",
+    MessageKind.REMINDER: "on_reminder",
+    MessageKind.TOLD: "on_tell",
+}
+
+
+class Dispatcher:
+    """Has the messages of one partition handled, and questions answered."""
+
+    def __init__(
+        self,
+        state: PartitionState,
+        workers: Workers,
+        writers: EffectWriters,
+        partitioning: Partitioning,
+        escalate: Escalate,
+        now_us: Callable[[], int],
+    ) -> None:
+        self._state = state
+        self._workers = workers
+        self._writers = writers
+        self._partitioning = partitioning
+        self._notes = Notes(state.partition, writers, partitioning, now_us)
+        self.mailboxes: dict[str, Mailbox] = {}
+        self._lanes: dict[str, Lane] = {}
+        self._faults = Faults(state, self._notes, escalate, self._spawn)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._own: dict[str, tuple[Place, float]] = {}  # processes of entities, and when they were used
+        self.fault: BaseException | None = None  # of the dispatcher itself
+        self._spawn(self._sweep())
+
+    @property
+    def acting(self) -> Acting:
+        """What the log says of behaviours."""
+        return self._state.acting
+
+    def begin(self) -> None:
+        """Take up what a predecessor, or a snapshot, has left."""
+        self.report(self.acting.suspended.values())
+        self.offer(self.acting.outbox.messages.values())
+
+    def offer(self, messages: Iterable[Message]) -> None:
+        """Take messages that were just applied, in log order."""
+        woken: dict[str, Mailbox] = {}
+        for message in messages:
+            mailbox = self._mailbox(message.entity_id)
+            mailbox.items.append(message)
+            woken[message.entity_id] = mailbox
+        for mailbox in woken.values():
+            self._schedule(mailbox)
+
+    def report(self, faults: Iterable[ActingFault]) -> None:
+        """Mark entities with what the fold could not do for their behaviours."""
+        for fault in faults:
+            binding = self.binding(fault.entity_id)
+            self._faults.report(
+                fault, binding, self._mailbox(fault.entity_id), self.standing(fault.entity_id)
+            )
+
+    async def ask(self, request: Ask) -> Answered | Failed:
+        """Ask an entity's behaviour, behind the messages that wait for it."""
+        binding = self.binding(request.entity_id)
+        if binding.version is None or "on_ask" not in binding.version.handles:
+            return Failed(REFUSED, f"{request.entity_id[:200]!r} has no behaviour that answers questions")
+        if self._faults.stopped(request.entity_id, binding):
+            return Failed(STOPPED, self._faults.why_stopped(request.entity_id))
+        asked = Asked(request.content, request.ask_id, asyncio.get_running_loop().create_future())
+        mailbox = self._mailbox(request.entity_id)
+        mailbox.items.append(asked)
+        self._schedule(mailbox)
+        deadline_s = min(request.deadline_s, limits.ask_deadline_s_max)
+        try:
+            answer: Answered | Failed = await asyncio.wait_for(asked.answer, deadline_s)
+        except TimeoutError:
+            return Failed(LATE, f"{request.entity_id[:200]!r} did not answer in {deadline_s:g} s")
+        return answer
+
+    async def kill(self, entity_id: str) -> None:
+        """End what runs of an entity's behaviour; its next message begins anew."""
+        version = self.binding(entity_id).version
+        if version is not None:
+            await self._workers.forget(self.place(entity_id, version), [entity_id])
+
+    async def start(self, entity_id: str) -> None:
+        """Start the behaviour of an entity again."""
+        await self.kill(entity_id)
+        self._faults.start(entity_id)
+        mailbox = self.mailboxes.get(entity_id)
+        if mailbox is not None:
+            mailbox.tries, mailbox.fault = 0, None
+        await self._notes.start(entity_id)
+        binding = self.binding(entity_id)
+        self._notes.fault(entity_id, self.standing(entity_id).position, facts(binding, "", "", "started", 0))
+
+    async def close(self) -> None:
+        """Let go of everything: the outbox has what is not done."""
+        await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for mailbox in self.mailboxes.values():
+            for item in mailbox.items:
+                if isinstance(item, Asked) and not item.is_given_up:
+                    item.answer.set_result(Failed(LATE, "the partition moves; ask again"))
+        await self._writers.close()
+
+    def binding(self, entity_id: str) -> Binding:
+        """Return the behaviour of an entity."""
+        actor = self._state.find(entity_id)
+        return self.acting.catalogue.binding(entity_id) if actor is None else self.acting.binding(actor)
+
+    def standing(self, entity_id: str) -> Standing:
+        """Return how an entity stands now."""
+        actor = self._state.find(entity_id)
+        if actor is None or actor.properties is None:
+            return Standing(None, pack(self._state.sequence, 0))
+        return Standing(dict(actor.properties), actor.position)
+
+    def place(self, entity_id: str, version: Version) -> Place:
+        """Return where the code of an entity runs."""
+        if version.dedicated is None:
+            return Place(version.environment)
+        return Place(version.environment, entity_id, version, self.acting.catalogue.pins.get(entity_id, ""))
+
+    def node(self, entity_id: str, version: Version) -> str:
+        """Return the Ray node where it is, `""` when it is at none."""
+        return self._workers.node(self.place(entity_id, version))
+
+    def _mailbox(self, entity_id: str) -> Mailbox:
+        mailbox = self.mailboxes.get(entity_id)
+        if mailbox is None:
+            mailbox = self.mailboxes[entity_id] = Mailbox(entity_id)
+        return mailbox
+
+    def _schedule(self, mailbox: Mailbox) -> None:
+        """Have the next items of a mailbox handled, unless some of its items are under way."""
+        if mailbox.busy or mailbox.resting:
+            return
+        if mailbox.is_blank:
+            self.mailboxes.pop(mailbox.entity_id, None)
+        if not mailbox.items:
+            return
+        binding = self.binding(mailbox.entity_id)
+        version = binding.version
+        if version is None or self._faults.stopped(mailbox.entity_id, binding):
+            self._drop(mailbox)
+        elif version.dedicated is not None or _awaits(version, mailbox.items[0]):
+            most = 1 if version.awaits or mailbox.alone else limits.orders_items_max
+            items = mailbox.first(most, limits.orders_bytes_max, lambda _: True)
+            if items:
+                mailbox.busy = True
+                self._spawn(self._run_alone(Share(mailbox, binding, version, items)))
+        else:
+            mailbox.busy = True
+            self._lane(version.environment).add(mailbox)
+
+    def _lane(self, environment: str) -> Lane:
+        lane = self._lanes.get(environment)
+        if lane is None:
+            lane = self._lanes[environment] = Lane(self._take, self._carry)
+        return lane
+
+    def _take(self, mailbox: Mailbox, most: int, bytes_max: int) -> Share | None:
+        """Return what an entity has for the next orders of its lane, `None` for nothing any more."""
+        binding = self.binding(mailbox.entity_id)
+        version = binding.version
+        if version is not None and version.dedicated is None:
+            if mailbox.alone:
+                most = 1
+            items = mailbox.first(most, bytes_max, lambda item: not _awaits(version, item))
+            if items:
+                return Share(mailbox, binding, version, items)
+        mailbox.busy = False
+        self._schedule(mailbox)
+        return None
+
+    async def _run_alone(self, share: Share) -> None:
+        carried = await self._carry([share])
+        if carried.finishing is not None:
+            self._keep(carried.finishing)
+
+    async def _carry(self, load: list[Share]) -> Carried:
+        """Have a load handled, and its effects published."""
+        carried = await self._handle(load)
+        for share in load:
+            share.mailbox.busy = False
+            self._schedule(share.mailbox)
+        return carried
+
+    async def _handle(self, load: list[Share]) -> Carried:
+        first = load[0]
+        place = self.place(first.mailbox.entity_id, first.version)
+        if place.is_own:
+            self._own[place.entity_id] = (place, time.monotonic())
+        orders = orders_of(self._state.partition, self.acting.outbox.oldest or 0, load, self.standing)
+        awaits = bool(first.version.awaits) if place.is_own else _awaits(first.version, first.items[0])
+        try:
+            data = await self._workers.run(place, versions_of(load), orders, awaits=awaits)
+        except WorkerLost as lost:
+            return Carried(lost=self._on_lost(load, lost))
+        except Unavailable as error:
+            _log.warning("behaviour.waits", partition=self._state.partition, reason=error.message)
+            for share in load:
+                share.mailbox.back(share.items)
+                self._rest(share.mailbox, _AWAY_S)
+            return Carried()
+        except FluxError as error:  # the code is gone, or cannot be loaded
+            for share in load:
+                share.mailbox.back(share.items[1:])
+                self._on_fault(share, share.items[0], Fault(NO_CODE, error.message))
+            return Carried()
+        return Carried(self._settle(outcome_of(load, decode_results(data).runs)))
+
+    def _settle(self, outcome: Outcome) -> asyncio.Task[None] | None:
+        """Have effects published and faults followed; return what ends when all is in the log."""
+        for share, item, fault in outcome.faults:
+            self._on_fault(share, item, fault)
+        by_partition: dict[int, list[bytes]] = {}
+        for entity_id, encoded in outcome.effects:
+            by_partition.setdefault(self._partitioning.of_entity(entity_id), []).append(encoded)
+        waits = [self._writers.write(partition, events) for partition, events in by_partition.items()]
+        if not (outcome.handled or outcome.answers):
+            return None
+        return self._spawn(self._finish(outcome, waits))
+
+    async def _finish(self, outcome: Outcome, waits: list[asyncio.Future[None]]) -> None:
+        if waits:
+            await asyncio.gather(*waits)
+        if outcome.handled:
+            self._notes.handled(outcome.handled)
+        if outcome.answers:
+            await self._writers.flushed()
+            positions = self._writers.positions()
+            for asked, content in outcome.answers:
+                _answer(asked, Answered(content, positions))
+
+    def _on_lost(self, load: list[Share], lost: WorkerLost) -> bool:
+        """Put a load back; return whether nobody knows which item has ended its worker."""
+        fault = Fault(lost.kind, lost.text)
+        if len(load) == 1 and len(load[0].items) == 1:
+            lost.run, lost.item = 0, 0
+        for number, share in enumerate(load):
+            if number != lost.run:
+                share.mailbox.back(share.items)
+            elif lost.item:
+                share.mailbox.alone = True  # what it did before is lost as well, and is done again
+                share.mailbox.back(share.items)
+            else:
+                share.mailbox.back(share.items[1:])
+                self._on_fault(share, share.items[0], fault)
+        return lost.run is None
+
+    def _on_fault(self, share: Share, item: Item, fault: Fault) -> None:
+        """Follow a fault: what failed is tried again in a while, or its entity is stopped."""
+        mailbox = share.mailbox
+        if isinstance(item, Asked):
+            _answer(item, Failed(FAULTED, f"{fault.kind}: {fault.text}"))
+            return
+        if self._faults.follow(share, item, fault) is Follow.RETRY:
+            mailbox.back([item])
+            self._rest(mailbox, rest_s(share.version.supervision, mailbox.tries - 1))
+
+    def _drop(self, mailbox: Mailbox) -> None:
+        """Let go of what waits for an entity that has no behaviour any more, or a stopped one."""
+        items = list(mailbox.items)
+        mailbox.items.clear()
+        positions = [item.position for item in items if isinstance(item, Message)]
+        if positions:
+            self._notes.handled(positions)
+        for item in items:
+            if isinstance(item, Asked):
+                _answer(item, Failed(STOPPED, self._faults.why_stopped(mailbox.entity_id)))
+
+    def _rest(self, mailbox: Mailbox, seconds: float) -> None:
+        """Leave a mailbox alone for a while."""
+        mailbox.resting = True
+
+        async def rest() -> None:
+            await asyncio.sleep(seconds)
+            mailbox.resting = False
+            self._schedule(mailbox)
+
+        self._spawn(rest())
+
+    async def _sweep(self) -> None:
+        """End the processes of entities that had nothing to do for long."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now = time.monotonic()
+            for entity_id, (place, used_at) in list(self._own.items()):
+                dedicated = None if place.version is None else place.version.dedicated
+                mailbox = self.mailboxes.get(entity_id)
+                is_idle = mailbox is None or not (mailbox.busy or mailbox.items)
+                if dedicated is not None and is_idle and now - used_at > dedicated.idle_s:
+                    del self._own[entity_id]
+                    await self._workers.forget(place, [entity_id])
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._keep(asyncio.get_running_loop().create_task(work))
+
+    def _keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("dispatcher.fault", partition=self._state.partition, error=repr(task.exception()))
+            self.fault = task.exception()
+
+
+def _awaits(version: Version, item: Item) -> bool:
+    """Whether the handler of an item is a coroutine."""
+    handler = "on_ask" if isinstance(item, Asked) else _HANDLERS[item.kind]
+    return handler in version.awaits
+
+
+def _answer(asked: Asked, answer: Answered | Failed) -> None:
+    if not asked.is_given_up:
+        asked.answer.set_result(answer)

@@ -1,0 +1,77 @@
+"""The mailbox of one entity at its dispatcher: what its behaviour has to do, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from flux_actors.behaviour.wire import Fault
+from flux_actors.domain.acting.messages import Message
+
+_ITEM_BYTES: Final = 300
+_SIZED: Final = (str, bytes, list, dict)
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """A question and whoever waits for its answer."""
+
+    content: Any
+    ask_id: str
+    answer: asyncio.Future[Any]  # of `Answered` or `Failed`
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether nobody waits any more."""
+        return self.answer.done()
+
+
+Item = Message | Asked
+
+
+@dataclass(slots=True, eq=False)
+class Mailbox:
+    """What waits for one entity."""
+
+    entity_id: str
+    items: deque[Item] = field(default_factory=deque)
+    busy: bool = False  # some of its items are with a worker, or about to be
+    resting: bool = False  # a fault is waited out
+    alone: bool = False  # its items go one by one: one of them has ended a worker
+    tries: int = 0  # of the first item again, after it failed
+    faults: int = 0
+    fault: Fault | None = None  # the last one
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing need be kept of it."""
+        return not (self.items or self.busy or self.faults)
+
+    def first(self, most: int, bytes_max: int, fits: Callable[[Item], bool]) -> list[Item]:
+        """Take out the first items that fit, but for questions that were given up."""
+        taken: list[Item] = []
+        size = 0
+        while self.items and len(taken) < most and size < bytes_max:
+            item = self.items[0]
+            if isinstance(item, Asked) and item.is_given_up:
+                self.items.popleft()
+                continue
+            if not fits(item):
+                break
+            taken.append(self.items.popleft())
+            size += size_of(item)
+        return taken
+
+    def back(self, items: Sequence[Item]) -> None:
+        """Put items back in front of all others."""
+        self.items.extendleft(reversed(items))
+
+
+def size_of(item: Item) -> int:
+    """Return about how many bytes an item takes in orders."""
+    if isinstance(item, Asked) or item.state is None:
+        return _ITEM_BYTES
+    return _ITEM_BYTES + sum(len(value) for value in item.state.values() if isinstance(value, _SIZED))

@@ -1,0 +1,63 @@
+"""The ports of a dispatcher: the processes that run users' code, and whom an escalated fault is told."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from flux_actors.domain.acting.catalogue import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the code of an entity runs: beside its shard, or for `entity_id` in a process of its own."""
+
+    environment: str = ""  # digest of the runtime_env, "" for that of Flux
+    entity_id: str = ""
+    version: Version | None = None  # of an entity of its own: what it asks Ray for
+    node: str = ""  # the Ray node that it is pinned to
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is of one entity alone."""
+        return bool(self.entity_id)
+
+
+class WorkerLost(Exception):
+    """A worker ended with orders under way; `run` and `item` say at which, where that is known."""
+
+    def __init__(self, kind: str, text: str, run: int | None = None, item: int = 0) -> None:
+        super().__init__(kind, text, run, item)
+        self.kind = kind
+        self.text = text
+        self.run = run
+        self.item = item
+
+
+class Workers(Protocol):
+    """Runs orders in worker processes, which it starts as they are needed."""
+
+    async def run(self, place: Place, versions: dict[str, Version], orders: bytes, *, awaits: bool) -> bytes:
+        """Return the results of orders whose code has the digests of `versions`; `awaits`: of coroutines.
+
+        Raises:
+            WorkerLost: its process ended, or was ended.
+            Unavailable: there is no process for it now; try again.
+        """
+        ...
+
+    async def forget(self, place: Place, entity_ids: list[str]) -> None:
+        """Have the instances of entities dropped; the process of an entity of its own ends."""
+        ...
+
+    def node(self, place: Place) -> str:
+        """Return the Ray node on which a place is, `""` when it is not there."""
+        ...
+
+    async def close(self) -> None:
+        """End all processes."""
+        ...
+
+
+Escalate = Callable[[str, str], Awaitable[None]]  # the behaviour's name, and the fault

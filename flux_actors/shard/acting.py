@@ -1,0 +1,106 @@
+"""A hosted partition and behaviours: their code before the fold needs it, and the calls of clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+
+from flux_actors import limits
+from flux_actors.behaviour.calls import (
+    AWAY,
+    LATE,
+    REFUSED,
+    Answered,
+    Ask,
+    Failed,
+    Read,
+    Rows,
+    call_subject,
+    decode_request,
+    encode,
+)
+from flux_actors.behaviour.dispatching import Dispatcher
+from flux_actors.domain.event import terms_in
+from flux_actors.errors import Unavailable
+from flux_actors.log.block import decode_block, has_control
+from flux_actors.log.ports import StoredBlock, Subscription
+from flux_actors.shard.partition import HostedPartition
+
+_log = structlog.get_logger(__name__)
+
+
+async def prepare(host: HostedPartition, blocks: Iterable[StoredBlock]) -> None:
+    """Have at hand what the fold needs of behaviours that these blocks deploy.
+
+    Raises:
+        Unavailable: the code cannot be had now. Corrupt: it is gone.
+    """
+    if host.equipment is None:
+        return
+    for stored in blocks:
+        if not has_control(stored.data):
+            continue
+        for event in decode_block(stored.data).events:
+            terms = None if event.entity_id is not None else terms_in(event)  # type: ignore[arg-type]
+            if terms is not None and terms.control is not None:
+                await host.equipment.prepare(terms.control)
+
+
+class Acting:
+    """The part of a running partition that acts: its dispatcher, and its answers to calls."""
+
+    def __init__(self, host: HostedPartition, dispatcher: Dispatcher | None) -> None:
+        self._host = host
+        self.dispatcher = dispatcher
+        self._service: Subscription | None = None
+
+    @classmethod
+    async def begin(cls, host: HostedPartition) -> Acting:
+        """Take up what waits in the outbox, and answer calls from now on."""
+        equipment = host.equipment
+        acting = cls(host, None if equipment is None else equipment.dispatcher(host.state))
+        acting._service = await host.bus.serve(call_subject(host.partition), acting.answer)
+        return acting
+
+    def applied(self) -> None:
+        """Hand on what the last pull has brought."""
+        told = self._host.told
+        if self.dispatcher is not None and told is not None:
+            self.dispatcher.report(told.faults)
+            self.dispatcher.offer(told.messages)
+
+    async def answer(self, data: bytes) -> bytes:
+        """Answer a call."""
+        request = decode_request(data)
+        deadline_s = min(request.deadline_s, limits.ask_deadline_s_max)
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._host.reached(request.after >> limits.offset_bits)
+        except TimeoutError:
+            return encode(Failed(LATE, f"what was written before is not applied after {deadline_s:g} s"))
+        try:
+            answer = await self._answer(request)
+        except Unavailable as error:
+            answer = Failed(AWAY, error.message, error.retry_after_s)
+        return encode(answer)
+
+    async def close(self) -> None:
+        """Answer no more, and let go of what is under way."""
+        if self._service is not None:
+            await self._service.unsubscribe()
+        if self.dispatcher is not None:
+            await self.dispatcher.close()
+
+    async def _answer(self, request: Ask | Read) -> Answered | Rows | Failed:
+        state = self._host.readable()
+        match request:
+            case Read():
+                found = (state.find(entity_id) for entity_id in request.ids)
+                rows = [actor.reading() for actor in found if actor is not None and actor.lives]
+                return Rows(state.sequence, rows)
+            case Ask():
+                if self.dispatcher is None:
+                    return Failed(REFUSED, "no behaviours run on this shard")
+                return await self.dispatcher.ask(request)
