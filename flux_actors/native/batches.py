@@ -11,30 +11,20 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
 
 from flux_actors import limits
-from flux_actors.domain.entity_id import check_entity_id
-from flux_actors.domain.event import Envelope, Event, parse_event
 from flux_actors.errors import Refused
+from flux_actors.native.bulk import Pair
 
 ENTITY_ID: Final = "entity_id"
 PROPERTIES: Final = "properties"
 _DIGEST_BYTES: Final = 12
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-class Label(NamedTuple):
-    """What the events of one task have in common."""
-
-    job: str
-    task: int
-    source: str
-    stream: str
 
 
 def check_columns(names: list[str]) -> None:
@@ -48,59 +38,66 @@ def check_columns(names: list[str]) -> None:
 
 
 class Batch:
-    """The rows of one task."""
+    """The rows of one task of a job."""
 
-    def __init__(self, label: Label) -> None:
-        self._label = label
-        self._rows = 0
+    def __init__(self, job: str, task: int) -> None:
+        self._job = job
+        self._task = task
         self._said: Counter[bytes] = Counter()  # how often, by digest
+        self._rows = 0
 
-    def events_of(self, table: pa.Table, now_ms: int) -> Iterator[list[Event]]:
-        """Yield the events of the next rows, some at a time.
-
-        Arguments:
-            table: with the columns `entity_id` and `properties`.
-            now_ms: their timestamp, milliseconds since 1970.
+    def events_of(self, table: pa.Table) -> Iterator[tuple[list[Pair], list[str]]]:
+        """Yield the events of the next rows, some at a time: ids of entities with properties, and own ids.
 
         Raises:
-            Refused: a row makes no event; those yielded before did.
+            Refused: the properties of a row are none; those yielded before are.
         """
+        if not table.num_rows:
+            return  # Ray has such tables without columns
         check_columns(table.column_names)
         for begin in range(0, table.num_rows, limits.history_table_rows):
             part = table.slice(begin, limits.history_table_rows)
-            rows = zip(part.column(ENTITY_ID).to_pylist(), part.column(PROPERTIES).to_pylist(), strict=True)
-            yield [self._event(entity_id, properties, now_ms) for entity_id, properties in rows]
+            ids: list[Any] = part.column(ENTITY_ID).to_pylist()
+            cells = part.column(PROPERTIES).to_pylist()
+            pairs: list[Pair] = [(one, self._properties(cell)) for one, cell in zip(ids, cells, strict=True)]
+            yield pairs, [self._event_id(pair) for pair in pairs]
 
-    def _event(self, entity_id: Any, properties: Any, now_ms: int) -> Event:
-        label, number = self._label, self._rows
+    def at(self, before: int, refused: Refused) -> Refused:
+        """Return a refusal to publish some of the events, `before` in front of them, that names the row."""
+        number = before + int(refused.more.get("index", 0))
+        return self._no_event(number, refused)
+
+    def _properties(self, cell: Any) -> dict[str, Any]:
+        number = self._rows
         self._rows += 1
         try:
-            payload = {ENTITY_ID: check_entity_id(entity_id), PROPERTIES: _properties(properties)}
-            event_id = self._event_id(payload)
-            envelope = Envelope(label.stream, label.source, payload, event_id=event_id)
-            return parse_event(envelope, now_ms, event_id)
+            return _properties(cell)
         except Refused as refused:
-            raise Refused(f"row {number} of task {label.task} is no event: {refused.message}") from None
+            raise self._no_event(number, refused) from None
 
-    def _event_id(self, payload: dict[str, Any]) -> str:
-        said = blake2b(_encode(payload), digest_size=_DIGEST_BYTES).digest()
+    def _event_id(self, pair: Pair) -> str:
+        said = blake2b(_encode(pair), digest_size=_DIGEST_BYTES).digest()
         self._said[said] += 1
-        return f"{self._label.job}.{self._label.task}.{said.hex()}.{self._said[said]}"
+        return f"{self._job}.{self._task}.{said.hex()}.{self._said[said]}"
+
+    def _no_event(self, number: int, refused: Refused) -> Refused:
+        text = f"row {number} of task {self._task} cannot be published: {refused.message}"
+        return Refused(text, refused.status)
 
 
-def _properties(value: Any) -> dict[str, Any]:
+def _properties(cell: Any) -> dict[str, Any]:
     """Return the properties of a cell: JSON text as it stands, a struct without its nulls.
 
     Raises:
         Refused: it holds no object of JSON.
     """
     try:
-        if isinstance(value, str):
-            return _decode(value)
-        if isinstance(value, list):  # a map of arrow's
-            value = dict(value)
-        if isinstance(value, dict):
-            return {name: _plain(one) for name, one in value.items() if not _is_missing(one)}
+        if isinstance(cell, str):
+            return _decode(cell)
+        if isinstance(cell, list):  # a map of arrow's
+            cell = dict(cell)
+        if isinstance(cell, dict):
+            return {name: _plain(one) for name, one in cell.items() if not _is_missing(one)}
     except (msgspec.MsgspecError, TypeError, ValueError) as error:
         raise Refused(f"its properties are no JSON object: {error}") from None
     raise Refused("its properties are missing; a struct or the text of a JSON object is needed")
@@ -110,11 +107,9 @@ def _plain(value: Any) -> Any:
     """Return a value as JSON has it: a time as its text, say."""
     match value:
         case dict():
-            return {str(name): _plain(one) for name, one in value.items() if not _is_missing(one)}
+            return {name: _plain(one) for name, one in value.items() if not _is_missing(one)}
         case list():
             return [None if _is_missing(one) else _plain(one) for one in value]
-        case float() if math.isinf(value):
-            raise ValueError("JSON knows no infinity")
         case str() | int() | float() | None:
             return value
         case _:
