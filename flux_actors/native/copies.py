@@ -18,7 +18,7 @@ import structlog
 from flux_actors import limits
 from flux_actors.domain.change import Change, UnreadChange
 from flux_actors.domain.entity import EntityRow
-from flux_actors.domain.position import Packed, pack, text_of_all
+from flux_actors.domain.position import Packed, pack, text_of, text_of_all
 from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_actors.feed.holding import Held, Holding
 from flux_actors.feed.patience import patiently
@@ -98,6 +98,11 @@ class Copies:
         """Up to where they are true: a text that any read of Flux takes."""
         places = {partition: self._following.parts[partition].sequence for partition in self.partitions}
         return text_of_all({one: pack(at, _OFFSET_MAX) for one, at in places.items() if at is not None})
+
+    def position_of(self, entity_id: str) -> str:
+        """Return where an entity changed last."""
+        row = self.rows[entity_id]
+        return text_of(self._following.partitioning.of_entity(entity_id), Packed(row.position))
 
     async def reached(self, positions: dict[int, Packed], timeout_s: float) -> None:
         """Return when they include positions; raises `Unavailable` when that takes too long."""

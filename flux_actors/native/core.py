@@ -17,7 +17,7 @@ from flux_actors.native.bulk import Pair, publish_many
 from flux_actors.native.claiming import Claiming
 from flux_actors.native.copies import Copies
 from flux_actors.native.link import Link
-from flux_actors.native.process import Home
+from flux_actors.native.process import Home, here
 from flux_actors.native.publishing import commit, commit_decided, read_rows
 from flux_actors.native.receipts import Receipt, Receipts
 from flux_actors.native.session import Session
@@ -36,6 +36,10 @@ class Core:
         self.home = home
         self._open: set[Watch | Copies | Claiming] = set()
         self.closed = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel as a ticket and positions; what is open here is not there."""
+        return _arrived, (self.ticket, self.session.positions())
 
     async def link(self) -> Link:
         """Return the link, with what may be done through it up to date.
@@ -109,7 +113,7 @@ class Core:
         link = await self.link()
         checked = link.standing.check_write(entity_id)  # a question may have effects
         partition = link.partitioning.of_entity(checked)
-        answered = await link.calls.ask(
+        answered = await link.asking.ask(
             *(partition, checked, events.plain(message), link.ids.take(_now_ms())),
             self.session.after(partition),
             _seconds(deadline_s),
@@ -181,6 +185,11 @@ class Core:
     def _receipt(self, event: Event, partition: int, position: Packed) -> Receipt:
         self.session.note(partition, position)
         return Receipt(text_of(partition, position), event.event_id)
+
+
+def _arrived(ticket: Ticket, positions: dict[int, int]) -> Core:
+    """Return the user that came from another process; it connects when it is first needed."""
+    return Core(ticket, Session(positions), here())
 
 
 def _is_shown(link: Link, entity_id: str) -> bool:

@@ -20,7 +20,7 @@ from flux_actors.log.event_ids import EventIds
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import EventLog
-from flux_actors.native.calls import Calls, NatsWire
+from flux_actors.native.asking import Asking
 from flux_actors.native.following import Following
 from flux_actors.native.standing import Introduce, Standing
 from flux_actors.native.ticket import Ticket
@@ -38,7 +38,7 @@ class Link:
     ticket: Ticket
     partitioning: Partitioning
     log: EventLog
-    calls: Calls
+    asking: Asking
     following: Following
     standing: Standing
     client: Client | None = None
@@ -87,9 +87,9 @@ async def open_link(ticket: Ticket, introduction: Introduction, introduce: Intro
         shards.start()
         return shards
 
-    following = Following(rule, NatsBus(client), open_shards)
-    calls = Calls(NatsWire(client))
-    return Link(ticket, rule, JetStreamLog(client), calls, following, standing, client)
+    bus = NatsBus(client)
+    following = Following(rule, bus, open_shards)
+    return Link(ticket, rule, JetStreamLog(client), Asking(bus), following, standing, client)
 
 
 def _now_us() -> int:

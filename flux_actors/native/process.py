@@ -49,6 +49,14 @@ class Process:
         self._enter = enter
         self._links: dict[tuple[str, Ticket], asyncio.Task[Link]] = {}
 
+    def enter(self) -> None:
+        """Be in the cluster, from the caller's thread: only a main thread gives a driver all that Ray has.
+
+        Raises:
+            Unavailable: there is none.
+        """
+        self._enter()
+
     async def link(self, ticket: Ticket) -> Link:
         """Return the link of a ticket.
 

@@ -67,7 +67,7 @@ async def read_rows(
     size = limits.native_read_ids
     answers = await asyncio.gather(
         *(
-            link.calls.read(partition, own[begin : begin + size], after(partition), deadline_s)
+            link.asking.read(partition, own[begin : begin + size], after(partition), deadline_s)
             for partition, own in groups.items()
             for begin in range(0, len(own), size)
         )

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, Protocol
-
-from nats.aio.client import Client
+from typing import Any, Final
 
 from flux_actors import limits
 from flux_actors.behaviour import calls
 from flux_actors.behaviour.calls import Answered, Ask, Failed, Read, Rows, call_subject
 from flux_actors.errors import AskTimedOut, FluxError, HandlerFailed, NotAskable, Refused, Unavailable
-from flux_actors.log.asking import Answers
+from flux_actors.log.ports import Calls
 
 _ASK_AGAIN: Final = frozenset({calls.AWAY})
 _READ_AGAIN: Final = frozenset({calls.AWAY, calls.LATE})  # whoever moves may need longer than one try
@@ -26,30 +24,11 @@ _STOPPED: Final = 409
 _FAULT: Final = 500
 
 
-class Wire(Protocol):
-    """Asks whoever listens on a subject."""
+class Asking:
+    """Asks shards over the bus."""
 
-    async def ask(self, subject: str, data: bytes, timeout_s: float) -> bytes:
-        """Return the answer; raises `Unavailable` when nobody listens, or none came in time."""
-        ...
-
-
-class NatsWire:
-    """A `Wire` of core NATS requests."""
-
-    def __init__(self, client: Client) -> None:
-        self._answers = Answers(client)
-
-    async def ask(self, subject: str, data: bytes, timeout_s: float) -> bytes:
-        """Ask once."""
-        return bytes((await self._answers.ask(subject, data, timeout_s, None)).data)
-
-
-class Calls:
-    """Asks shards."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self, bus: Calls) -> None:
+        self._bus = bus
 
     async def read(self, partition: int, ids: list[str], after: int, deadline_s: float) -> Rows:
         """Return those of `ids` that live, with everything up to position `after` applied.
@@ -101,7 +80,7 @@ class Calls:
         subject = call_subject(partition)
         while (left_s := deadline - now()) > 0:
             try:
-                data = await self._wire.ask(subject, request(left_s), min(left_s, try_s))
+                data = await self._bus.request(subject, request(left_s), min(left_s, try_s))
             except Unavailable:
                 pass
             else:
