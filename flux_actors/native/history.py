@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from flux_actors.domain.position import Packed, text_of_all
 from flux_actors.log.ports import EventLog
-from flux_actors.native.boundaries import Boundary, read_boundary, span_between
+from flux_actors.native.batch.boundaries import Boundary, read_boundary, span_between
+from flux_actors.native.batch.log_reading import blocks_of
+from flux_actors.native.batch.sight import Sight, read_tenants
+from flux_actors.native.batch.spans import Span, cut
 from flux_actors.native.core import Core
-from flux_actors.native.log_reading import blocks_of
 from flux_actors.native.process import here
 from flux_actors.native.session import Session
-from flux_actors.native.sight import Sight, read_tenants
-from flux_actors.native.spans import Span, cut
 from flux_actors.native.ticket import DEFAULT_SOURCE, Ticket
 
 try:
@@ -29,7 +29,7 @@ try:
     from ray.data.block import BlockMetadata
     from ray.data.datasource import ReadTask
 
-    from flux_actors.native.rows import SCHEMA, Rows
+    from flux_actors.native.batch.rows import SCHEMA, Rows
 except ImportError as missing:
     raise ImportError("batch jobs need Ray Data: pip install 'flux-actors[data]'") from missing
 

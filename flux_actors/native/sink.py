@@ -26,7 +26,7 @@ try:
     from ray.data.block import Block, BlockAccessor
     from ray.data.datasource.datasink import WriteResult
 
-    from flux_actors.native.batches import Batch, check_columns
+    from flux_actors.native.batch.outgoing import Batch, check_columns
 except ImportError as missing:
     raise ImportError("batch jobs need Ray Data: pip install 'flux-actors[data]'") from missing
 

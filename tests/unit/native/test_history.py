@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import pickle
 
 import pytest
@@ -12,41 +11,32 @@ from flux_actors.domain.position import pack, text_of_all
 from flux_actors.errors import Refused
 from flux_actors.log.memory import MemoryLog
 from flux_actors.native import history
+from flux_actors.native.batch.rows import SCHEMA, Rows
+from flux_actors.native.batch.sight import Sight
+from flux_actors.native.batch.spans import Span
 from flux_actors.native.history import FluxHistory, size_bytes, tables_in
-from flux_actors.native.rows import SCHEMA, Rows
-from flux_actors.native.sight import Sight
-from flux_actors.native.spans import Span
 from flux_actors.tenancy.principal import ANYONE
 from flux_actors.tenancy.registry import Registry
-from tests.unit.native.batch_home import RULE, BatchHome
-from tests.unit.native.writing import event, write
+from tests.unit.native.batch.writing import event, write
+from tests.unit.native.twin import RULE, holder, introduction
 
 BLOCKS = 3 * limits.history_piece_blocks_min
 TOKEN = "flux_id_a-secret"
 
 
-@pytest.fixture
-def home(monkeypatch):
-    home = BatchHome()
-    monkeypatch.setattr(history, "here", lambda: home)
-    yield home
-    home.thread.close()
+@pytest.fixture(autouse=True)
+def _here(twin, monkeypatch):
+    monkeypatch.setattr(history, "here", lambda: twin)
 
 
-@pytest.fixture
-def log(home):
-    """The log that everybody is linked to, empty as yet."""
-    return home.log
-
-
-def fill(log, ids, blocks=BLOCKS):
+def fill(twin, ids, blocks=BLOCKS):
     async def fill_it():
         for number in range(blocks):
             for entity_id in ids:
                 events = [event(entity_id, {"n": number}, event_id=f"{entity_id} {number}")]
-                await write(log, events, number, RULE.of_entity(entity_id))
+                await write(twin.log, events, number, RULE.of_entity(entity_id))
 
-    asyncio.run(fill_it())
+    twin.thread.run(fill_it())
 
 
 def read(source, parallelism=4):
@@ -55,9 +45,9 @@ def read(source, parallelism=4):
     ]
 
 
-def test_its_tasks_read_everything_once(log):
+def test_its_tasks_read_everything_once(twin):
     ids = [f"wide/{n}" for n in range(6)]
-    fill(log, ids)
+    fill(twin, ids)
     source = FluxHistory("wide/")
     tasks = source.get_read_tasks(4)
     assert len(tasks) >= 4
@@ -65,20 +55,20 @@ def test_its_tasks_read_everything_once(log):
     assert sorted(row["event_id"] for row in rows) == sorted(
         f"{one} {n}" for one in ids for n in range(BLOCKS)
     )
-    assert {row["partition"] for row in rows} == {0, 1}
-    whole = sum(asyncio.run(log.usage(partition)).size_bytes for partition in (0, 1))
+    assert {row["partition"] for row in rows} == set(RULE.all())
+    whole = sum(twin.thread.run(twin.log.usage(partition)).size_bytes for partition in RULE.all())
     assert sum(task.metadata.size_bytes for task in tasks) == pytest.approx(whole, rel=0.01)
     assert source.estimate_inmemory_data_size() == whole
 
 
-def test_a_namespace_is_read_from_its_partition_alone(log):
-    fill(log, ["home/lamp"], 3)
+def test_a_namespace_is_read_from_its_partition_alone(twin):
+    fill(twin, ["home/lamp"], 3)
     source = FluxHistory("home/")
     assert {row["partition"] for row in read(source)} == {RULE.of_entity("home/lamp")}
 
 
-def test_a_task_pickles_and_shows_no_secret(log):
-    fill(log, ["home/lamp"], 3)
+def test_a_task_pickles_and_shows_no_secret(twin):
+    fill(twin, ["home/lamp"], 3)
     (task,) = FluxHistory("home/", token=TOKEN).get_read_tasks(1)
     assert TOKEN not in repr(task.read_fn)
     again = pickle.loads(pickle.dumps(task.read_fn))  # noqa: S301 - our own
@@ -87,11 +77,11 @@ def test_a_task_pickles_and_shows_no_secret(log):
     ]
 
 
-def test_a_job_goes_on_where_another_ended(log):
-    fill(log, ["wide/1", "wide/2", "wide/3"], 4)
+def test_a_job_goes_on_where_another_ended(twin):
+    fill(twin, ["wide/1", "wide/2", "wide/3"], 4)
     first = FluxHistory("wide/")
     before = read(first)
-    fill(log, ["wide/1", "wide/2"], 2)
+    fill(twin, ["wide/1", "wide/2"], 2)
     assert read(first) == before  # what it reads was settled
     after = read(FluxHistory("wide/", since=first.through))
     assert [(row["entity_id"]) for row in after].count("wide/1") == 2
@@ -99,22 +89,22 @@ def test_a_job_goes_on_where_another_ended(log):
     assert not {row["position"] for row in before} & {row["position"] for row in after}
 
 
-def test_through_is_in_front_of_a_time(log):
-    fill(log, ["home/lamp"], 5)
+def test_through_is_in_front_of_a_time(twin):
+    fill(twin, ["home/lamp"], 5)
     source = FluxHistory("home/", until="1970-01-01T00:00:00.000003Z")
     partition = RULE.of_entity("home/lamp")
     assert source.through == text_of_all({partition: pack(4, 0) - 1})
     assert len(read(source)) == 3
 
 
-def test_a_log_without_events_has_the_columns_all_the_same(log):
+def test_a_log_without_events_has_the_columns_all_the_same(twin):
     (task,) = FluxHistory().get_read_tasks(8)
     assert [table.schema for table in task()] == [SCHEMA]
     assert task.schema == SCHEMA
 
 
-def test_a_row_limit_ends_a_task(log):
-    fill(log, ["home/lamp"])
+def test_a_row_limit_ends_a_task(twin):
+    fill(twin, ["home/lamp"])
     (task, *_) = FluxHistory("home/").get_read_tasks(1, per_task_row_limit=2)
     assert sum(table.num_rows for table in task()) == 2
 
@@ -124,9 +114,23 @@ def test_arguments_are_looked_at_at_once():
         FluxHistory("home/", since="yesterday")
 
 
-async def test_it_works_where_an_event_loop_runs(log):
-    await write(log, [event("home/lamp")], 1, RULE.of_entity("home/lamp"))
-    assert FluxHistory("home/").estimate_inmemory_data_size() > 0
+async def test_it_works_where_an_event_loop_runs(twin):
+    fill(twin, ["home/lamp"], 1)
+    assert len(read(FluxHistory("home/"))) == 1
+
+
+def test_private_namespaces_of_others_are_left_out(twin, monkeypatch):
+    fill(twin, ["vault/door", "open/door"], 1)
+    registry = Registry()
+    registry.seal("vault")
+
+    async def read_tenants(client, principal):
+        assert principal.namespace == "open"
+        return registry
+
+    monkeypatch.setattr(history, "read_tenants", read_tenants)
+    twin.introduction = introduction(holder("open"))
+    assert [row["entity_id"] for row in read(FluxHistory())] == ["open/door"]
 
 
 async def test_a_long_span_comes_table_by_table():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -15,17 +14,12 @@ from flux_actors.errors import NotAllDurable, Refused
 from flux_actors.log.block import decode_block
 from flux_actors.native import sink
 from flux_actors.native.sink import FluxSink, Written, publish
-from flux_actors.tenancy.namespace import ALL_SCOPES
-from flux_actors.tenancy.principal import Principal
-from tests.unit.native.batch_home import RULE, BatchHome
+from tests.unit.native.twin import RULE, holder, introduction
 
 
-@pytest.fixture
-def home(monkeypatch):
-    home = BatchHome()
-    monkeypatch.setattr(sink, "here", lambda: home)
-    yield home
-    home.thread.close()
+@pytest.fixture(autouse=True)
+def _here(twin, monkeypatch):
+    monkeypatch.setattr(sink, "here", lambda: twin)
 
 
 def table(*ids):
@@ -36,56 +30,54 @@ def run(job, blocks, task=4, **options):
     return FluxSink(job=job, **options).write(blocks, SimpleNamespace(task_idx=task))
 
 
-def events_in(log):
+def events_in(twin):
     async def read():
-        for partition in (0, 1):
-            for sequence in range(1, (await log.bounds(partition)).last + 1):
-                for event in decode_block(await log.block(partition, sequence)).events:
-                    assert RULE.of_entity(event.entity_id) == partition
-                    yield event
+        found = []
+        for partition in RULE.all():
+            for sequence in range(1, (await twin.log.bounds(partition)).last + 1):
+                found += decode_block(await twin.log.block(partition, sequence)).events
+                assert {RULE.of_entity(event.entity_id) for event in found[-1:]} == {partition}
+        return found
 
-    async def all_of_them():
-        return [event async for event in read()]
-
-    return asyncio.run(all_of_them())
+    return twin.thread.run(read())
 
 
-def test_rows_become_events_of_their_partitions(home):
+def test_rows_become_events_of_their_partitions(twin):
     ids = [f"wide/{n}" for n in range(20)]
     blocks = [table(*ids[:12]), pa.table({}), table(*ids[12:]).to_pandas()]
     written = run("nightly", blocks, source="me")
-    events = events_in(home.log)
+    events = events_in(twin)
     assert sorted(event.entity_id for event in events) == sorted(ids)
     assert len({event.event_id for event in events}) == 20
     assert all(event.named_by_client and event.source == "me" for event in events)
     late = [RULE.of_entity(one) for one in ids[12:]]
-    assert written == Written(20, {p: pack(2, late.count(p) - 1) for p in (0, 1)})
+    assert written == Written(20, {p: pack(2, late.count(p) - 1) for p in RULE.all()})
 
 
-def test_another_try_has_the_same_ids_and_another_task_has_others(home):
+def test_another_try_has_the_same_ids_and_another_task_has_others(twin):
     for task in (4, 4, 5):
         run("nightly", [table("home/a", "home/b")], task)
-    ids = [event.event_id for event in events_in(home.log)]
+    ids = [event.event_id for event in events_in(twin)]
     assert ids[:2] == ids[2:4]
     assert len(set(ids)) == 4
 
 
-def test_a_row_that_may_not_be_written_is_named(home):
-    home.principal = Principal.holder("home", ALL_SCOPES, "", None, "id")
+def test_a_row_that_may_not_be_written_is_named(twin):
+    twin.introduction = introduction(holder("home"))
     with pytest.raises(Refused, match=r"row 3 of task 4 .* the namespace 'home'") as refused:
         run("nightly", [table("home/a", "home/b"), table("home/c", "other/d")])
     assert refused.value.status == 403
-    assert [event.entity_id for event in events_in(home.log)] == ["home/a", "home/b"]
+    assert [event.entity_id for event in events_in(twin)] == ["home/a", "home/b"]
 
 
-def test_a_sink_may_be_narrowed(home):
+def test_a_sink_may_be_narrowed(twin):
     with pytest.raises(Refused, match="row 1 of task 4"):
         run("nightly", [table("home/a", "other/b")], namespace="home")
 
 
-def test_a_task_without_rows_needs_no_log(home):
+def test_a_task_without_rows_needs_no_log(twin):
     assert run("nightly", [pa.table({}), table()]) == Written()
-    assert home.links == {}
+    assert twin.links == {}
 
 
 class Losing:

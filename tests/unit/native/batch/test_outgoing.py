@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flux_actors import limits
 from flux_actors.errors import Refused
-from flux_actors.native.batches import Batch, check_columns
+from flux_actors.native.batch.outgoing import Batch, check_columns
 from tests.unit.domain.strategies import json_objects, many
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flux_actors.domain.position import pack
-from flux_actors.native.sight import Sight
+from flux_actors.native.batch.sight import Sight
 from flux_actors.tenancy.namespace import ALL_SCOPES, Visibility, register
 from flux_actors.tenancy.principal import ADMIN, ANYONE, NOBODY, Principal
 from flux_actors.tenancy.registry import Registry

@@ -16,9 +16,9 @@ from flux_actors.domain.effect import effect_of
 from flux_actors.domain.event import Event
 from flux_actors.domain.position import Packed, pack
 from flux_actors.domain.terms import SERVER_SOURCES
-from flux_actors.native.log_reading import ReadBlock
-from flux_actors.native.sight import Sight
-from flux_actors.native.spans import Span
+from flux_actors.native.batch.log_reading import ReadBlock
+from flux_actors.native.batch.sight import Sight
+from flux_actors.native.batch.spans import Span
 
 _FIELDS: Final[list[pa.Field[Any]]] = [
     pa.field("position", pa.string()),

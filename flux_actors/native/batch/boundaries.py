@@ -20,7 +20,7 @@ from flux_actors.domain.position import Packed, pack
 from flux_actors.errors import Refused
 from flux_actors.log.block import HEADER, MAGIC, block_clock_and_count
 from flux_actors.log.ports import EventLog, LogBounds
-from flux_actors.native.spans import Span
+from flux_actors.native.batch.spans import Span
 
 _GONE: Final = 410
 _TIME_MARKS: Final = frozenset("Tt:")  # no position holds one, and every RFC 3339 time does

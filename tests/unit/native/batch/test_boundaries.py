@@ -13,10 +13,10 @@ from flux_actors.domain.clock import iso_of
 from flux_actors.domain.position import Packed, pack, text_of
 from flux_actors.errors import Refused
 from flux_actors.log.memory import MemoryLog
-from flux_actors.native.boundaries import Boundary, first_at, read_boundary, span_between
-from flux_actors.native.spans import Span
+from flux_actors.native.batch.boundaries import Boundary, first_at, read_boundary, span_between
+from flux_actors.native.batch.spans import Span
 from tests.unit.domain.strategies import many
-from tests.unit.native.writing import SECOND_US, event, log_of_clocks, write
+from tests.unit.native.batch.writing import SECOND_US, event, log_of_clocks, write
 
 DISORDER_S = limits.history_disorder_s
 TORN = b"FX\x01 torn"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flux_actors import limits
 from flux_actors.domain.position import pack
-from flux_actors.native.spans import Span, cut
+from flux_actors.native.batch.spans import Span, cut
 from tests.unit.domain.strategies import many
 
 LEAST = limits.history_piece_blocks_min

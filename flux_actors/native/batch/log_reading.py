@@ -15,7 +15,7 @@ from flux_actors.domain.event import Event
 from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.block import Block, decode_block, is_newer_version
 from flux_actors.log.ports import EventLog
-from flux_actors.native.spans import Span
+from flux_actors.native.batch.spans import Span
 
 _GONE: Final = 410
 _RETRY_S: Final = 0.2

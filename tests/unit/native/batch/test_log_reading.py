@@ -11,10 +11,10 @@ from flux_actors import limits
 from flux_actors.domain.position import Packed, pack
 from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.memory import MemoryLog
-from flux_actors.native import log_reading
-from flux_actors.native.log_reading import blocks_of
-from flux_actors.native.spans import Span
-from tests.unit.native.writing import event, write
+from flux_actors.native.batch import log_reading
+from flux_actors.native.batch.log_reading import blocks_of
+from flux_actors.native.batch.spans import Span
+from tests.unit.native.batch.writing import event, write
 from tests.unit.shard.hosting import NEWER_BLOCK, TORN_BLOCK
 
 

@@ -15,15 +15,15 @@ from flux_actors.domain.event import DELETED, with_terms
 from flux_actors.domain.position import pack
 from flux_actors.domain.terms import ACQUIRE, BEHAVIOUR_SOURCE, LEASE_SOURCE, Claim, Terms
 from flux_actors.log.block import Block, Poison
-from flux_actors.native.log_reading import ReadBlock
-from flux_actors.native.rows import SCHEMA, Rows
-from flux_actors.native.sight import Sight
-from flux_actors.native.spans import Span
+from flux_actors.native.batch.log_reading import ReadBlock
+from flux_actors.native.batch.rows import SCHEMA, Rows
+from flux_actors.native.batch.sight import Sight
+from flux_actors.native.batch.spans import Span
 from flux_actors.tenancy.namespace import Visibility, register
 from flux_actors.tenancy.principal import ANYONE, NOBODY
 from flux_actors.tenancy.registry import Registry
 from tests.unit.domain.strategies import json_objects, many
-from tests.unit.native.writing import event
+from tests.unit.native.batch.writing import event
 
 ALL = Sight(ANYONE, Registry(), 2)
 SPAN = Span(2, pack(1, 0), pack(100, 0))
