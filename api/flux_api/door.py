@@ -30,7 +30,7 @@ from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import EventLog, KeyValue
 from flux_actors.past.ray_past import RayPast
 from flux_actors.router.lender import RouterLender
-from flux_actors.router.ray_shards import RAY_NAMESPACE
+from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.router.router import fewest_positions
 from flux_actors.router.topology import (
     CONFIG_BUCKET,

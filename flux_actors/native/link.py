@@ -25,7 +25,7 @@ from flux_actors.native.following import Following
 from flux_actors.native.standing import Introduce, Standing
 from flux_actors.native.ticket import Ticket
 from flux_actors.router.introductions import Introduction
-from flux_actors.router.ray_shards import RAY_NAMESPACE
+from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.router.topology import TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
 
 _CONNECT_S: Final = 10.0

@@ -126,7 +126,7 @@ class Behaviours:
         change = partial(deploying.pin, entity_id=entity_id, node=node)
         return await self._change(change, who, "behaviour.pin", {"node": node})
 
-    async def escalate(self, name: str, number: int) -> Catalogue:
+    async def escalate(self, name: str, number: int | None = None) -> Catalogue:
         """Stop a behaviour for all its entities: a shard has met a fault whose strategy wants that."""
         change = partial(deploying.stopped, name=name, number=number)
         return await self._change(change, _SHARD, "behaviour.stop", {"behaviour": name, "version": number})

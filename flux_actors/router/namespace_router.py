@@ -29,11 +29,13 @@ from flux_actors.router.behaviours import Admins, Behaviours, Shown
 from flux_actors.router.core_events import CoreEvents
 from flux_actors.router.directory import directory_properties
 from flux_actors.router.introductions import Introducer, Introduction
-from flux_actors.router.ray_shards import RAY_NAMESPACE, ROUTER_NAME, RayShards
+from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
+from flux_actors.router.ray_shards import RayShards
 from flux_actors.router.router import Router, note_history, register_log
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.router.topology import REGISTRY_BUCKET, STREAMS_KEY, TENANCY_BUCKET, TOPOLOGY_BUCKET
 from flux_actors.shard.memory import MemoryPlan
+from flux_actors.shard.plan import ShardPlan
 from flux_actors.shard.retention import FOR_EVER, Retention
 from flux_actors.tenancy.budget import Ask, Budgets, Lease, Limit
 from flux_actors.tenancy.following import Follower
@@ -148,7 +150,7 @@ class NamespaceRouter:
         """Have an entity's own actor stay on a Ray node, or anywhere for `None`."""
         return await (await self._deploying()).pin(entity_id, node, admin_token)
 
-    async def escalate(self, name: str, number: int) -> Catalogue:
+    async def escalate(self, name: str, number: int | None = None) -> Catalogue:
         """Stop a version of a behaviour for all its entities; for shards, which met a fault that wants it."""
         return await (await self._deploying()).escalate(name, number)
 
@@ -183,9 +185,15 @@ class NamespaceRouter:
             await log.create(registry.partitions, registry.log_id, plan.log_replicas)
             await registry_store.put(STREAMS_KEY, registry.log_id.encode())
         # A stream that is missing from now on was lost: to make it again would pass for an empty log.
-        self._host = RayShards(
-            self._access, plan.snapshots, plan.history_positions, plan.memory, plan.retention
+        shard_plan = ShardPlan(
+            plan.snapshots,
+            registry.partitioning(),
+            plan.history_positions,
+            plan.memory,
+            plan.retention.share(registry.partitions),
+            plan.log_replicas,
         )
+        self._host = RayShards(self._access, shard_plan)
         router = Router(topology_store, self._host, registry, plan.shards)
         await router.open()
         if plan.auth_enabled:

@@ -71,6 +71,12 @@ def _check_match(match: list[str]) -> None:
         check_entity_id(pattern)
         if pattern.startswith(CORE_NAMESPACE):
             raise Refused("entities of flux-core are the server's own and have no behaviour; match others")
+        namespace, slash, rest = pattern.partition("/")
+        if not namespace or not slash or not rest or "*" in namespace:
+            raise Refused(
+                f'{pattern[:64]!r} must be "namespace/name", such as "home/*/thermostat" or "home/*": '
+                "the namespace is spelled out, * may stand for parts behind it"
+            )
         if "**" in pattern:
             raise Refused(
                 f"in {pattern[:64]!r} write one * : it stands for one part of an id, "

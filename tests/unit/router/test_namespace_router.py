@@ -10,10 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from flux_actors.behaviour.code_store import MemoryCodeStore
+from flux_actors.behaviour.code_store import MemoryCodeStore, digest_of
+from flux_actors.behaviour.deployer import DeployRequest
+from flux_actors.domain.acting.catalogue import Version
 from flux_actors.domain.entity_id import DIRECTORY_ID
 from flux_actors.errors import Refused, Unavailable
-from flux_actors.log.block import decode_block
+from flux_actors.log.block import decode_block, has_control
 from flux_actors.log.connection import NatsAccess
 from flux_actors.log.memory import MemoryKeyValue, MemoryLog
 from flux_actors.router import namespace_router
@@ -65,6 +67,15 @@ class Surroundings:
                 found += [event.properties for event in events if event.entity_id == DIRECTORY_ID]
         return found
 
+    async def controls(self) -> list[int]:
+        """Return how many control events each partition has."""
+        found = []
+        for partition in range(4):
+            last = (await self.log.bounds(partition)).last
+            blocks = [await self.log.block(partition, sequence) for sequence in range(1, last + 1)]
+            found.append(sum(map(has_control, blocks)))
+        return found
+
     async def published(self, count: int) -> dict[str, object]:
         """Return the newest directory once there are `count`."""
         async with asyncio.timeout(5):
@@ -83,14 +94,15 @@ def around(monkeypatch):
     monkeypatch.setattr(namespace_router, "RayShards", lambda *_: around.shards)
     monkeypatch.setattr(namespace_router, "_DIRECTORY_S", 0.001)
     monkeypatch.setattr(namespace_router, "_RETRY_S", 0.001)
+    monkeypatch.setattr("flux_actors.limits.catalogue_look_s", 0.001)
     monkeypatch.setattr("flux_actors.router.router._WATCH_S", 0.001)
     return around
 
 
 @asynccontextmanager
-async def routing(partitions=4):
+async def routing(partitions=4, **more):
     """A router that ends with the test."""
-    plan = RouterPlan("somebody", Path("snapshots"), 1, partitions, frozenset(), 1)
+    plan = RouterPlan("somebody", Path("snapshots"), 1, partitions, frozenset(), 1, **more)
     router = NamespaceRouter(NatsAccess("nats://nowhere"), plan)
     try:
         yield router
@@ -190,6 +202,64 @@ async def test_a_directory_that_could_not_be_published_is_published_later(around
         await until(lambda: len(around.shards.asked) > seen + 10)
         around.log.away = False
         assert (await around.published(1))["totalEntities"] == 0
+
+
+FAN = DeployRequest("Fan", Version(0, digest_of(b"code"), ["home/*"], ["on_change"]), b"code")
+
+
+async def test_admins_deploy_and_every_partition_is_told(around):
+    async with routing(admin_token="secret") as router:
+        with pytest.raises(Refused, match="admin"):
+            await router.deploy(FAN)
+        assert (await router.deploy(FAN, "secret")).number == 1
+        assert await around.controls() == [1, 1, 1, 1]
+        with pytest.raises(Refused, match="no canary"):
+            await router.promote("Fan", "secret")
+        with pytest.raises(Refused, match="no earlier version"):
+            await router.rollback("Fan", "secret")
+        assert (await router.escalate("Fan", 1)).deployed[0].stopped
+        assert not (await router.resume("Fan", "secret")).deployed[0].stopped
+        assert (await router.pin("home/a", "0f", "secret")).pins == {"home/a": "0f"}
+        assert (await router.remove("Fan", "secret")).deployed == []
+        assert (await router.behaviours("secret")).revision == 5
+
+
+async def test_partition_that_shows_an_older_catalogue_is_brought_the_newest(around):
+    async with routing() as router:
+        await router.deploy(FAN)
+        around.log = CreatedLog(8)  # its blocks are gone
+        await until(lambda: len(around.shards.asked) > 10)
+    around.shards.behaviours = 0
+    async with routing():
+        async with asyncio.timeout(5):
+            while await around.controls() != [1, 1, 1, 1]:  # noqa: ASYNC110 - the log does not tell
+                await asyncio.sleep(0)
+
+
+async def test_what_is_deployed_is_shown_and_what_is_not_is_taken_away(around):
+    around.shards.behaviours = 9
+    around.shards.entities["flux-core/behaviours/Gone"] = {"version": 1}
+    async with routing() as router:
+        await router.deploy(FAN)
+        async with asyncio.timeout(5):
+            while not await shown(around, "flux-core/behaviours/Fan"):  # noqa: ASYNC110 - nor do shards
+                await asyncio.sleep(0)
+        assert await shown(around, "flux-core/behaviours/Gone") == [{"__deleted__": True}]
+        assert (await shown(around, "flux-core/behaviours/Fan"))[0]["match"] == ["home/*"]
+
+
+async def shown(around, entity_id):
+    found = []
+    for partition in range(4):
+        for sequence in range(1, (await around.log.bounds(partition)).last + 1):
+            events = decode_block(await around.log.block(partition, sequence)).events
+            found += [event.properties for event in events if event.entity_id == entity_id]
+    return found
+
+
+def test_plan_does_not_tell_its_admin_token():
+    plan = RouterPlan("x", Path(), 1, 4, frozenset(), 1, admin_token="secret")
+    assert "secret" not in repr(plan)
 
 
 async def test_draining_ends_the_shards_and_the_directory(around):
