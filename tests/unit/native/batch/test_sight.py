@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 from flux_actors.domain.position import pack
+from flux_actors.log.memory import MemoryKeyValue
+from flux_actors.native.batch import sight
 from flux_actors.native.batch.sight import Sight
+from flux_actors.router.topology import TENANCY_BUCKET
+from flux_actors.tenancy.following import encode, key_of
 from flux_actors.tenancy.namespace import ALL_SCOPES, Visibility, register
 from flux_actors.tenancy.principal import ADMIN, ANYONE, NOBODY, Principal
 from flux_actors.tenancy.registry import Registry
@@ -24,15 +28,15 @@ def holder(registry, prefix="", expires_us=None):
     return Principal.holder("vault", ALL_SCOPES, prefix, expires_us, token_id)
 
 
-def shown(sight, *ids):
-    return [sight.shows(entity_id, pack(5, 0)) for entity_id in ids]
+def shown(seen, *ids):
+    return [seen.shows(entity_id, pack(5, 0)) for entity_id in ids]
 
 
 @pytest.mark.parametrize("principal", [NOBODY, ADMIN, Principal.holder("open", ALL_SCOPES, "", None, "")])
 def test_a_private_namespace_of_others_is_not_shown(registry, principal):
-    sight = Sight(principal, registry, 0)
-    assert not sight.is_all
-    assert shown(sight, "open/x", "vault/x", "nobodys/x", "plain") == [True, False, True, True]
+    seen = Sight(principal, registry, 0)
+    assert not seen.is_all
+    assert shown(seen, "open/x", "vault/x", "nobodys/x", "plain") == [True, False, True, True]
 
 
 def test_its_holder_is_shown_it(registry):
@@ -40,8 +44,8 @@ def test_its_holder_is_shown_it(registry):
 
 
 def test_a_narrow_token_shows_its_own_ids_alone(registry):
-    sight = Sight(holder(registry, "vault/a/"), registry, 0)
-    assert shown(sight, "vault/a/1", "vault/b/1", "open/x") == [True, False, True]
+    seen = Sight(holder(registry, "vault/a/"), registry, 0)
+    assert shown(seen, "vault/a/1", "vault/b/1", "open/x") == [True, False, True]
 
 
 def test_a_token_that_was_revoked_or_has_expired_shows_nothing_private(registry):
@@ -61,3 +65,17 @@ def test_where_nobody_is_asked_or_nothing_is_hidden_all_is_shown(registry):
     assert Sight(ANYONE, Registry(), 0).is_all
     assert Sight(ANYONE, registry, 0).is_all
     assert Sight(NOBODY, Registry(), 0).is_all
+
+
+async def test_tenants_are_read_from_their_store(monkeypatch):
+    store = MemoryKeyValue()
+    await store.put(key_of("vault"), encode(register("vault", Visibility.PRIVATE, 1)[0]))
+
+    async def open_store(client, name):
+        assert (client, name) == ("client", TENANCY_BUCKET)
+        return store
+
+    monkeypatch.setattr(sight.JetStreamKeyValue, "open", open_store)
+    assert (await sight.read_tenants("client", NOBODY)).hidden == {"vault"}
+    assert (await sight.read_tenants("client", ANYONE)).hidden == set()
+    assert (await sight.read_tenants(None, NOBODY)).hidden == set()
