@@ -30,7 +30,6 @@ try:
 except ImportError as missing:
     raise ImportError("batch jobs need Ray Data: pip install 'flux-actors[data]'") from missing
 
-_JOB_CHARS_MAX: Final = 64
 _RETRY_S: Final = 0.2
 
 
@@ -53,7 +52,6 @@ class FluxSink(Datasink[Written]):
     which goes as it stands.
 
     Arguments:
-        job: names the work, so that doing it again within two minutes doubles nothing; made up if missing.
         source: of the events.
         token: of a namespace, where tokens are on.
         namespace: the one that may be written, where tokens are off; if missing, all.
@@ -62,14 +60,11 @@ class FluxSink(Datasink[Written]):
     def __init__(
         self,
         *,
-        job: str | None = None,
         source: str = "ray-data",
         token: str | None = None,
         namespace: str | None = None,
     ) -> None:
-        self.job = job or uuid.uuid4().hex
-        if len(self.job) > _JOB_CHARS_MAX:
-            raise Refused(f"job must have at most {_JOB_CHARS_MAX} characters")
+        self.job = uuid.uuid4().hex  # the ids of its events begin so
         self._ticket = Ticket.checked(token, namespace, source)
         self._has_begun = False
         self.written = Written()  # in all, once the dataset is written

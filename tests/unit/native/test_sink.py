@@ -26,8 +26,8 @@ def table(*ids):
     return pa.table({"entity_id": list(ids), "properties": [f'{{"n":{n}}}' for n in range(len(ids))]})
 
 
-def run(job, blocks, task=4, **options):
-    return FluxSink(job=job, **options).write(blocks, SimpleNamespace(task_idx=task))
+def run(blocks, **options):
+    return FluxSink(**options).write(blocks, SimpleNamespace(task_idx=4))
 
 
 def events_in(twin):
@@ -45,7 +45,7 @@ def events_in(twin):
 def test_rows_become_events_of_their_partitions(twin):
     ids = [f"wide/{n}" for n in range(20)]
     blocks = [table(*ids[:12]), pa.table({}), table(*ids[12:]).to_pandas()]
-    written = run("nightly", blocks, source="me")
+    written = run(blocks, source="me")
     events = events_in(twin)
     assert sorted(event.entity_id for event in events) == sorted(ids)
     assert len({event.event_id for event in events}) == 20
@@ -54,29 +54,31 @@ def test_rows_become_events_of_their_partitions(twin):
     assert written == Written(20, {p: pack(2, late.count(p) - 1) for p in RULE.all()})
 
 
-def test_another_try_has_the_same_ids_and_another_task_has_others(twin):
-    for task in (4, 4, 5):
-        run("nightly", [table("home/a", "home/b")], task)
+def test_another_try_has_the_same_ids_and_other_tasks_and_jobs_have_others(twin):
+    one, other = FluxSink(), FluxSink()
+    for job, task in ((one, 4), (one, 4), (one, 5), (other, 4)):
+        job.write([table("home/a", "home/b")], SimpleNamespace(task_idx=task))
     ids = [event.event_id for event in events_in(twin)]
     assert ids[:2] == ids[2:4]
-    assert len(set(ids)) == 4
+    assert len(set(ids)) == 6
+    assert all(event_id.startswith(f"{one.job}.") for event_id in ids[:6])
 
 
 def test_a_row_that_may_not_be_written_is_named(twin):
     twin.introduction = introduction(holder("home"))
     with pytest.raises(Refused, match=r"row 3 of task 4 .* the namespace 'home'") as refused:
-        run("nightly", [table("home/a", "home/b"), table("home/c", "other/d")])
+        run([table("home/a", "home/b"), table("home/c", "other/d")])
     assert refused.value.status == 403
     assert [event.entity_id for event in events_in(twin)] == ["home/a", "home/b"]
 
 
 def test_a_sink_may_be_narrowed(twin):
     with pytest.raises(Refused, match="row 1 of task 4"):
-        run("nightly", [table("home/a", "other/b")], namespace="home")
+        run([table("home/a", "other/b")], namespace="home")
 
 
 def test_a_task_without_rows_needs_no_log(twin):
-    assert run("nightly", [pa.table({}), table()]) == Written()
+    assert run([pa.table({}), table()]) == Written()
     assert twin.links == {}
 
 
@@ -131,10 +133,3 @@ def test_it_knows_in_the_end_what_its_tasks_have_written():
     tasks = [Written(3, {0: pack(1, 2)}), Written(2, {0: pack(1, 0), 1: pack(9, 0)}), Written()]
     one.on_write_complete(WriteResult(5, 9, tasks))
     assert (one.written.events, one.position) == (5, "0.1.2~1.9.0")
-
-
-def test_each_job_has_a_name_of_its_own_that_fits():
-    assert len({FluxSink().job for _ in range(3)}) == 3
-    assert FluxSink(job="nightly").job == "nightly"
-    with pytest.raises(Refused, match="64"):
-        FluxSink(job="x" * 65)
