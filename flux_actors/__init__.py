@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from flux_actors.native.aio import AsyncFlux, connect_async
     from flux_actors.native.entity import AsyncEntity, Claimed, Entity
     from flux_actors.native.flux import Flux, connect, live
+    from flux_actors.native.history import FluxHistory
     from flux_actors.native.live import Live
     from flux_actors.native.receipts import Receipt, Receipts
+    from flux_actors.native.sink import FluxSink
     from flux_actors.native.watch import State
 
 __version__ = "0.1.0"
@@ -32,6 +34,8 @@ __all__ = [
     "Dedicated",
     "Entity",
     "Flux",
+    "FluxHistory",
+    "FluxSink",
     "Live",
     "Receipt",
     "Receipts",
@@ -50,6 +54,8 @@ _PLACES: Final = {
     "Dedicated": "domain.acting.catalogue",
     "Entity": "native.entity",
     "Flux": "native.flux",
+    "FluxHistory": "native.history",
+    "FluxSink": "native.sink",
     "Live": "native.live",
     "Receipt": "native.receipts",
     "Receipts": "native.receipts",
