@@ -1,8 +1,74 @@
 """Flux Actors: a persistent, shared world state for agents, on Ray.
 
 The engine. `domain` decides (pure), `log` remembers, `snapshot` shortens recovery, `shard` hosts the
-entity actors, `router` places them, `client` and `cli` are for users. The HTTP surface is `flux_api`,
-starting and stopping is `flux_cluster`. Only the log changes state: state = fold(log).
+entity actors, `router` places them, `behaviour` has them act, `native` is for code on the same Ray cluster,
+`client` and `cli` are for users elsewhere. The HTTP surface is `flux_api`, starting and stopping is
+`flux_cluster`. Only the log changes state: state = fold(log).
+
+What users import stands here by name, and is loaded when it is first used: `import flux_actors as flux`.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from flux_actors.domain.acting.catalogue import Bounds, Dedicated, Supervision
+    from flux_actors.native.aio import AsyncFlux, connect_async
+    from flux_actors.native.entity import AsyncEntity, Claimed, Entity
+    from flux_actors.native.flux import Flux, connect, live
+    from flux_actors.native.live import Live
+    from flux_actors.native.receipts import Receipt, Receipts
+    from flux_actors.native.watch import State
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "AsyncEntity",
+    "AsyncFlux",
+    "Bounds",
+    "Claimed",
+    "Dedicated",
+    "Entity",
+    "Flux",
+    "Live",
+    "Receipt",
+    "Receipts",
+    "State",
+    "Supervision",
+    "connect",
+    "connect_async",
+    "live",
+]
+
+_PLACES: Final = {
+    "AsyncEntity": "native.entity",
+    "AsyncFlux": "native.aio",
+    "Bounds": "domain.acting.catalogue",
+    "Claimed": "native.entity",
+    "Dedicated": "domain.acting.catalogue",
+    "Entity": "native.entity",
+    "Flux": "native.flux",
+    "Live": "native.live",
+    "Receipt": "native.receipts",
+    "Receipts": "native.receipts",
+    "State": "native.watch",
+    "Supervision": "domain.acting.catalogue",
+    "connect": "native.flux",
+    "connect_async": "native.aio",
+    "live": "native.flux",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for."""
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"flux_actors has no {name!r}")
+    return getattr(import_module(f"flux_actors.{place}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return what there is, loaded or not."""
+    return sorted([*globals(), *__all__])

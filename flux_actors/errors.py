@@ -5,6 +5,12 @@
     ├── Unavailable   not now: try again after `retry_after_s`
     └── Corrupt       stored data is not what it must be: refuse to guess, a human decides
 
+What is asked of an entity's behaviour (`AskFailed`), claimed, or published in bulk fails under names of its
+own, each of them one of the three:
+
+    Refused           NotAskable, HandlerFailed, AlreadyClaimed
+    Unavailable       AskTimedOut, NotAllDurable
+
 All of them travel between processes, so all of them pickle.
 """
 
@@ -55,3 +61,59 @@ class Unavailable(FluxError):
 
 class Corrupt(FluxError):
     """Stored bytes contradict what was promised about them."""
+
+
+class AskFailed(FluxError):
+    """An entity did not answer; that it is `Refused` or `Unavailable`, too, says whether to ask again."""
+
+
+class NotAskable(AskFailed, Refused):
+    """The entity has no behaviour that answers, or a fault has stopped it."""
+
+
+class HandlerFailed(AskFailed, Refused):
+    """The behaviour's handler failed on this question."""
+
+
+class AskTimedOut(AskFailed, Unavailable):
+    """There was no answer within the deadline; whether the handler ran is not known."""
+
+
+class AlreadyClaimed(Refused):
+    """Somebody else holds the claim: `holder` says who."""
+
+    @property
+    def holder(self) -> str | None:
+        """Who holds it, if that is known."""
+        holder = self.more.get("holder")
+        return holder if isinstance(holder, str) else None
+
+
+class NotAllDurable(Unavailable):
+    """Some of many events are not known to be durable; publish those again under the same ids.
+
+    Arguments:
+        indexes: which ones, by their places among those that were published.
+        event_ids: the id of each of them, in the same order: with it, none counts twice.
+        position: by which those that are durable can be read.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        indexes: list[int],
+        event_ids: list[str],
+        position: str = "",
+        retry_after_s: int = 1,
+    ) -> None:
+        super().__init__(message, retry_after_s)
+        self.indexes = indexes
+        self.event_ids = event_ids
+        self.position = position
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rebuild with all arguments."""
+        return (
+            type(self),
+            (self.message, self.indexes, self.event_ids, self.position, self.retry_after_s),
+        )

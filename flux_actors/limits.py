@@ -68,6 +68,14 @@ tenancy_look_s: Final = 0.05  # between two looks for tokens that are not known:
 tenancy_fresh_s: Final = 0.9  # without a look into the store; then no token is trusted before the next
 tenancy_everywhere_s: Final = 20.0  # for every door to go by a change and have nothing of before under way
 
+# -- in the cluster, without HTTP ------------------------------------------------------------------
+introduction_s: Final = 10.0  # for a token that is revoked to end everywhere; asked anew after half of it
+native_pieces_max: Final = 4  # of one publish_many per partition, on their way to the log
+native_read_ids: Final = 500  # entities in one request to a shard
+native_try_s: Final = 1.0  # for an answer to a read, before the shard is asked again
+native_retry_s: Final = 0.05  # while a partition moves
+watch_states_max: Final = 1_000  # that wait for who watches one entity; beyond it the oldest are left out
+
 # -- the log ---------------------------------------------------------------------------------------
 block_bytes_max: Final = 512 * KIB  # an fsync carries this much; docs/decisions/002
 block_events_max: Final = 4_000
@@ -92,15 +100,14 @@ dedupe_events_min: Final = 100_000
 history_positions_max: Final = 500
 poison_kept_max: Final = 100
 
-# -- behaviours ------------------------------------------------------------------------------------
-mailbox_messages_max: Final = 10_000  # that wait for one entity; one more stops its behaviour
-orders_items_max: Final = 2_000  # messages in one call of a worker: about 30 ms of small ones
-orders_bytes_max: Final = 4 * MIB  # the same in bytes, about
-orders_under_way: Final = 4  # calls whose effects are not durable yet, before the next one waits
-handled_positions_max: Final = 4_000  # in one event that notes what is done
-fault_chars_max: Final = 2_000
-ask_deadline_s: Final = 5.0  # unless the question says otherwise
-ask_deadline_s_max: Final = 3_600.0
+# -- reducers --------------------------------------------------------------------------------------
+reduce_cpu_s: Final = 1.0  # of one event: a fold waits for it
+reduce_cpu_hard_s: Final = 2.0  # then its process is killed: it does not listen
+reduce_load_cpu_s: Final = 20.0  # to load the code: some imports take seconds
+reduce_sleep_s: Final = 5.0  # without a result, neither working nor wanting to: a reducer must not wait
+reduce_memory_bytes_max: Final = 1 * GIB  # address space of the process
+reduce_state_bytes_max: Final = 1 * MIB  # one new state, encoded
+reduce_look_s: Final = 0.05  # between two looks at what a reducer does
 
 # -- shards ----------------------------------------------------------------------------------------
 pull_blocks: Final = 64  # credit given to JetStream; docs/decisions/003 has the figures
@@ -163,6 +170,23 @@ behaviour_versions_kept: Final = 10  # earlier ones, to roll back to
 pins_max: Final = 1_000
 catalogue_bytes_max: Final = 1 * MIB  # it travels whole, in one event of each partition
 catalogue_look_s: Final = 3.0  # between two looks whether each partition has the newest one
+mailbox_messages_max: Final = 10_000  # that wait for one entity; one more stops its behaviour
+orders_items_max: Final = 2_000  # messages in one call of a worker: about 30 ms of small ones
+orders_bytes_max: Final = 4 * MIB  # the same in bytes, about
+orders_under_way: Final = 4  # calls whose effects are not durable yet, before the next one waits
+handled_positions_max: Final = 4_000  # in one event that notes what is done
+fault_chars_max: Final = 2_000
+ask_deadline_s: Final = 5.0  # unless the question says otherwise
+ask_deadline_s_max: Final = 3_600.0
+behaviour_code_bytes_max: Final = 8 * MIB  # data belongs into the log or a file, not into code
+behaviour_instances_max: Final = 100_000  # of one worker; the longest unused one goes first
+behaviour_look_s: Final = 0.02  # between two looks at what a handler does
+behaviour_fault_chars_max: Final = 2_000
+effect_bytes_max: Final = 1 * MIB  # one, as an event of the log: what a client may send by default
+effects_bytes_max: Final = 16 * MIB  # of one message, all together
+effects_burst_s: Final = 10.0  # of the rate of one entity's effects, at once
+answer_bytes_max: Final = 1 * MIB  # to a question, and what is told
+
 
 # -- doors -----------------------------------------------------------------------------------------
 view_entities_max: Final = 200_000
@@ -289,3 +313,6 @@ assert generic_answer_bytes_max < connector_answer_bytes_max < nats_payload_byte
 assert connector_request_s < connector_poll_s
 assert connector_retry_s_range[1] < connector_refused_retry_s < connector_wait_s_max
 assert generic_sources_max * (connector_token_chars_max * 2 + generic_url_chars_max * 4) < 2 * MIB
+assert effect_bytes_max + block_overhead_bytes_max < nats_payload_bytes_max
+assert behaviour_look_s < 0.1
+assert 4 * reduce_look_s <= reduce_cpu_s < reduce_cpu_hard_s < reduce_load_cpu_s

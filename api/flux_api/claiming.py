@@ -12,8 +12,8 @@ from flux_actors.domain.entity_id import check_entity_id, check_not_core
 from flux_actors.domain.event import Event, with_terms
 from flux_actors.domain.terms import ACQUIRE, CLAIM, RELEASE, RENEW, Claim, Terms, check_ttl
 from flux_actors.errors import FluxError, Refused, Unavailable
+from flux_actors.log.event_ids import EventIds
 from flux_actors.tenancy.principal import Principal
-from flux_api.event_ids import EventIds
 from flux_api.publishing import Outcome, Publisher, into
 from flux_api.view import LiveView
 

@@ -22,7 +22,7 @@ from flux_actors.connectors.records import GENERIC, Configured, ConnectorStore, 
 from flux_actors.domain.clock import iso_of
 from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_actors.log.connection import NatsAccess
-from flux_actors.router.ray_shards import RAY_NAMESPACE
+from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.settings import Settings
 from flux_api.audit import Audit
 

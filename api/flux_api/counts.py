@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from flux_actors.domain.partitioning import Partitioning
-from flux_api.shards import ShardCalls
+from flux_actors.feed.shard_calls import ShardCalls
 
 
 async def entity_counts(

@@ -14,9 +14,9 @@ from flux_actors.domain.event import Event, terms_in
 from flux_actors.domain.position import Packed
 from flux_actors.domain.terms import ABSENT, PRESENT, Condition, Terms
 from flux_actors.errors import FluxError, Refused
+from flux_actors.feed.decisions import TOGETHER, Decided, refusal_of, unknown
+from flux_actors.feed.feeds import PartitionFeed
 from flux_api.cached import CachedEntity
-from flux_api.decisions import TOGETHER, Decided, refusal_of, unknown
-from flux_api.feed import PartitionFeed
 from flux_api.submission import Published, Submission
 from flux_api.view import LiveView
 

@@ -21,6 +21,8 @@ from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed, parse
 from flux_actors.errors import Unavailable
+from flux_actors.feed.feeds import Feeds, PartitionFeed
+from flux_actors.feed.shard_calls import RayShardCalls
 from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
@@ -28,7 +30,7 @@ from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import EventLog, KeyValue
 from flux_actors.past.ray_past import RayPast
 from flux_actors.router.lender import RouterLender
-from flux_actors.router.ray_shards import RAY_NAMESPACE
+from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.router.router import fewest_positions
 from flux_actors.router.topology import (
     CONFIG_BUCKET,
@@ -48,7 +50,6 @@ from flux_api.config import ConfigKeeper
 from flux_api.connectors import DoorConnectors, RayConnectorActors
 from flux_api.counts import entity_counts
 from flux_api.deciding import FeedDecisions
-from flux_api.feed import Feeds, PartitionFeed
 from flux_api.fences import Fences
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
@@ -56,7 +57,6 @@ from flux_api.past import DoorPast
 from flux_api.presences import Presences
 from flux_api.publishing import Publisher
 from flux_api.rates import Rates
-from flux_api.shards import RayShardCalls
 from flux_api.tenancy import TenancyKeeper, check_begun
 from flux_api.view import LiveView
 from flux_api.watching.ground import DoorGround

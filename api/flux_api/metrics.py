@@ -13,8 +13,8 @@ import msgspec
 from flux_actors import limits
 from flux_actors.domain.clock import iso_of
 from flux_actors.errors import Unavailable
+from flux_actors.feed.feeds import PartitionFeed
 from flux_actors.log.ports import DOORS_SUBJECT, Bus, Subscription
-from flux_api.feed import PartitionFeed
 from flux_api.frames import message
 from flux_api.hub import Hub
 

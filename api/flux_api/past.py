@@ -10,6 +10,7 @@ from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.position import pack
 from flux_actors.errors import Corrupt
+from flux_actors.feed.shard_calls import ShardCalls
 from flux_actors.log.ports import EventLog
 from flux_actors.past.orders import (
     ChangesOrder,
@@ -27,7 +28,6 @@ from flux_actors.past.target import Target, ThroughPosition, ThroughTime
 from flux_actors.shard.reads import PageOrder
 from flux_actors.tenancy.registry import Registry
 from flux_api.history import FOREVER, events_at_positions
-from flux_api.shards import ShardCalls
 
 
 class DoorPast:

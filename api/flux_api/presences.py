@@ -20,9 +20,9 @@ from flux_actors.domain.event import DELETED, Event, TermedEvent, server_event, 
 from flux_actors.domain.position import Packed
 from flux_actors.domain.terms import PRESENCE_SOURCE, Terms
 from flux_actors.errors import FluxError, Refused
+from flux_actors.feed.feeds import PartitionFeed
+from flux_actors.log.event_ids import EventIds
 from flux_actors.tenancy.principal import ANYONE, Principal
-from flux_api.event_ids import EventIds
-from flux_api.feed import PartitionFeed
 from flux_api.publishing import Publisher
 from flux_api.submission import Submission
 

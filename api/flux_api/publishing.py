@@ -17,17 +17,17 @@ from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed
 from flux_actors.domain.terms import Condition, Terms
 from flux_actors.errors import FluxError, Refused, Unavailable
+from flux_actors.feed.decisions import Decided
 from flux_actors.log import committer as committing
 from flux_actors.log.block import encode_event, encode_events
 from flux_actors.log.committer import Committer
+from flux_actors.log.event_ids import EventIds
 from flux_actors.log.ports import EventLog
 from flux_actors.tenancy.authorising import Action, authorise, sift
 from flux_actors.tenancy.principal import UNKNOWN, Kind, Principal
 from flux_actors.tenancy.registry import Registry
 from flux_api.atomic import made_whole
 from flux_api.deciding import Deciding, together_in
-from flux_api.decisions import Decided
-from flux_api.event_ids import EventIds
 from flux_api.incoming import envelope_of, too_deep
 from flux_api.rates import Rates, unlimited
 from flux_api.slow_refusals import SlowRefusals

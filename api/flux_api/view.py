@@ -17,9 +17,9 @@ from flux_actors.domain.change import Change, UnreadChange
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.errors import FluxError, Unavailable
+from flux_actors.feed.shard_calls import ShardCalls
 from flux_actors.shard.reads import Readings, decode_readings
 from flux_api.cached import CachedEntity
-from flux_api.shards import ShardCalls
 
 _EVICT_SHARE: Final = 10
 

@@ -165,7 +165,8 @@ class Dispatcher:
         """Return where the code of an entity runs."""
         if version.dedicated is None:
             return Place(version.environment)
-        return Place(version.environment, entity_id, version, self.acting.catalogue.pins.get(entity_id, ""))
+        pinned = self.acting.catalogue.pins.get(entity_id, "")
+        return Place(version.environment, entity_id, version.dedicated, pinned)
 
     def node(self, entity_id: str, version: Version) -> str:
         """Return the Ray node where it is, `""` when it is at none."""
@@ -236,7 +237,7 @@ class Dispatcher:
         first = load[0]
         place = self.place(first.mailbox.entity_id, first.version)
         if place.is_own:
-            self._own[place.entity_id] = (place, time.monotonic())
+            await self._move(place)
         orders = orders_of(self._state.partition, self.acting.outbox.oldest or 0, load, self.standing)
         awaits = bool(first.version.awaits) if place.is_own else _awaits(first.version, first.items[0])
         try:
@@ -255,6 +256,13 @@ class Dispatcher:
                 self._on_fault(share, share.items[0], Fault(NO_CODE, error.message))
             return Carried()
         return Carried(self._settle(outcome_of(load, decode_results(data).runs)))
+
+    async def _move(self, place: Place) -> None:
+        """Note that the process of an entity is used, and end the one that it had at another place."""
+        before, _ = self._own.get(place.entity_id, (place, 0.0))
+        self._own[place.entity_id] = (place, time.monotonic())
+        if before != place:
+            await self._workers.forget(before, [place.entity_id])
 
     def _settle(self, outcome: Outcome) -> asyncio.Task[None] | None:
         """Have effects published and faults followed; return what ends when all is in the log."""
@@ -333,10 +341,9 @@ class Dispatcher:
             await asyncio.sleep(_SWEEP_S)
             now = time.monotonic()
             for entity_id, (place, used_at) in list(self._own.items()):
-                dedicated = None if place.version is None else place.version.dedicated
                 mailbox = self.mailboxes.get(entity_id)
                 is_idle = mailbox is None or not (mailbox.busy or mailbox.items)
-                if dedicated is not None and is_idle and now - used_at > dedicated.idle_s:
+                if is_idle and place.dedicated is not None and now - used_at > place.dedicated.idle_s:
                     del self._own[entity_id]
                     await self._workers.forget(place, [entity_id])
 

@@ -54,7 +54,7 @@ class Faults:
             self._stopping.add(mailbox.entity_id)
             self._notes.stop(mailbox.entity_id, _text(fault), message.position)
         if follow is Follow.ESCALATE:
-            self._spawn(self._escalate_it(name, fault))
+            self._spawn(self._escalate_it(name, share.version.number))
         state = RETRYING if follow is Follow.RETRY else STOPPED
         facts = facts_of(share.binding, mailbox, fault, state)
         self._notes.fault(mailbox.entity_id, message.position, facts)
@@ -91,10 +91,10 @@ class Faults:
         """Forget that an entity was about to be stopped."""
         self._stopping.discard(entity_id)
 
-    async def _escalate_it(self, name: str, fault: Fault) -> None:
+    async def _escalate_it(self, name: str, number: int) -> None:
         while True:
             try:
-                await self._escalate(name, _text(fault))
+                await self._escalate(name, number)
             except Unavailable as error:
                 _log.warning("behaviour.escalation_waits", behaviour=name, reason=error.message)
                 await asyncio.sleep(_AWAY_S)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from flux_actors.domain.acting.catalogue import Version
+from flux_actors.domain.acting.catalogue import Dedicated, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Place:
 
     environment: str = ""  # digest of the runtime_env, "" for that of Flux
     entity_id: str = ""
-    version: Version | None = None  # of an entity of its own: what it asks Ray for
+    dedicated: Dedicated | None = field(default=None, hash=False)  # what that process asks Ray for
     node: str = ""  # the Ray node that it is pinned to
 
     @property
@@ -60,4 +60,4 @@ class Workers(Protocol):
         ...
 
 
-Escalate = Callable[[str, str], Awaitable[None]]  # the behaviour's name, and the fault
+Escalate = Callable[[str, int], Awaitable[None]]  # the name of a behaviour, and the number of its version

@@ -23,7 +23,7 @@ from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.logs import set_up_logs
-from flux_actors.router.ray_shards import RAY_NAMESPACE
+from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.settings import Settings
 
 _log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from flux_actors.connectors.base import Properties
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.ports import EventLog, KeyValue
-from flux_actors.router.ray_shards import RAY_NAMESPACE
+from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.router.topology import TOPOLOGY_KEY, decode_topology
 from flux_actors.shard.reads import Readings, decode_readings
 

@@ -155,7 +155,7 @@ class EntityActor:
         """Apply an event with terms, which was decided to apply; its step holds what it sets."""
         _, _, properties, clock_us = step
         difference = 0
-        if properties is None or properties or terms.owner is None:  # else it renews a lease, and no more
+        if properties is None or properties or not terms.is_silent:
             difference = self._receive_any([step], history, void)
         if self.properties is not None and properties is not None:
             leases = self.leases or Leases()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping
+from sys import intern
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -37,6 +38,8 @@ class Leases(msgspec.Struct, array_like=True):
     def __post_init__(self) -> None:
         if not self.properties:
             self.properties = _NO_PROPERTIES
+        if self.reminders:
+            self._set_reminders(self.reminder_rows())
 
     def __bool__(self) -> bool:
         """Whether anything can end."""
@@ -55,7 +58,11 @@ class Leases(msgspec.Struct, array_like=True):
         kept = [row for row in self.reminder_rows() if row[0] != name]
         if deadline_us is not None:
             kept.append((name, deadline_us))
-        self.reminders = tuple(part for row in kept for part in row)
+        self._set_reminders(kept)
+
+    def _set_reminders(self, rows: list[tuple[str, int]]) -> None:
+        """Keep rows; names are few, so that all entities share them."""
+        self.reminders = tuple(part for name, deadline_us in rows for part in (intern(name), deadline_us))
 
     def deadline_us(self, name: str | None) -> int | None:
         """Return when a property ends, or the entity for `None`; `None` when it does not."""
@@ -156,7 +163,7 @@ class Timers:
 
     def remind(self, entity_id: str, name: str, deadline_us: int) -> None:
         """Watch a reminder that was just set, or is not due yet."""
-        heapq.heappush(self._reminders, (deadline_us, entity_id, name))
+        heapq.heappush(self._reminders, (deadline_us, entity_id, intern(name)))
 
     def thin(self, stands: Callable[[int, str, str], bool]) -> None:
         """Leave out entries that do not stand any more, when there are twice as many as the last time."""

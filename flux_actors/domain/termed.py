@@ -113,7 +113,7 @@ class TermedBlock:
         if terms.is_note:
             self._note(position, terms)
             return
-        if terms.owner is None or event.properties:  # a renewal is nobody's event
+        if not terms.is_silent or event.properties:  # a renewal is nobody's event
             state.events_total += 1
         entity_id = event.entity_id
         if entity_id is None:

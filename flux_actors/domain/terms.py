@@ -94,6 +94,11 @@ class Terms(msgspec.Struct, array_like=True, frozen=True, gc=False):
         return self.control is not None or self.handled is not None or self.order is not None
 
     @property
+    def is_silent(self) -> bool:
+        """Whether an event that sets nothing is in no history: it only keeps a lease, or a reminder."""
+        return self.owner is not None or self.remind is not None or self.reminder is not None
+
+    @property
     def decides(self) -> bool:
         """Whether the event may be refused when it is applied, and somebody wants to know."""
         return self.condition is not None or self.claim is not None or self.together > 0

@@ -10,7 +10,7 @@ import ray
 
 from flux_actors import limits
 from flux_actors.errors import Unavailable
-from flux_actors.router.ray_shards import RAY_NAMESPACE, ROUTER_NAME
+from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.tenancy.budget import Ask, Lease, Limit
 
 

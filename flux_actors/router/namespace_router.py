@@ -28,11 +28,14 @@ from flux_actors.logs import set_up_logs
 from flux_actors.router.behaviours import Admins, Behaviours, Shown
 from flux_actors.router.core_events import CoreEvents
 from flux_actors.router.directory import directory_properties
-from flux_actors.router.ray_shards import RAY_NAMESPACE, ROUTER_NAME, RayShards
+from flux_actors.router.introductions import Introducer, Introduction
+from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
+from flux_actors.router.ray_shards import RayShards
 from flux_actors.router.router import Router, note_history, register_log
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.router.topology import REGISTRY_BUCKET, STREAMS_KEY, TENANCY_BUCKET, TOPOLOGY_BUCKET
 from flux_actors.shard.memory import MemoryPlan
+from flux_actors.shard.plan import ShardPlan
 from flux_actors.shard.retention import FOR_EVER, Retention
 from flux_actors.tenancy.budget import Ask, Budgets, Lease, Limit
 from flux_actors.tenancy.following import Follower
@@ -78,6 +81,7 @@ class NamespaceRouter:
         self._budgets = Budgets(time.monotonic(), secrets.token_hex(8))
         self._tenants = Registry()
         self._follower: Follower | None = None
+        self._introducer: Introducer | None = None
         # Ray runs the constructor on the actor's loop; after a restart nobody else would call `open`.
         self._opening = asyncio.get_running_loop().create_task(self._open_when_possible())
 
@@ -96,6 +100,17 @@ class NamespaceRouter:
     async def lease(self, door: str, asks: dict[str, Ask], limit: Limit) -> Lease:
         """Give a door events of the budgets that it asks for."""
         return self._budgets.lease(door, asks, limit, time.monotonic())
+
+    async def introduce(self, token: str | None) -> Introduction:
+        """Tell a process of the cluster how to use the log, and what it may do.
+
+        Raises:
+            Refused: 401, tokens are on and `token` is none.
+        """
+        await self.open()
+        if self._introducer is None:
+            raise Unavailable("the router is still opening")
+        return await self._introducer.introduce(token)
 
     async def status(self) -> dict[str, Any]:
         """Return the process id, the topology and each shard's last status."""
@@ -170,9 +185,15 @@ class NamespaceRouter:
             await log.create(registry.partitions, registry.log_id, plan.log_replicas)
             await registry_store.put(STREAMS_KEY, registry.log_id.encode())
         # A stream that is missing from now on was lost: to make it again would pass for an empty log.
-        self._host = RayShards(
-            self._access, plan.snapshots, plan.history_positions, plan.memory, plan.retention
+        shard_plan = ShardPlan(
+            plan.snapshots,
+            registry.partitioning(),
+            plan.history_positions,
+            plan.memory,
+            plan.retention.share(registry.partitions),
+            plan.log_replicas,
         )
+        self._host = RayShards(self._access, shard_plan)
         router = Router(topology_store, self._host, registry, plan.shards)
         await router.open()
         if plan.auth_enabled:
@@ -181,6 +202,9 @@ class NamespaceRouter:
             await self._follower.read()  # before anything is shown that somebody is not to see
         self._events = CoreEvents(log, registry.partitioning(), lambda: secrets.randbits(63), _now_us)
         self._behaviours = await self._open_behaviours(client, log, registry.partitions, self._events)
+        self._introducer = Introducer(
+            self._access, registry.partitioning(), plan.log_replicas, self._tenants, self._follower
+        )
         self._router = router
         keepers = router.watch(), self._keep_directory(), self._keep_behaviours()
         self._tasks = [asyncio.create_task(keeper) for keeper in keepers]

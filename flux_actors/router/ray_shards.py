@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any, Final
 
 import ray
 from ray.exceptions import RayActorError, RayError
 
-from flux_actors import limits
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess
+from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.shard.actor import RemoteShard
-from flux_actors.shard.memory import MemoryPlan
 from flux_actors.shard.partition import PartitionStatus
+from flux_actors.shard.plan import ShardPlan
 from flux_actors.shard.reads import decode_namespaces, decode_readings
-from flux_actors.shard.retention import FOR_EVER, Retention
 
-RAY_NAMESPACE: Final = "flux"
-ROUTER_NAME: Final = "flux-router"
 _START_S: Final = 30.0
 _CALL_S: Final = 5.0
 _DRAIN_S: Final = 60.0
@@ -29,22 +25,12 @@ _DRAIN_S: Final = 60.0
 class RayShards:
     """A `ShardHost` whose shards are named, detached Ray actors."""
 
-    def __init__(
-        self,
-        access: NatsAccess,
-        snapshots: Path,
-        history_positions: int = limits.history_positions_max,
-        memory: MemoryPlan | None = None,
-        retention: Retention = FOR_EVER,
-    ) -> None:
+    def __init__(self, access: NatsAccess, plan: ShardPlan) -> None:
         self._access = access
-        self._snapshots = snapshots
-        self._history_positions = history_positions
-        self._memory = memory
-        self._retention = retention
+        self._plan = plan
         self._handles: dict[str, Any] = {}
 
-    async def start(self, name: str, partitions_of_log: int) -> None:
+    async def start(self, name: str) -> None:
         """Create the actor and have it connect."""
         actor: Any = RemoteShard.options(
             name=name,
@@ -55,12 +41,7 @@ class RayShards:
             get_if_exists=True,
         ).remote()
         self._handles[name] = actor
-        share = self._retention.share(partitions_of_log)
-        plan = (
-            *(self._access, self._snapshots, partitions_of_log),
-            *(self._history_positions, self._memory, share),
-        )
-        await self._call(name, "open", _START_S, *plan)
+        await self._call(name, "open", _START_S, self._access, self._plan)
 
     async def lives(self, name: str) -> bool:
         """Whether Ray knows the name and the actor answers."""

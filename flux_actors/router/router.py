@@ -119,7 +119,7 @@ class Router:
         name = owners.pop() if len(owners) == 1 else None
         if name is not None and await self._host.lives(name):
             epoch = max(self.topology.epoch(p) for p in partitions)
-            await self._host.start(name, self.registry.partitions)
+            await self._host.start(name)
             await self._host.adopt(name, partitions, epoch)
             return
         for gone in owners | ({name} if name is not None else set()):
@@ -129,7 +129,7 @@ class Router:
     async def _start(self, partitions: list[int]) -> None:
         epoch = 1 + max(self.topology.epoch(p) for p in partitions)
         name = f"flux-shard-{partitions[0]}-e{epoch}"
-        await self._host.start(name, self.registry.partitions)
+        await self._host.start(name)
         await self._host.adopt(name, partitions, epoch)
         self.topology = self.topology.with_owner(partitions, name, epoch)
         _log.info("shard.started", shard=name, partitions=partitions, epoch=epoch)

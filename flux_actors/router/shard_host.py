@@ -14,7 +14,7 @@ class ShardGone(Exception):
 class ShardHost(Protocol):
     """Starts shards under a name and talks to them by it."""
 
-    async def start(self, name: str, partitions_of_log: int) -> None:
+    async def start(self, name: str) -> None:
         """Start a shard that hosts nothing yet; return when it answers."""
         ...
 

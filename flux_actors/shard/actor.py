@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
-from pathlib import Path
+from typing import Final
 
 import ray
+from ray.exceptions import RayError
 
 from flux_actors import limits
+from flux_actors.behaviour.code_store import JetStreamCodeStore
+from flux_actors.behaviour.equipment import Equipment
+from flux_actors.behaviour.ray_workers import RayWorkers
+from flux_actors.behaviour.reducing import ReducerProcess
 from flux_actors.errors import Unavailable
 from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.logs import set_up_logs
+from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.shard.cold_lmdb import LmdbColdStore
 from flux_actors.shard.collector import collect_young
 from flux_actors.shard.entity_shard import EntityShard
 from flux_actors.shard.memory import Memory, MemoryPlan
 from flux_actors.shard.partition import PartitionStatus
-from flux_actors.shard.retention import FOR_EVER, Retention
+from flux_actors.shard.plan import ShardPlan
 from flux_actors.snapshot.files import FileSnapshotStore
+
+_ESCALATE_S: Final = 10.0
 
 
 class ShardProcess(EntityShard):
@@ -34,19 +43,25 @@ class ShardProcess(EntityShard):
     async def open(
         self,
         access: NatsAccess,
-        snapshots: Path,
-        partitions: int,
-        history_positions: int,
-        plan: MemoryPlan | None = None,
-        retention: Retention = FOR_EVER,
+        plan: ShardPlan,
     ) -> None:
         """Connect; a second call (after a router's restart) changes nothing."""
         if self._opened:
             return
         client = self._client = await connect(access, "flux-shard")
-        log, store, bus = JetStreamLog(client), FileSnapshotStore(snapshots), NatsBus(client)
-        memory = None if plan is None else Memory(plan.bytes_max, partial(_cold_store, plan))
-        super().__init__(log, store, bus, partitions, history_positions, memory, retention)
+        log, store, bus = JetStreamLog(client), FileSnapshotStore(plan.snapshots), NatsBus(client)
+        partitions, memory = plan.partitioning.partitions, _memory(plan.memory)
+        super().__init__(log, store, bus, partitions, plan.history_positions, memory, plan.retention)
+        code = await JetStreamCodeStore.open(client, plan.log_replicas)
+        self.equipment = Equipment(
+            log,
+            plan.partitioning,
+            code,
+            ReducerProcess(),
+            RayWorkers(access, plan.partitioning, code, RAY_NAMESPACE),
+            _escalate,
+            lambda: time.time_ns() // 1_000,
+        )
         self._collecting = asyncio.create_task(collect_young())
         self._opened = True
 
@@ -55,6 +70,19 @@ class ShardProcess(EntityShard):
         if self._client.is_closed:
             raise Unavailable("the connection to the log was closed by the server")
         return await super().status()
+
+
+async def _escalate(name: str, number: int) -> None:
+    """Have a behaviour stopped for all its entities."""
+    try:
+        router = ray.get_actor(ROUTER_NAME, namespace=RAY_NAMESPACE)
+        await asyncio.wait_for(router.escalate.remote(name, number), _ESCALATE_S)
+    except (RayError, TimeoutError, ValueError) as error:
+        raise Unavailable(f"the router does not answer ({type(error).__name__})") from error
+
+
+def _memory(plan: MemoryPlan | None) -> Memory | None:
+    return None if plan is None else Memory(plan.bytes_max, partial(_cold_store, plan))
 
 
 def _cold_store(plan: MemoryPlan) -> LmdbColdStore:

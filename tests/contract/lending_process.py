@@ -11,7 +11,7 @@ import ray
 
 from flux_actors.errors import Unavailable
 from flux_actors.router.lender import RouterLender
-from flux_actors.router.ray_shards import RAY_NAMESPACE
+from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.tenancy.budget import Ask, Limit
 
 

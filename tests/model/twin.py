@@ -21,6 +21,7 @@ from flux_actors.domain.event import Event, TermedEvent, parse_event
 from flux_actors.domain.fold import PartitionState
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed, pack, unpack
+from flux_actors.feed.feeds import Feeds, PartitionFeed
 from flux_actors.log.block import decode_block, encode_event
 from flux_actors.log.committer import Committer
 from flux_actors.log.memory import MemoryBus, MemoryLog, MemoryReader
@@ -36,7 +37,6 @@ from flux_actors.snapshot.codec import read_snapshot
 from flux_actors.snapshot.memory import MemorySnapshotStore
 from flux_actors.tenancy.registry import Registry
 from flux_api.atomic import made_whole
-from flux_api.feed import Feeds, PartitionFeed
 from flux_api.incoming import envelope_of
 from flux_api.past import DoorPast
 from flux_api.view import LiveView

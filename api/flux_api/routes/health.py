@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from flux_actors.errors import FluxError
+from flux_actors.feed.feeds import PartitionFeed
 from flux_actors.shard.partition import PartitionStatus
 from flux_actors.tenancy.authorising import Action
 from flux_api.door import Door
-from flux_api.feed import PartitionFeed
 from flux_api.openapi import describe
 from flux_api.requests import door_of, principal_of
 from flux_api.responses import json_response

@@ -20,12 +20,12 @@ from flux_actors.domain.change import Change
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.position import Packed, text_of_all
 from flux_actors.domain.where import where_of
+from flux_actors.feed.patience import patiently
 from flux_api.watching.ground import Ground, Recall, end_of
 from flux_api.watching.lens import Views
 from flux_api.watching.losses import Loss
 from flux_api.watching.mirrors import Mirror
 from flux_api.watching.outlet import Piece
-from flux_api.watching.patience import patiently
 from flux_api.watching.subscription import Seat, Subscription
 
 _STEP: Final = 500  # rows or changes rendered in one go: about 1 ms

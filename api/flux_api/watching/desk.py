@@ -22,6 +22,7 @@ from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.pattern import overlap
 from flux_actors.domain.position import Packed, text_of_all
 from flux_actors.domain.where import where_of
+from flux_actors.feed.holding import Held, Total
 from flux_actors.tenancy.authorising import may_read
 from flux_actors.tenancy.registry import Registry
 from flux_api.conflation import Conflation, Entry
@@ -29,7 +30,6 @@ from flux_api.frames import Renderer
 from flux_api.watcher import Watcher
 from flux_api.watching.bases import Bases
 from flux_api.watching.ground import Ground, end_of
-from flux_api.watching.holding import Held, Total
 from flux_api.watching.lens import Views
 from flux_api.watching.losses import Loss
 from flux_api.watching.mirrors import Mirror, Move, Room

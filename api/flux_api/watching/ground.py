@@ -18,12 +18,12 @@ from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.pattern import names, overlap, prefix_of
 from flux_actors.errors import Refused, Unavailable
+from flux_actors.feed.feeds import PartitionFeed
+from flux_actors.feed.patience import patiently
+from flux_actors.feed.shard_calls import ShardCalls
 from flux_actors.log.ports import EventLog
 from flux_actors.shard.reads import decode_recalled, decode_rows
-from flux_api.feed import PartitionFeed
-from flux_api.shards import ShardCalls
 from flux_api.view import LiveView
-from flux_api.watching.patience import patiently
 
 _log = structlog.get_logger(__name__)
 _TRIES: Final = 6  # at the past, for which others wait as well: 3 s

@@ -13,8 +13,8 @@ from typing import Final
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.pattern import EVERYTHING, names, prefix_of
 from flux_actors.errors import Unavailable
+from flux_actors.feed.patience import patiently
 from flux_api.watching.ground import Ground, Recall, end_of
-from flux_api.watching.patience import patiently
 
 _TRIES: Final = 6  # 3 s: the present state is better than waiting
 

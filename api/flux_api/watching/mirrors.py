@@ -19,9 +19,9 @@ from flux_actors import limits
 from flux_actors.domain.change import Change
 from flux_actors.domain.entity import EntityRow
 from flux_actors.errors import Refused
+from flux_actors.feed.holding import Held, Holding
+from flux_actors.feed.patience import patiently
 from flux_api.watching.ground import Ground
-from flux_api.watching.holding import Held, Holding
-from flux_api.watching.patience import patiently
 
 _log = structlog.get_logger(__name__)
 _FAILED: Final = "the door could not ask this condition; subscribe again"

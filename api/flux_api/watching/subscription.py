@@ -12,8 +12,8 @@ from math import inf
 from typing import Any
 
 from flux_actors.domain.pattern import EVERYTHING
+from flux_actors.feed.holding import Holding, Total
 from flux_api.watcher import Watcher, prefixes
-from flux_api.watching.holding import Holding, Total
 from flux_api.watching.lens import Lens
 from flux_api.watching.mirrors import Mirror
 from flux_api.watching.options import Options

@@ -16,6 +16,7 @@ from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import pack
 from flux_actors.errors import FluxError
+from flux_actors.feed.feeds import Feeds, PartitionFeed
 from flux_actors.log.memory import MemoryBus, MemoryKeyValue, MemoryLog
 from flux_actors.log.ports import feed_subject
 from flux_actors.past.answering import Answering
@@ -29,7 +30,6 @@ from flux_api.config import ConfigKeeper
 from flux_api.connectors import DoorConnectors
 from flux_api.deciding import FeedDecisions
 from flux_api.door import Door, _Listener
-from flux_api.feed import Feeds, PartitionFeed
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
 from flux_api.past import DoorPast

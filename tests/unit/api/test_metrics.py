@@ -10,10 +10,10 @@ import pytest
 
 from flux_actors import limits
 from flux_actors.errors import Unavailable
+from flux_actors.feed.feeds import PartitionFeed
 from flux_actors.log.memory import MemoryBus
 from flux_actors.log.ports import DOORS_SUBJECT
 from flux_api import metrics as metrics_module
-from flux_api.feed import PartitionFeed
 from flux_api.hub import Hub
 from flux_api.metrics import DoorBeat, Metrics
 from flux_api.watcher import Watcher

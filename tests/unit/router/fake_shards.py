@@ -33,7 +33,7 @@ class FakeShards:
     killed: list[str] = field(default_factory=list)
     drained: list[str] = field(default_factory=list)
 
-    async def start(self, name: str, partitions_of_log: int) -> None:
+    async def start(self, name: str) -> None:
         if self.starts_to_fail:
             self.starts_to_fail -= 1
             raise TimeoutError

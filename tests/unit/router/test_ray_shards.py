@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ray.exceptions import RayActorError, RaySystemError, RayTaskError
 
-from flux_actors import limits
+from flux_actors.domain.partitioning import Partitioning
 from flux_actors.errors import Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.router import ray_shards
@@ -17,6 +17,7 @@ from flux_actors.router.shard_host import ShardGone
 from flux_actors.shard import reads
 from flux_actors.shard.memory import MemoryPlan
 from flux_actors.shard.partition import PartitionStatus
+from flux_actors.shard.plan import ShardPlan
 from flux_actors.shard.retention import Retention
 
 STATUS = PartitionStatus(2, 3, "running", 4, 5, 6, 7, 8, 9, None)
@@ -70,7 +71,7 @@ def actors(monkeypatch):
 
 @pytest.fixture
 def shards():
-    return RayShards(NatsAccess("nats://nowhere"), Path("snapshots"))
+    return RayShards(NatsAccess("nats://nowhere"), ShardPlan(Path("snapshots"), Partitioning(4)))
 
 
 async def test_a_status_comes_back_as_it_was_given(actors, shards):
@@ -129,18 +130,18 @@ async def test_one_that_dies_while_it_starts_is_told_as_any_other(monkeypatch, s
     )
     monkeypatch.setattr(ray_shards, "RemoteShard", shell())
     with pytest.raises(told):
-        await shards.start("one", 4)
+        await shards.start("one")
 
 
-async def test_a_shard_is_told_where_its_cold_entities_go_and_its_share_of_the_log(monkeypatch):
-    plan = MemoryPlan(5_000_000, Path("data"))
+async def test_a_shard_is_told_its_plan(monkeypatch):
+    memory = MemoryPlan(5_000_000, Path("data"))
+    plan = ShardPlan(Path("snapshots"), Partitioning(4), memory=memory, retention=Retention(5, 25))
     actor = FakeActor()
     shell = type("Shell", (), {"options": lambda self, **_: self, "remote": lambda self: actor})
     monkeypatch.setattr(ray_shards, "RemoteShard", shell())
     access = NatsAccess("nats://nowhere")
-    await RayShards(access, Path("snapshots"), memory=plan, retention=Retention(5, 100)).start("one", 4)
-    most, share = limits.history_positions_max, Retention(5, 25)
-    assert actor.calls == [("open", access, Path("snapshots"), 4, most, plan, share)]
+    await RayShards(access, plan).start("one")
+    assert actor.calls == [("open", access, plan)]
 
 
 async def test_one_that_does_not_answer_is_not_waited_for_longer_than_asked(actors, shards):

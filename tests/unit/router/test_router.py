@@ -244,10 +244,10 @@ class TestWatching:
         first = await opened(store, FakeShards())
         start = shards.start
 
-        async def start_late(name, partitions):
+        async def start_late(name):
             first.topology = first.topology.with_owner([0], "elsewhere", 9)
             await first._write()  # noqa: SLF001 - another router places a partition just then
-            await start(name, partitions)
+            await start(name)
 
         monkeypatch.setattr(shards, "start", start_late)
         second = await opened(store, shards)

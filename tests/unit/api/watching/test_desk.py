@@ -8,8 +8,8 @@ import pytest
 
 from flux_actors import limits
 from flux_actors.errors import Refused
+from flux_actors.feed import patience
 from flux_api.watcher import Watcher
-from flux_api.watching import patience
 from flux_api.watching.ground import Recall, end_of
 from flux_api.watching.options import Options
 from tests.unit.api.sockets import FakeLink

@@ -10,9 +10,9 @@ from flux_actors import limits
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import pack
 from flux_actors.errors import Refused, Unavailable
+from flux_actors.feed.feeds import PartitionFeed
 from flux_actors.log.memory import MemoryLog
 from flux_actors.shard import reads
-from flux_api.feed import PartitionFeed
 from flux_api.view import LiveView
 from flux_api.watching.ground import Base, DoorGround, Recall, end_of
 from tests.unit.api.standing import FakeCalls, change, readings, row, settle
@@ -134,7 +134,7 @@ async def test_nobody_remembers_what_the_log_has_no_longer(ground, calls, past):
 
 
 async def test_a_past_that_is_away_is_asked_some_times(ground, calls, past, monkeypatch):
-    monkeypatch.setattr("flux_api.watching.patience._RETRY_S", (0.0, 0.0))
+    monkeypatch.setattr("flux_actors.feed.patience._RETRY_S", (0.0, 0.0))
     calls.answers["recall"] = reads.encode(reads.Recalled(6, None))
     past.known = Unavailable("busy")
     assert await ground.recall("home/*", HOME, pack(2, 0)) is None

@@ -61,7 +61,7 @@ async def test_who_gives_up_does_not_take_it_from_others(ground, monkeypatch):
 
 
 async def test_nobody_waits_for_it_for_ever(ground, monkeypatch):
-    monkeypatch.setattr("flux_api.watching.patience._RETRY_S", (0.0, 0.0))
+    monkeypatch.setattr("flux_actors.feed.patience._RETRY_S", (0.0, 0.0))
 
     async def recall(*_):
         raise Unavailable("away")

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
+from flux_actors.feed.holding import Held, Total
 from flux_api.conflation import Conflation
 from flux_api.frames import Renderer
 from flux_api.watcher import Watcher
-from flux_api.watching.holding import Held, Total
 from flux_api.watching.options import PLAIN
 from flux_api.watching.outlet import Piece
 from flux_api.watching.subscription import Seat, Subscription, patterns_of

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from flux_actors.errors import Refused, Unavailable
-from flux_api.watching import patience
-from flux_api.watching.patience import patiently
+from flux_actors.feed import patience
+from flux_actors.feed.patience import patiently
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from flux_api.event_ids import EventIds
+from flux_actors.log.event_ids import EventIds
 
 
 def test_ids_are_uuids_of_version_7_and_all_different() -> None:

@@ -1,4 +1,4 @@
-"""Calling shards from a door: by the newest topology, and every fault a reason to try again."""
+"""Calling shards: by the newest topology, and every fault a reason to try again."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from ray.exceptions import RayActorError, RaySystemError, RayTaskError
 
 from flux_actors.errors import Refused, Unavailable
+from flux_actors.feed import shard_calls as shards_module
+from flux_actors.feed.shard_calls import RayShardCalls
 from flux_actors.log.memory import MemoryKeyValue
 from flux_actors.router.topology import TOPOLOGY_KEY, LogRegistry, Owner, Topology, encode
-from flux_api import shards as shards_module
-from flux_api.shards import RayShardCalls
 from tests.unit.api.standing import until
 
 REGISTRY = LogRegistry("log", 2)

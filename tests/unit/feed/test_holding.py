@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flux_actors import limits
-from flux_api.watching.holding import Held, Holding, Total
+from flux_actors.feed.holding import Held, Holding, Total
 
 
 @pytest.fixture(autouse=True)

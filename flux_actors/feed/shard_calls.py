@@ -1,4 +1,4 @@
-"""Calling shards from a door: who owns a partition, and what a dead owner means to a client."""
+"""Calling shards: who owns a partition, and what a dead owner means to a client."""
 
 from __future__ import annotations
 

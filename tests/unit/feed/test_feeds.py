@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from flux_actors.errors import Unavailable
+from flux_actors.feed import feeds as feed_module
+from flux_actors.feed.feeds import Feeds, PartitionFeed
 from flux_actors.log.memory import MemoryBus
 from flux_actors.shard import reads
-from flux_api import feed as feed_module
-from flux_api.feed import Feeds, PartitionFeed
 from tests.unit.api.standing import FakeCalls, change, feed, row, say, until
 
 

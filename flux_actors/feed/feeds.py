@@ -1,4 +1,4 @@
-"""A door's place in the feeds: every change once, in log order, with gaps seen and repaired.
+"""A follower's place in the feeds: every change once, in log order, with gaps seen and repaired.
 
 Each partition's messages say after which sequence they begin and where they end. What is known already
 is dropped, so a zombie shard or a second copy does no harm. A message that begins behind the door's
@@ -18,10 +18,10 @@ from flux_actors import limits
 from flux_actors.domain.change import HeardFeed, UnreadChange, decode_feed
 from flux_actors.domain.entity import EntityRow
 from flux_actors.errors import Unavailable
+from flux_actors.feed.decisions import Verdicts
+from flux_actors.feed.shard_calls import ShardCalls
 from flux_actors.log.ports import Bus, Subscription, feed_subject
 from flux_actors.shard.reads import Repair, decode_repair
-from flux_api.decisions import Verdicts
-from flux_api.shards import ShardCalls
 
 _log = structlog.get_logger(__name__)
 _RETRY_S: Final = 0.2

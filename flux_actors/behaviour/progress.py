@@ -1,0 +1,58 @@
+"""What a worker is about to do, in memory that its shard sees: for when the worker cannot say it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import tempfile
+from pathlib import Path
+from typing import Final, NamedTuple
+
+_FORMAT: Final = struct.Struct("<QII")
+_SHARED: Final = Path("/dev/shm")  # noqa: S108 - memory, in which `mkstemp` makes a file of our own
+
+
+class Step(NamedTuple):
+    """How many items a worker has begun, and which one it is at: the number of its run, and in that run."""
+
+    begun: int
+    run: int
+    item: int
+
+
+class Progress:
+    """A page of memory, by its file; the file goes once both sides have it open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            self._memory = mmap.mmap(descriptor, _FORMAT.size)
+        finally:
+            os.close(descriptor)
+        self._count = 0
+
+    @classmethod
+    def make(cls) -> Progress:
+        """Return a new one."""
+        folder = _SHARED if _SHARED.is_dir() else None
+        descriptor, name = tempfile.mkstemp(prefix="flux-worker-", dir=folder)
+        try:
+            os.truncate(descriptor, _FORMAT.size)
+        finally:
+            os.close(descriptor)
+        return cls(Path(name))
+
+    def __call__(self, run: int, item: int) -> None:
+        """Tell that an item is begun."""
+        self._count += 1
+        _FORMAT.pack_into(self._memory, 0, self._count, run, item)
+
+    def read(self) -> Step:
+        """Return what was told last."""
+        return Step(*_FORMAT.unpack_from(self._memory, 0))
+
+    def unlink(self) -> None:
+        """Remove the file; the memory stays."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,253 @@
+"""Workers as Ray actors: one beside the shard for each runtime_env, and one for each entity with its own.
+
+They belong to the shard: Ray ends them with it, and it starts them as they are needed. While one works it is
+watched from outside: code that takes too long or too much memory, and cannot be interrupted, ends with its
+process. At what it was is read from its progress.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import psutil
+import ray
+import structlog
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from flux_actors.behaviour.code_store import CodeStore
+from flux_actors.behaviour.ports import Place, WorkerLost
+from flux_actors.behaviour.progress import Progress, Step
+from flux_actors.behaviour.wire import LOST, TOO_LARGE, TOO_LONG
+from flux_actors.behaviour.worker import RemoteWorker, WorkerFacts
+from flux_actors.domain.acting.catalogue import Version
+from flux_actors.domain.partitioning import Partitioning
+from flux_actors.errors import FluxError, Unavailable
+from flux_actors.log.connection import NatsAccess
+
+_log = structlog.get_logger(__name__)
+_START_S: Final = 60.0  # a runtime_env may have to be made first
+_CALL_S: Final = 5.0
+_LOOK_S: Final = 0.1
+_GRACE_S: Final = 1.0  # beyond which what runs does not hear that its time is up
+_CONCURRENCY: Final = 10_000  # calls of coroutines at once
+
+
+class _Worker:
+    """One worker process."""
+
+    def __init__(self, actor: Any, facts: WorkerFacts, node: str) -> None:
+        self.actor = actor
+        self.facts = facts
+        self.loaded: set[str] = set()
+        self.process: psutil.Process | None = None
+        self.progress: Progress | None = None
+        if facts.node == node:  # else its memory and its pid are of another machine
+            with suppress(psutil.NoSuchProcess):
+                self.process = psutil.Process(facts.pid)
+            with suppress(OSError):
+                self.progress = Progress(Path(facts.progress))
+                self.progress.unlink()
+
+    def kill(self) -> None:
+        """End its process, whatever it is doing."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.facts.pid, signal.SIGKILL)
+        with suppress(RayError, ValueError):
+            ray.kill(self.actor, no_restart=True)
+
+    def lost(self, kind: str, text: str) -> WorkerLost:
+        """Return what is raised when it was lost: with what it was at, where that can be seen."""
+        step = None if self.progress is None else self.progress.read()
+        return WorkerLost(kind, text, step.run, step.item) if step and step.begun else WorkerLost(kind, text)
+
+
+class _Watch:
+    """Looks at a worker during one call: what cannot be interrupted is ended with its process."""
+
+    def __init__(self, worker: _Worker, versions: Iterable[Version], *, awaits: bool) -> None:
+        bounds = [version.bounds for version in versions]
+        self._worker = worker
+        self._bytes_max = max(one.memory_bytes for one in bounds)
+        self._step_s_max = None if awaits else max(one.handler_s for one in bounds) + _GRACE_S
+        self._seen: Step | None = None
+        self._seen_at_s = time.monotonic()
+
+    def look(self) -> None:
+        """Raise `WorkerLost` when it is too large, or has been at one item for too long."""
+        worker = self._worker
+        process, progress = worker.process, worker.progress
+        if process is not None:
+            with suppress(psutil.NoSuchProcess):
+                if process.memory_info().rss > self._bytes_max:
+                    raise worker.lost(TOO_LARGE, f"its process took more than {self._bytes_max} bytes")
+        if progress is None or self._step_s_max is None:
+            return
+        step, now_s = progress.read(), time.monotonic()
+        if step != self._seen:
+            self._seen, self._seen_at_s = step, now_s
+        elif now_s - self._seen_at_s > self._step_s_max:
+            raise worker.lost(TOO_LONG, f"it ran for more than {self._step_s_max:g} s")
+
+
+class RayWorkers:
+    """`Workers` on Ray."""
+
+    def __init__(
+        self, access: NatsAccess, partitioning: Partitioning, code: CodeStore, ray_namespace: str
+    ) -> None:
+        self._access = access
+        self._partitioning = partitioning
+        self._code = code
+        self._ray_namespace = ray_namespace
+        self._node = ray.get_runtime_context().get_node_id()
+        self._workers: dict[Place, _Worker] = {}
+        self._starting: dict[Place, asyncio.Task[_Worker]] = {}
+
+    async def run(self, place: Place, versions: dict[str, Version], orders: bytes, *, awaits: bool) -> bytes:
+        """Return the results of orders."""
+        worker = await self._worker(place)
+        try:
+            for digest in versions.keys() - worker.loaded:
+                code = await self._code.get(digest)
+                await asyncio.wait_for(worker.actor.load.remote(digest, code), _CALL_S)
+                worker.loaded.add(digest)
+            call = (worker.actor.run_async if awaits else worker.actor.run).remote(orders)
+            watch = _Watch(worker, versions.values(), awaits=awaits)
+            return await self._watched(call, watch)
+        except (RayActorError, TimeoutError):
+            self._drop(place, worker)
+            raise worker.lost(LOST, "the process that ran it ended") from None
+        except WorkerLost:
+            self._drop(place, worker)
+            raise
+        except RayTaskError as error:
+            if isinstance(error.cause, FluxError):
+                raise error.cause from None
+            self._drop(place, worker)
+            raise worker.lost(LOST, f"its worker failed: {type(error.cause).__name__}") from error
+
+    async def forget(self, place: Place, entity_ids: list[str]) -> None:
+        """Have instances dropped, or end the process of an entity of its own."""
+        worker = self._workers.get(place)
+        if worker is None:
+            return
+        if place.is_own:
+            self._drop(place, worker)
+            return
+        with suppress(RayError, TimeoutError):
+            await asyncio.wait_for(worker.actor.forget.remote(entity_ids), _CALL_S)
+
+    def node(self, place: Place) -> str:
+        """Return the Ray node of a place."""
+        worker = self._workers.get(place)
+        return "" if worker is None else worker.facts.node
+
+    async def close(self) -> None:
+        """End all."""
+        for task in self._starting.values():
+            task.cancel()
+        for place, worker in list(self._workers.items()):
+            self._drop(place, worker)
+
+    async def _worker(self, place: Place) -> _Worker:
+        worker = self._workers.get(place)
+        if worker is not None:
+            return worker
+        task = self._starting.get(place)
+        if task is None:
+            task = self._starting[place] = asyncio.create_task(self._start(place))
+            task.add_done_callback(lambda _: self._starting.pop(place, None))
+        return await asyncio.shield(task)
+
+    async def _start(self, place: Place) -> _Worker:
+        options = await self._options(place)
+        actor: Any = None
+        try:
+            actor = RemoteWorker.options(**options).remote(self._access, self._partitioning)
+            facts = WorkerFacts(*await asyncio.wait_for(actor.facts.remote(), _START_S))
+        except (RayError, TimeoutError, GetTimeoutError, ValueError) as error:
+            if actor is not None:
+                with suppress(RayError, ValueError):
+                    ray.kill(actor, no_restart=True)
+            self._clear_name(options)
+            raise Unavailable(_why_not_started(place, error)) from error
+        worker = self._workers[place] = _Worker(actor, facts, self._node)
+        _log.info("worker.started", entity=place.entity_id, node=facts.node, pid=facts.pid)
+        return worker
+
+    async def _options(self, place: Place) -> dict[str, Any]:
+        """Return what to ask Ray for."""
+        options: dict[str, Any] = {"max_restarts": 0, "max_concurrency": _CONCURRENCY, "num_cpus": 0}
+        if place.environment:
+            options["runtime_env"] = msgspec.json.decode(await self._code.get(place.environment))
+        dedicated = place.dedicated
+        if dedicated is None:
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(self._node, soft=False)
+            return options
+        options |= {
+            "name": actor_name(place.entity_id),
+            "namespace": self._ray_namespace,
+            "num_cpus": dedicated.num_cpus,
+            "num_gpus": dedicated.num_gpus,
+            "resources": dict(dedicated.resources),
+        }
+        if place.node:
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(place.node, soft=False)
+        return options
+
+    def _clear_name(self, options: dict[str, Any]) -> None:
+        """End an actor that a dead shard has left under the name of ours."""
+        name = options.get("name")
+        if name is not None:
+            with suppress(RayError, ValueError):
+                ray.kill(ray.get_actor(name, namespace=self._ray_namespace), no_restart=True)
+
+    @staticmethod
+    async def _watched(call: Any, watch: _Watch) -> bytes:
+        """Return the answer to a call.
+
+        Raises:
+            WorkerLost: the worker must be ended.
+        """
+        answer = asyncio.ensure_future(_awaited(call))
+        try:
+            while True:
+                done, _ = await asyncio.wait({answer}, timeout=_LOOK_S)
+                if done:
+                    return answer.result()
+                watch.look()
+        finally:
+            answer.cancel()
+
+    def _drop(self, place: Place, worker: _Worker) -> None:
+        if self._workers.get(place) is worker:
+            del self._workers[place]
+        worker.kill()
+
+
+async def _awaited(call: Any) -> bytes:
+    answer: bytes = await call
+    return answer
+
+
+def actor_name(entity_id: str) -> str:
+    """Return the name under which Ray knows the actor of an entity of its own."""
+    return f"flux-actor:{entity_id}"
+
+
+def _why_not_started(place: Place, error: Exception) -> str:
+    of = f" of {place.entity_id[:200]!r}" if place.is_own else ""
+    if isinstance(error, TimeoutError):
+        wanted = "the resources that it asks for may be taken, or its pinned node be gone"
+        return f"the worker{of} did not start in {_START_S:g} s: {wanted}"
+    return f"the worker{of} could not be started ({type(error).__name__})"

@@ -1,0 +1,95 @@
+"""The worker process: a Ray actor that runs users' code, beside a shard or for one entity alone.
+
+Its event loop stays free: handlers that are not async run in a thread, async ones in a loop of their own in
+another. So it answers while they run, and one that hangs is seen from outside by its progress.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import ray
+
+from flux_actors.behaviour.asking import BusAsker
+from flux_actors.behaviour.handling import Handling
+from flux_actors.behaviour.progress import Progress
+from flux_actors.behaviour.watchdog import Watchdog
+from flux_actors.behaviour.wire import Results, decode_orders, encode
+from flux_actors.domain.partitioning import Partitioning
+from flux_actors.log.bus import NatsBus
+from flux_actors.log.connection import NatsAccess, connect
+from flux_actors.logs import set_up_logs
+
+
+class WorkerFacts(NamedTuple):
+    """Where a worker is."""
+
+    pid: int
+    node: str
+    progress: str  # the file of it
+
+
+class KnownCodes(dict[str, bytes]):
+    """The code that a worker was given."""
+
+    def code(self, digest: str) -> bytes | None:
+        """Return packed code, `None` when it is not here."""
+        return self.get(digest)
+
+
+class WorkerProcess:
+    """Runs orders; Ray makes it."""
+
+    def __init__(self, access: NatsAccess, partitioning: Partitioning) -> None:
+        set_up_logs()
+        self._access = access
+        self._codes = KnownCodes()
+        self._progress = Progress.make()
+        asker = BusAsker(self._connect, partitioning)
+        self._thread = ThreadPoolExecutor(1, "handlers")
+        self._thread_id = self._thread.submit(threading.get_ident).result()
+        self._handling = Handling(self._codes, Watchdog(), asker, progress=self._begin)
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="async-handlers", daemon=True).start()
+
+    async def facts(self) -> WorkerFacts:
+        """Return where it is."""
+        node = ray.get_runtime_context().get_node_id()
+        return WorkerFacts(os.getpid(), node, str(self._progress.path))
+
+    async def load(self, digest: str, code: bytes) -> None:
+        """Take the code of a behaviour."""
+        self._codes[digest] = code
+
+    async def run(self, orders: bytes) -> bytes:
+        """Handle orders whose handlers are not async."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, orders)
+
+    async def run_async(self, orders: bytes) -> bytes:
+        """Handle orders of which some handlers are async."""
+        work = self._handling.run_async(decode_orders(orders))
+        results: Results = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        return encode(results)
+
+    async def forget(self, entity_ids: list[str]) -> None:
+        """Let go of the instances of entities."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._handling.forget, entity_ids)
+
+    def _begin(self, run: int, item: int) -> None:
+        """Tell the shard what is begun; many coroutines are at something at once, so not of them."""
+        if threading.get_ident() == self._thread_id:
+            self._progress(run, item)
+
+    def _run(self, orders: bytes) -> bytes:
+        return encode(self._handling.run(decode_orders(orders)))
+
+    async def _connect(self) -> NatsBus:
+        return NatsBus(await connect(self._access, "flux-worker"))
+
+
+# Another name than the class: Ray then pickles the class by reference, not with its module's globals.
+RemoteWorker = ray.remote(WorkerProcess)

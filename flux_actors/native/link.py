@@ -1,0 +1,96 @@
+"""The link of a process to Flux: what one ticket has of it, on the loop of Flux's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from nats.aio.client import Client
+
+from flux_actors.domain.partitioning import Partitioning
+from flux_actors.errors import Unavailable
+from flux_actors.feed.shard_calls import RayShardCalls, ShardCalls
+from flux_actors.log.bus import NatsBus
+from flux_actors.log.committer import Committer
+from flux_actors.log.connection import connect
+from flux_actors.log.event_ids import EventIds
+from flux_actors.log.jetstream import JetStreamLog
+from flux_actors.log.key_value import JetStreamKeyValue
+from flux_actors.log.ports import EventLog
+from flux_actors.native.asking import Asking
+from flux_actors.native.following import Following
+from flux_actors.native.standing import Introduce, Standing
+from flux_actors.native.ticket import Ticket
+from flux_actors.router.introductions import Introduction
+from flux_actors.router.names import RAY_NAMESPACE
+from flux_actors.router.topology import TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
+
+_CONNECT_S: Final = 10.0
+
+
+@dataclass(slots=True)
+class Link:
+    """The parts of one link; a twin of each makes one without a cluster."""
+
+    ticket: Ticket
+    partitioning: Partitioning
+    log: EventLog
+    asking: Asking
+    following: Following
+    standing: Standing
+    client: Client | None = None
+    ids: EventIds = field(default_factory=EventIds)
+    _committers: dict[int, Committer] = field(default_factory=dict)
+    _identity: int = field(default_factory=lambda: secrets.randbits(63))
+
+    @property
+    def usable(self) -> bool:
+        """Whether the log has not shut it out for good."""
+        return self.client is None or not self.client.is_closed
+
+    def committer(self, partition: int) -> Committer:
+        """Return the committer of a partition."""
+        found = self._committers.get(partition)
+        if found is None:
+            found = Committer(self.log, partition, self._identity, _now_us)
+            self._committers[partition] = found
+        return found
+
+    async def close(self) -> None:
+        """Let what is under way finish, and let go of everything."""
+        await self.standing.close()
+        await asyncio.gather(*(committer.close() for committer in self._committers.values()))
+        await self.following.close()
+        if self.client is not None:
+            await self.client.close()
+
+
+async def open_link(ticket: Ticket, introduction: Introduction, introduce: Introduce) -> Link:
+    """Connect to the log, as the router has told.
+
+    Raises:
+        Refused: the ticket is for another namespace than its token. Unavailable: the log cannot be reached.
+    """
+    standing = Standing(ticket, introduction, introduce)
+    client = await connect(introduction.access, "flux-native", _CONNECT_S)
+    rule = introduction.partitioning
+
+    async def open_shards() -> ShardCalls:
+        store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, introduction.log_replicas)
+        stored = await store.get(TOPOLOGY_KEY)
+        if stored is None:
+            raise Unavailable("the router has not placed the partitions yet; try again in a second")
+        shards = RayShardCalls(store, decode_topology(stored.value), RAY_NAMESPACE)
+        shards.start()
+        return shards
+
+    bus = NatsBus(client)
+    following = Following(rule, bus, open_shards)
+    return Link(ticket, rule, JetStreamLog(client), Asking(bus), following, standing, client)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000

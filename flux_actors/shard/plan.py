@@ -1,0 +1,23 @@
+"""What a shard is told when it opens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flux_actors import limits
+from flux_actors.domain.partitioning import Partitioning
+from flux_actors.shard.memory import MemoryPlan
+from flux_actors.shard.retention import FOR_EVER, Retention
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlan:
+    """What an operator asked of shards, and what the log is."""
+
+    snapshots: Path
+    partitioning: Partitioning
+    history_positions: int = limits.history_positions_max
+    memory: MemoryPlan | None = None
+    retention: Retention = FOR_EVER  # of one partition
+    log_replicas: int = 1
