@@ -1,4 +1,4 @@
-"""The runtime_env of a behaviour: what its code needs, in words of Ray that hold on every node and for ever."""
+"""The runtime_env of a behaviour: what its code needs, in words of Ray that hold on every node, later too."""
 
 from __future__ import annotations
 
@@ -53,6 +53,6 @@ def _check_remote(field: str, value: Any) -> None:
         if not isinstance(place, str) or "://" not in place or place.startswith((_PASSING, "file://")):
             raise Refused(
                 f"runtime_env {field!r} must name an archive that every node can fetch, such as "
-                f"https://…/code.zip or s3://…, not {str(place)[:100]!r}. Modules beside the class travel with "
-                "it by themselves, and need no such field"
+                f"https://…/code.zip or s3://…, not {str(place)[:100]!r}. Modules beside the class travel "
+                "with it by themselves, and need no such field"
             )

@@ -1,8 +1,8 @@
 """Joining: how a process comes into the Ray cluster of a Flux.
 
 Tasks and actors are there already. A script, a shell or a command of the command line joins by `RAY_ADDRESS`
-if that is set, as Ray's own tools do, else by the run file that `flux up` leaves in its data folder: that says
-where its Ray is, and beside it lies the token that Ray asks for.
+if that is set, as Ray's own tools do, else by the run file that `flux up` leaves in its data folder: that
+says where its Ray is, and beside it lies the token that Ray asks for.
 """
 
 from __future__ import annotations

@@ -51,9 +51,9 @@ def try_out(name: str, code: bytes, runtime_env: dict[str, Any] | None, *, reduc
         if failure is not None:
             missing = failure.missing or failure.text
             raise Refused(
-                f"{name} has reduce, which runs where the log is folded, without the runtime_env, and it does "
-                f"not load there: {missing!r} is missing. Import such modules inside of the handlers that use "
-                "them, or move reduce into a behaviour that needs none"
+                f"{name} has reduce, which runs where the log is folded, without the runtime_env, and it "
+                f"does not load there: {missing!r} is missing. Import such modules inside of the handlers "
+                "that use them, or move reduce into a behaviour that needs none"
             )
 
 
@@ -76,9 +76,7 @@ def _tried(code: bytes, runtime_env: dict[str, Any] | None) -> Failure | None:
         options["runtime_env"] = runtime_env
     task: Any = ray.remote(try_to_load).options(**options)
     try:
-        failure: Failure | None = ray.get(
-            task.remote(code), timeout=_SET_UP_S if runtime_env else _LOAD_S
-        )
+        failure: Failure | None = ray.get(task.remote(code), timeout=_SET_UP_S if runtime_env else _LOAD_S)
     except RuntimeEnvSetupError as error:
         raise Refused(f"Ray cannot set the runtime_env up: {_end_of(error)}") from None
     except GetTimeoutError:
