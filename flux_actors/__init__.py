@@ -14,8 +14,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from flux_actors.behaviour.behaviour import Behaviour
     from flux_actors.domain.acting.catalogue import Bounds, Dedicated, Supervision
     from flux_actors.native.aio import AsyncFlux, connect_async
+    from flux_actors.native.deploying import behaviours, deploy, pin, promote, remove, resume, rollback
     from flux_actors.native.entity import AsyncEntity, Claimed, Entity
     from flux_actors.native.flux import Flux, connect, live
     from flux_actors.native.history import FluxHistory
@@ -29,6 +31,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncEntity",
     "AsyncFlux",
+    "Behaviour",
     "Bounds",
     "Claimed",
     "Dedicated",
@@ -41,14 +44,22 @@ __all__ = [
     "Receipts",
     "State",
     "Supervision",
+    "behaviours",
     "connect",
     "connect_async",
+    "deploy",
     "live",
+    "pin",
+    "promote",
+    "remove",
+    "resume",
+    "rollback",
 ]
 
 _PLACES: Final = {
     "AsyncEntity": "native.entity",
     "AsyncFlux": "native.aio",
+    "Behaviour": "behaviour.behaviour",
     "Bounds": "domain.acting.catalogue",
     "Claimed": "native.entity",
     "Dedicated": "domain.acting.catalogue",
@@ -61,9 +72,16 @@ _PLACES: Final = {
     "Receipts": "native.receipts",
     "State": "native.watch",
     "Supervision": "domain.acting.catalogue",
+    "behaviours": "native.deploying",
     "connect": "native.flux",
     "connect_async": "native.aio",
+    "deploy": "native.deploying",
     "live": "native.flux",
+    "pin": "native.deploying",
+    "promote": "native.deploying",
+    "remove": "native.deploying",
+    "resume": "native.deploying",
+    "rollback": "native.deploying",
 }
 
 

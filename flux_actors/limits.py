@@ -297,6 +297,7 @@ keeper_missed_s: Final = (
 keeper_restart_s_range: Final = (0.5, 60.0)  # before a dead actor is started again, doubling
 keeper_healthy_s: Final = 60.0  # an actor that lived so long begins again with the shortest wait
 
+assert behaviour_code_bytes_max <= code_bytes_max < 64 * MIB
 assert catalogue_bytes_max + block_overhead_bytes_max < nats_payload_bytes_max
 assert block_events_max < 1 << offset_bits
 assert dedupe_window_s >= duplicate_window_s >= 2 * append_deadline_s
