@@ -29,10 +29,13 @@ if TYPE_CHECKING:
         Unavailable,
     )
     from flux_actors.native.aio import AsyncFlux, connect_async
+    from flux_actors.native.deploying import behaviours, deploy, pin, promote, remove, resume, rollback
     from flux_actors.native.entity import AsyncEntity, Claimed, Entity
     from flux_actors.native.flux import Flux, connect, live
+    from flux_actors.native.history import FluxHistory
     from flux_actors.native.live import Live
     from flux_actors.native.receipts import Receipt, Receipts
+    from flux_actors.native.sink import FluxSink
     from flux_actors.native.watch import State
 
 __version__ = "0.1.0"
@@ -51,6 +54,8 @@ __all__ = [
     "Entity",
     "Flux",
     "FluxError",
+    "FluxHistory",
+    "FluxSink",
     "HandlerFailed",
     "Live",
     "NotAllDurable",
@@ -61,9 +66,16 @@ __all__ = [
     "State",
     "Supervision",
     "Unavailable",
+    "behaviours",
     "connect",
     "connect_async",
+    "deploy",
     "live",
+    "pin",
+    "promote",
+    "remove",
+    "resume",
+    "rollback",
 ]
 
 _PLACES: Final = {

@@ -155,6 +155,15 @@ past_changes_max: Final = 100_000  # of one answer; a reader that missed more is
 past_answer_bytes_max: Final = 64 * MIB  # of changes, which a door holds whole
 past_pages_ahead: Final = 4  # of a list, made before the client has read those before
 
+# -- batch jobs over the history -------------------------------------------------------------------
+# A block may come so much later than others with a later clock: until it was given up, and then some seconds
+# by which the clocks of doors may differ.
+history_disorder_s: Final = 30.0
+history_piece_blocks_min: Final = 64  # of one task: fewer are read faster than a task starts
+history_read_bytes: Final = 8 * MIB  # of blocks that a task has in memory at once, about
+history_table_rows: Final = 8_000  # of one table that a task hands on
+history_patience_s: Final = 30.0  # with a log that is away, then the task fails
+
 # -- passivation -----------------------------------------------------------------------------------
 memory_bytes_min: Final = 1 * MIB  # a budget below it would hold no pull
 passivation_slice_s: Final = 0.005  # without a look at the event loop
@@ -291,12 +300,14 @@ keeper_missed_s: Final = (
 keeper_restart_s_range: Final = (0.5, 60.0)  # before a dead actor is started again, doubling
 keeper_healthy_s: Final = 60.0  # an actor that lived so long begins again with the shortest wait
 
+assert behaviour_code_bytes_max <= code_bytes_max < 64 * MIB
 assert catalogue_bytes_max + block_overhead_bytes_max < nats_payload_bytes_max
 assert block_events_max < 1 << offset_bits
 assert dedupe_window_s >= duplicate_window_s >= 2 * append_deadline_s
 assert body_single_bytes_range[1] + block_overhead_bytes_max < nats_payload_bytes_max
 assert feed_message_bytes_max + body_single_bytes_range[1] < nats_payload_bytes_max
 assert gather_s < append_retry_s
+assert history_disorder_s >= 2 * (append_deadline_s + append_timeout_s)
 assert append_timeout_s < append_deadline_s
 assert partitions_max * cold_store_bytes_max < 1 << 47  # a shard may host all that a log may have
 assert config_poll_s < 1.0

@@ -11,6 +11,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from flux_actors.errors import Refused
+from flux_actors.native.joining import RUN_FILE
 from flux_actors.shard.cold import FOLDER_PREFIX
 
 _OWN: Final = 0o700
@@ -81,19 +82,19 @@ class DataFolder:
     def run(self) -> Run | None:
         """Return the run file's content, `None` when there is none."""
         try:
-            return msgspec.json.decode((self.root / "run.json").read_bytes(), type=Run)
+            return msgspec.json.decode((self.root / RUN_FILE).read_bytes(), type=Run)
         except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
             return None
 
     def write_run(self, run: Run) -> None:
         """Write the run file, whole or not at all."""
-        aside = self.root / "run.json.tmp"
+        aside = self.root / f"{RUN_FILE}.tmp"
         write_secret(aside, msgspec.json.encode(run).decode())
-        aside.replace(self.root / "run.json")
+        aside.replace(self.root / RUN_FILE)
 
     def forget_run(self) -> None:
         """Remove the run file."""
-        (self.root / "run.json").unlink(missing_ok=True)
+        (self.root / RUN_FILE).unlink(missing_ok=True)
 
     def _taken(self) -> str:
         run = self.run()

@@ -14,6 +14,7 @@ import psutil
 
 from flux_actors import limits
 from flux_actors.errors import Unavailable
+from flux_actors.native.joining import TOKEN_FILE, driver_environment
 from flux_cluster.data_folder import DataFolder, write_secret
 from flux_cluster.ports import free_ports
 from flux_cluster.processes import RUN_ID, lives, of_run
@@ -32,7 +33,7 @@ class RayHead:
         # its folder to everybody (0777), so that stands in one which only its owner may enter.
         self.folder = Path(tempfile.mkdtemp(prefix="flux-ray-"))
         self._log = folder.logs / "ray.log"
-        self._token = folder.root / "ray-token"
+        self._token = folder.root / TOKEN_FILE
         write_secret(self._token, secrets.token_hex(32))
         self.environment = environment | ray_environment(self._token)
         self._ports = free_ports(6)
@@ -98,18 +99,11 @@ def ray_environment(token: Path | None) -> dict[str, str]:
         # A page of a list travels in the answer itself. By way of the object store (Ray: from 100 KiB on) it
         # would take 110 instead of 90 ms per 32 MB, and leave 50 MB of shared memory in door and shard.
         "RAY_max_direct_call_object_size": str(2 * limits.page_bytes),
-        "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_LOG_TO_STDERR": "0",
-        "RAY_DISABLE_IMPORT_WARNING": "1",
         "PYTHONUNBUFFERED": "1",
         "SPT_NOENV": "1",  # Ray's process titles must not overwrite the environment that marks our run
     }
-    if token is not None:
-        variables |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
-        # Ray makes the machine's own address of 127.0.0.1, and its gRPC then listens on all interfaces. Told
-        # that there are no clusters of several machines (its default on other systems) it does neither.
-        variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    return variables
+    return variables | driver_environment(token)
 
 
 def _name(process: psutil.Process) -> str:

@@ -20,11 +20,19 @@ from flux_actors.log.committer import Committer
 from flux_actors.log.ports import EventLog
 
 
-class LoadedReducers(Reducers, Protocol):
+class LoadedReducers(Protocol):
     """Reducers whose code is given to them."""
 
     def load(self, digest: str, code: bytes) -> None:
         """Take the code of a behaviour."""
+        ...
+
+    def of_partition(self, partition: int) -> Reducers:
+        """Return those of one partition's state."""
+        ...
+
+    def close(self) -> None:
+        """End what runs them."""
         ...
 
 

@@ -18,10 +18,7 @@ from flux_actors.behaviour.wire import RAISED, TOO_LARGE, TOO_LONG, Fault
 _MESSAGE_CHARS_MAX: Final = 1_000
 _FRAMES_MAX: Final = 5
 _FRAME_CHARS_MAX: Final = 150
-_OWN: Final = frozenset(
-    str(Path(__file__).with_name(f"{name}.py"))
-    for name in ("acting_entity", "handling", "plain", "reduction", "stepping", "watchdog")
-)
+_OWN_FOLDER: Final = str(Path(__file__).parent)
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -52,7 +49,7 @@ def places_of(trace: TracebackType | None) -> str:
     places: list[str] = []
     while trace is not None:
         code = trace.tb_frame.f_code
-        if code.co_filename not in _OWN:
+        if not code.co_filename.startswith(_OWN_FOLDER):
             file = code.co_filename.replace("\\\\", "/").rpartition("/")[2]
             places.append(f"{file}:{trace.tb_lineno} in {code.co_name}"[:_FRAME_CHARS_MAX])
         trace = trace.tb_next

@@ -244,7 +244,7 @@ class _Child:
         self._mark.clear()
         self._send(call)
         answers: list[list[Reduced]] = [[] for _ in range(runs)]
-        patience = _Patience(self._bounds)
+        patience = Patience(self._bounds)
         while True:
             part = decode_part(self._read(patience))
             for number, reduced in part.runs:
@@ -276,7 +276,7 @@ class _Child:
         except OSError:
             raise self._fallen() from None
 
-    def _read(self, patience: _Patience) -> bytes:
+    def _read(self, patience: Patience) -> bytes:
         self._line.settimeout(self._bounds.look_s)
         while True:
             try:
@@ -286,7 +286,7 @@ class _Child:
             except (EOFError, OSError):
                 raise self._fallen() from None
 
-    def _look(self, patience: _Patience) -> None:
+    def _look(self, patience: Patience) -> None:
         """Kill it when it takes too long."""
         place = self._mark.place
         try:
@@ -314,7 +314,7 @@ class _Child:
         return _Fell(place, f"it ended its process with status {status}", by_us=False)
 
 
-class _Patience:
+class Patience:
     """How long a child has been at one place."""
 
     def __init__(self, bounds: ReduceBounds) -> None:

@@ -26,6 +26,7 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
 from flux_actors import limits
@@ -140,7 +141,7 @@ class Watchdog:
         self._guards: dict[int, Guard] = {}
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._woken = threading.Event()
+        self._woken: SimpleQueue[None] = SimpleQueue()
         self._closed = threading.Event()
         self.sleeps = False
 
@@ -157,13 +158,16 @@ class Watchdog:
         return guard
 
     def wake(self) -> None:
-        """Have it look again, as something runs."""
-        self._woken.set()
+        """Have it look again, as something runs.
+
+        The caller may be shot at in here: a queue in C cannot be left with its lock held, an `Event` can.
+        """
+        self._woken.put(None)
 
     def close(self) -> None:
         """End its thread; handlers are not bounded from here on."""
         self._closed.set()
-        self._woken.set()
+        self.wake()
         if self._thread is not None:
             self._thread.join(_JOIN_S)
 
@@ -183,10 +187,9 @@ class Watchdog:
 
     def _sleep(self) -> None:
         """Sleep until something runs: what began before `sleeps` was set is seen by the look behind it."""
-        self._woken.clear()
         self.sleeps = True
         if not self._look() and not self._closed.is_set():
-            self._woken.wait()
+            self._woken.get()
         self.sleeps = False
 
 

@@ -8,7 +8,19 @@ import typer
 from typer.core import TyperGroup
 
 from flux_actors import __version__
-from flux_actors.cli import bench, claims, cluster, connectors, demo, entities, past, tenants, watch
+from flux_actors.cli import (
+    behaviours,
+    bench,
+    claims,
+    cluster,
+    connectors,
+    demo,
+    entities,
+    joining,
+    past,
+    tenants,
+    watch,
+)
 from flux_actors.cli.options import examples
 from flux_actors.cli.output import warn
 from flux_actors.errors import FluxError
@@ -64,6 +76,8 @@ watch.register(app)
 demo.register(app)
 tenants.register(app)
 connectors.register(app)
+behaviours.register(app)
+joining.register(app)
 bench.register(app)
 
 

@@ -104,7 +104,7 @@ class HostedPartition:
         """Give a state what it needs to be folded."""
         state.history_positions = self.history_positions
         if self.equipment is not None:
-            state.acting.reducers = self.equipment.reducers
+            state.acting.reducers = self.equipment.reducers.of_partition(self.partition)
 
     def become(self, state: PartitionState) -> None:
         """Take a recovered state."""

@@ -272,7 +272,7 @@ async def test_async_handler_holds_up_nobody(world: World) -> None:
     await world.publish(ID, {"celsius": 31})
     await world.until(lambda: world.state_of("hall/fan") and world.state_of("hall/done"))
     assert world.state_of("hall/done") == {"slow/2": True}
-    assert world.waiting() == 1
+    await world.until(lambda: world.waiting() == 1)
 
 
 async def test_question_that_is_not_answered_in_time_is_told_so(world: World) -> None:
