@@ -100,6 +100,7 @@ async def test_its_status_tells_where_it_is(hosting):
         "error": None,
         "hot": 2 - cold,
         "cold": cold,
+        "behaviours": 0,
     }
 
 
