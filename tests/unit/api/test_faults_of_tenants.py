@@ -233,20 +233,27 @@ async def test_clients_write_no_faults(faulty: Tenants, http: httpx.AsyncClient)
     assert (await http.post("/api/events", json=body, headers=faulty.headers("main"))).status_code == 403
 
 
+@pytest.mark.parametrize("name", ["vault", "acme"])
 async def test_the_next_owner_of_a_name_sees_no_faults_of_the_one_before(
-    faulty: Tenants, http: httpx.AsyncClient
+    faulty: Tenants, http: httpx.AsyncClient, name: str
 ) -> None:
-    admin = faulty.headers("admin")
-    assert (await http.delete("/api/namespaces/vault", headers=admin)).status_code == 204
-    made = await http.post("/api/namespaces", json={"name": "vault"}, headers=admin)
+    admin, theirs = faulty.headers("admin"), [one for one in ALL if one.startswith(f"{FAULTS_PREFIX}{name}/")]
+    assert (await http.delete(f"/api/namespaces/{name}", headers=admin)).status_code == 204
+    made = await http.post("/api/namespaces", json={"name": name}, headers=admin)
     heir = {"Authorization": f"Bearer {made.json()['token']}"}
-    assert ids_of(await http.get(f"{LIST}?prefix={FAULTS_PREFIX}", headers=heir)) == sorted(OPEN)
-    for entity_id in VAULT:
+    shown = ids_of(await http.get(f"{LIST}?prefix={FAULTS_PREFIX}", headers=heir))
+    assert shown == sorted(set(OPEN) - set(theirs))
+    for entity_id in theirs:
         query = f"/api/events?entity={entity_id}&since=1970-01-01T00:00:00Z"
         assert (await http.get(query, headers=heir)).json() == []
-    await fail(faulty.standing, VAULT[0], count=3)
-    assert (await http.get(f"{LIST}/{VAULT[0]}", headers=heir)).json()["properties"] == {"count": 3}
-    assert (await http.get(f"{LIST}/{VAULT[0]}")).status_code == 200  # the name is a public one now
+    await fail(faulty.standing, theirs[0], count=3)
+    assert (await http.get(f"{LIST}/{theirs[0]}", headers=heir)).json()["properties"] == {"count": 3}
+    assert (await http.get(f"{LIST}/{theirs[0]}")).status_code == 200  # the name is a public one now
+
+
+async def test_the_names_live_beside_the_faults_and_elsewhere(faulty: Tenants) -> None:
+    rule = faulty.standing.door.partitioning
+    assert len({rule.of_namespace(name) for name in ("vault", "acme")}) == 2
 
 
 async def test_with_tokens_off_everybody_sees_all(standing: Standing) -> None:
