@@ -1,4 +1,4 @@
-"""A process that asks an entity again and again, and prints what it heard: `python -m tests.asker ID SECONDS`.
+"""A process that asks an entity again and again, and prints what it heard: `python -m tests.asker ID S`.
 
 It is a driver of the Ray cluster of the Flux on `FLUX_DATA`, as a user's script is. It ends with its input.
 """

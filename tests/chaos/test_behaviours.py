@@ -104,7 +104,8 @@ def test_a_killed_part_leaves_no_effect_out_and_repeats_none(acting, feeding, ro
     wait_for(lambda: feeding.done() == feeding.acked(), 30, "all effects")
     feeding.check()
     delay_s = clocks.check(down)
-    print(f"{role}: effects again after {took_s:.2f} s, {feeding.acked()} messages, latest ring {delay_s:.2f}")  # noqa: T201
+    told = f"{feeding.acked()} messages, latest ring {delay_s:.2f} s"
+    print(f"{role}: effects again after {took_s:.2f} s, {told}")  # noqa: T201
     assert took_s < BOUND_S[role]
     assert delay_s < RINGS_S
 

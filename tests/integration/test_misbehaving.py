@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -59,7 +59,7 @@ class Neighbour:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.times: list[tuple[float, float]] = []  # when each was published, and how long it took
 
-    def __enter__(self) -> Neighbour:
+    def __enter__(self) -> Self:
         self._thread.start()
         wait_for(lambda: len(self.times) > 3, 30, "a neighbour to be served")
         return self
@@ -107,10 +107,10 @@ def fault_of(client: httpx.Client, entity_id: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def acting(flux: RunningFlux) -> Iterator[RunningFlux]:
+def acting(flux: RunningFlux) -> RunningFlux:
     """The shared Flux with behaviours that misbehave."""
     flux.as_driver(DEPLOY)
-    yield flux
+    return flux
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +140,8 @@ def test_a_handler_that_misbehaves_is_stopped_and_marked_and_neighbours_go_on(
     held_up_s = neighbour.worst_since(began)
     heard = asker.since(began)
     asked_s = max(one.took_s for one in heard)
-    print(f"{how}: stopped after {took_s:.2f} s, messages held up {held_up_s:.2f} s, asks {asked_s:.2f} s")
-    print(fault)
+    told = f"stopped after {took_s:.2f} s, messages held up {held_up_s:.2f} s, asks {asked_s:.2f} s"
+    print(f"{how}: {told}: {fault['error']}")  # noqa: T201 - figures
     assert (fault["behaviour"], fault["kind"], fault["entity_id"]) == ("Bad", kind, entity_id)
     assert properties_of(api, entity_id) == {"how": how}
     assert properties_of(api, f"{SPACE}/effect/{how}") == {}

@@ -88,7 +88,7 @@ def acting_logs(draw: st.DrawFn) -> list[Block]:
     """Return a log that begins with a catalogue."""
     first: list[Event] = [note(Terms(control=CATALOGUES[draw(st.integers(0, 2))]))]
     found = [first, *draw(st.lists(batches, max_size=8))]
-    return [Block(1, n, n * MS, list(batch), True) for n, batch in enumerate(found, 1)]  # noqa: FBT003
+    return [Block(1, n, n * MS, list(batch), True) for n, batch in enumerate(found, 1)]
 
 
 def empty() -> PartitionState:
@@ -160,7 +160,7 @@ def test_entity_that_waits_for_an_order_waits_for_it_behind_a_snapshot_too() -> 
     log = ActingLog(REDUCING)
     log.put(event({"n": 1}), event({"n": "forever"}))
     again = recovered(rest_of(Cut(log.state, "log")))
-    again.apply([(3, Block(1, 3, 0, [event({"n": 5})], False))])  # noqa: FBT003
+    again.apply([(3, Block(1, 3, 0, [event({"n": 5})], False))])
     actor = again.find("a/1")
     assert actor is not None
     assert actor.properties == {"events": 1, "sum": 1}
@@ -179,7 +179,7 @@ def test_snapshot_of_a_version_that_knew_no_behaviours_is_a_state_without_them(n
     assert not state.acting.binds
     assert not state.acting.outbox
     state.acting.take(REACTING)
-    state.apply([(8, Block(1, 8, 0, [event({"n": 2})], False))])  # noqa: FBT003
+    state.apply([(8, Block(1, 8, 0, [event({"n": 2})], False))])
     assert len(state.acting.outbox) == 1
 
 
@@ -188,7 +188,9 @@ def test_snapshot_that_lacks_a_message_is_corrupt() -> None:
     log.put(event({"v": 1}))
     message = msgspec.to_builtins(next(iter(log.state.acting.outbox.messages.values())))
     header = [*OLD_HEADER, [msgspec.to_builtins(REACTING), [], {}]]
-    assert len(read_snapshot([sealed(header, ["messages", [message]], ["end", 0, 0, 1])])[1].acting.outbox) == 1
+    assert (
+        len(read_snapshot([sealed(header, ["messages", [message]], ["end", 0, 0, 1])])[1].acting.outbox) == 1
+    )
     for frames in ([["end", 0, 0, 1]], [["messages", [message]], ["end", 0, 0]]):
         with pytest.raises(Corrupt):
             read_snapshot([sealed(header, *frames)])
