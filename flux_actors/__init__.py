@@ -68,6 +68,7 @@ __all__ = [
     "State",
     "Supervision",
     "Unavailable",
+    "actors",
     "behaviours",
     "connect",
     "connect_async",

@@ -8,9 +8,9 @@ shard does what else there is to do, and a million entities hold up nobody.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from enum import StrEnum
-from itertools import batched, chain
+from itertools import chain, islice
 from typing import Final, Protocol
 
 import msgspec
@@ -78,30 +78,27 @@ async def roster(
 ) -> list[ActorRow]:
     """Return up to `rows_max` rows of entities whose ids begin with `prefix`."""
     rows: dict[str, ActorRow] = {}
-    for ids in batched(_told(state, dispatcher), limits.run_ids_max):
-        for entity_id in ids:
+
+    def take(entity_ids: Iterable[str], *, telling: bool) -> bool:
+        """Take the rows of those with a behaviour; return whether there is room for more."""
+        for entity_id in entity_ids:
+            if len(rows) >= rows_max:
+                return False
             if entity_id.startswith(prefix) and entity_id not in rows:
                 row = row_of(state, dispatcher, entity_id)
-                if row is not None and row.tells:
+                if row is not None and (row.tells or not telling):
                     rows[entity_id] = row
-            if len(rows) >= rows_max:
-                return list(rows.values())
-        await asyncio.sleep(0)
-    if not dispatcher.acting.binds:
-        return list(rows.values())
-    index.refresh()
-    after: str | None = None
-    while True:
-        actors, after = index.living(prefix, after, limits.run_ids_max)
-        for actor in actors:
-            if len(rows) >= rows_max:
-                return list(rows.values())
-            row = None if actor.entity_id in rows else row_of(state, dispatcher, actor.entity_id)
-            if row is not None:
-                rows[row.entity] = row
-        if after is None:
+        return len(rows) < rows_max
+
+    told = _told(state, dispatcher)
+    while some := list(islice(told, limits.run_ids_max)):
+        if not take(some, telling=True):
             return list(rows.values())
         await asyncio.sleep(0)
+    async for ids in _living(dispatcher, index, prefix):
+        if not take(ids, telling=False):
+            break
+    return list(rows.values())
 
 
 def row_of(state: PartitionState, dispatcher: Dispatcher, entity_id: str) -> ActorRow | None:
@@ -127,6 +124,18 @@ def row_of(state: PartitionState, dispatcher: Dispatcher, entity_id: str) -> Act
         len(reminders),
         min((deadline_us for _, deadline_us in reminders), default=None),
     )
+
+
+async def _living(dispatcher: Dispatcher, index: Index, prefix: str) -> AsyncIterator[list[str]]:
+    """Yield the ids of all living entities in runs, if any of them may have a behaviour."""
+    after: str | None = None
+    index.refresh()
+    while dispatcher.acting.binds:
+        actors, after = index.living(prefix, after, limits.run_ids_max)
+        yield [actor.entity_id for actor in actors]
+        if after is None:
+            return
+        await asyncio.sleep(0)
 
 
 def _told(state: PartitionState, dispatcher: Dispatcher) -> Iterator[str]:

@@ -25,6 +25,7 @@ def find(prefix: str = "", *, limit: int = ROWS, admin_token: str | None = None)
     Arguments:
         prefix: how their ids begin.
         limit: how many rows at most.
+        admin_token: of the Flux, where it has one; `FLUX_ADMIN_TOKEN` if left out.
 
     Raises:
         Refused: the token is not the admin's. Unavailable: a shard is away.
@@ -69,7 +70,9 @@ def pin(entity_id: str, node: str | None, *, admin_token: str | None = None) -> 
     """Have an entity's dedicated actor live on one Ray node, and move there within a second.
 
     Arguments:
+        entity_id: whose actor.
         node: its id, or how that begins; `None` is `unpin`.
+        admin_token: as above.
 
     Raises:
         Refused: it is hosted, or there is no such node; the text names those that there are.

@@ -29,7 +29,7 @@ class Actors:
         self._behaviours = behaviours
         self._nodes = nodes
 
-    async def list(self, prefix: str, rows_max: int, admin_token: str | None) -> list[ActorRow]:
+    async def find(self, prefix: str, rows_max: int, admin_token: str | None) -> list[ActorRow]:
         """Return up to `rows_max` rows by their ids: those with something to tell are taken first.
 
         Raises:

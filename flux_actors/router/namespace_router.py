@@ -154,7 +154,7 @@ class NamespaceRouter:
 
     async def actors(self, prefix: str, rows_max: int, admin_token: str | None = None) -> list[ActorRow]:
         """Return how entities with behaviours stand."""
-        return await (await self._acting()).list(prefix, rows_max, admin_token)
+        return await (await self._acting()).find(prefix, rows_max, admin_token)
 
     async def act(self, verb: str, entity_id: str, admin_token: str | None = None) -> None:
         """Kill, restart or stop the behaviour of an entity."""
