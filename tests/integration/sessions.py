@@ -39,10 +39,11 @@ def assert_true(document: Path, flux: Any, **environment: str) -> int:
     script = "".join(f"{command}\nprintf '\\n%s %s\\n' {mark} $?\n" for command, _ in told)
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("FLUX_", "RAY_"))}
     path = f"{Path(sys.executable).parent}:{plain['PATH']}"
+    data = str(flux.data.absolute())
     done = subprocess.run(
         ["/bin/bash", "-c", script.replace("localhost:3000", f"127.0.0.1:{flux.port}")],
         cwd=ROOT,
-        env=plain | {"FLUX_URL": flux.url, "PATH": path, "COLUMNS": "120"} | environment,
+        env=plain | {"FLUX_URL": flux.url, "FLUX_DATA": data, "PATH": path, "COLUMNS": "120"} | environment,
         capture_output=True,
         text=True,
         timeout=_TIMEOUT_S,
