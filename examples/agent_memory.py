@@ -7,10 +7,10 @@ The agent is a graph of LangGraph: a model that decides what to do, tools that d
 checkpointer is `FluxSaver` (examples/flux_memory), so each step is in Flux before the next one begins. The
 model is a stub of a few lines that always decides alike, so all of this runs offline.
 
-Its task is to find the warmest room and to write down what it has seen. It does so twice: once undisturbed, and
-once in a process that is killed half-way; another process then goes on from the last checkpoint. Both must have
-thought, seen and written the same. Then somebody goes back to an earlier checkpoint of the agent, tells it
-something else, and it comes to another answer, while all that it remembered before is still there.
+Its task is to find the warmest room and to write down what it has seen. It does so twice: once undisturbed,
+and once in a process that is killed half-way; another process then goes on from the last checkpoint. Both
+must have thought, seen and written the same. Then somebody goes back to an earlier checkpoint and tells the
+agent something else. It comes to another answer, while all that it remembered before is still there.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class Model:
         self._rooms = rooms
         self._think_s = think_s
 
-    def __call__(self, memory: Memory) -> dict[str, Any]:
+    def __call__(self, state: Memory) -> dict[str, Any]:
         """Decide what comes next by what was said so far."""
         time.sleep(self._think_s)
-        said = memory["messages"]
+        said = state["messages"]
         return {"messages": [self._next(len(said), _seen(said))]}
 
     def _next(self, step: int, seen: dict[str, float]) -> AIMessage:
@@ -79,9 +79,9 @@ class Tools:
         self._world = world
         self._thread = thread
 
-    def __call__(self, memory: Memory) -> dict[str, Any]:
+    def __call__(self, state: Memory) -> dict[str, Any]:
         """Do what the model has asked for."""
-        asked = memory["messages"][-1]
+        asked = state["messages"][-1]
         calls = asked.tool_calls if isinstance(asked, AIMessage) else []
         return {"messages": [self._look(call["args"]["room"], str(call["id"])) for call in calls]}
 
@@ -142,8 +142,8 @@ class Agent:
         return list(self.graph.get_state_history(self.config))[::-1]
 
 
-def _wants_tools(memory: Memory) -> bool:
-    last = memory["messages"][-1]
+def _wants_tools(state: Memory) -> bool:
+    last = state["messages"][-1]
     return isinstance(last, AIMessage) and bool(last.tool_calls)
 
 
@@ -195,12 +195,9 @@ class Story:
         other = ToolMessage("40", tool_call_id=f"look-{room}", name=room, id=f"look-{room}")
         fork = agent.graph.update_state(moment.config, {"messages": [other]}, as_node="tools")
         answer = agent.graph.invoke(None, fork, durability="sync")["messages"][-1].content
-        print(
-            f"sent back to when it had seen one room, and told that it was 40 degrees there, it says: {answer}"
-        )
-        self._check(
-            "it takes what it was told into account", answer == f"It is warmest in {room}: 40.0 degrees."
-        )
+        print(f"sent back to the first room, and told that it is 40 degrees there, it says: {answer}")
+        believed = answer == f"It is warmest in {room}: 40.0 degrees."
+        self._check("it takes what it was told into account", believed)
         self._check("what was before is still there", len(agent.history()) > remembered)
         self._check("no checkpoint has changed", agent.graph.get_state(moment.config).values == moment.values)
 

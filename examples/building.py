@@ -1,12 +1,12 @@
-"""A building that looks after itself: 10,000 sensors, thermostats that switch fans, alarms that ask next door.
+"""A building that looks after itself: 10,000 sensors, thermostats that switch fans, alarms that ask around.
 
     python examples/building.py
     python examples/building.py --floors 10 --rooms 20 --fires 2 --faulty 3
 
-Each room has a sensor (`building/floor-03/room-17/sensor`), whose behaviour is `Thermostat`: when the room gets
-warm, it switches the fan on; when it gets hot, it rouses the room's alarm. `Alarm` believes no sensor alone: it
-asks those next door, looks again after a while, and is raised only if one of them feels the heat too. So a
-fire raises it, and a broken sensor does not.
+Each room has a sensor (`building/floor-03/room-17/sensor`), whose behaviour is `Thermostat`: when the room
+gets warm, it switches the fan on; when it gets hot, it rouses the room's alarm. `Alarm` believes no sensor
+alone: it asks those next door, looks again after a while, and is raised only if one of them feels the heat
+too. So a fire raises it, and a broken sensor does not.
 
 The program publishes what the sensors measure and looks on. All that happens then is done by the behaviours,
 inside Flux; they stay deployed when it has ended.
@@ -97,7 +97,7 @@ def all_rooms(namespace: str, floors: int, rooms: int) -> list[str]:
 
 
 class Day:
-    """What the sensors measure: a morning that is warm in some rooms, then a day that is in others, and fires.
+    """What the sensors measure: a morning that is warm in some rooms, a noon that is in others, and fires.
 
     Arguments:
         rooms: of the building.

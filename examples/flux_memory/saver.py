@@ -32,9 +32,12 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 import flux_actors as flux
 from flux_memory.shelf import Shelf, shelf_of, thread_prefix
 
-_NO_VALUE: Final = ["empty", ""]  # the channel has none in this version
+_NO_VALUE: Final = ["empty", ""]  # the channel has none in this version, as LangGraph's own savers tell it
 _READ_AT_ONCE: Final = 50  # checkpoints of a list
 _Entity = dict[str, Any]
+_Packed = list[str]  # kind and text; named here, for in the class `list` is something else
+_Shelves = list[tuple[Shelf, _Entity]]
+_Pending = list[PendingWrite]
 
 
 class FluxSaver(BaseCheckpointSaver[str]):
@@ -73,7 +76,7 @@ class FluxSaver(BaseCheckpointSaver[str]):
         told = self._pack(get_checkpoint_metadata(config, metadata))
         parts.append((shelf.checkpoint(checkpoint["id"]), {"checkpoint": self._pack(rest), "metadata": told}))
         self._fx.publish_many(parts)
-        self._fx.publish(shelf.index, {checkpoint["id"]: parent or ""})
+        self._fx.publish(shelf.contents, {checkpoint["id"]: parent or ""})
         return _config(shelf, checkpoint["id"])
 
     def put_writes(
@@ -112,7 +115,7 @@ class FluxSaver(BaseCheckpointSaver[str]):
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return a checkpoint, the newest of its thread if the config names none."""
         shelf = self._shelf(config)
-        parents = self._fx.entity(shelf.index).state() or {}
+        parents = self._fx.entity(shelf.contents).state() or {}
         wanted = get_checkpoint_id(config) or max(parents, default="")
         if wanted not in parents:
             return None
@@ -138,12 +141,12 @@ class FluxSaver(BaseCheckpointSaver[str]):
                 left = None if left is None else left - 1
                 yield self._tuple(shelf, checkpoint_id, parents[checkpoint_id], kept)
 
-    def _shelves(self, config: RunnableConfig | None) -> list[tuple[Shelf, _Entity]]:
+    def _shelves(self, config: RunnableConfig | None) -> _Shelves:
         """Return the shelves that a config means, with the checkpoints of each and their parents."""
         named = config["configurable"] if config else {}
         if "thread_id" in named and "checkpoint_ns" in named:
             shelf = Shelf(self._memory, named["thread_id"], named["checkpoint_ns"])
-            return [(shelf, self._fx.entity(shelf.index).state() or {})]
+            return [(shelf, self._fx.entity(shelf.contents).state() or {})]
         thread = named.get("thread_id")
         prefix = f"{self._memory}/" if thread is None else thread_prefix(self._memory, thread)
         with self._fx.live(prefix) as entities:
@@ -159,23 +162,25 @@ class FluxSaver(BaseCheckpointSaver[str]):
                     yield names[entity_id], kept
 
     def _tuple(self, shelf: Shelf, checkpoint_id: str, parent: str, kept: _Entity) -> CheckpointTuple:
-        checkpoint = self._unpack(kept["checkpoint"])
+        checkpoint: Checkpoint = self._unpack(kept["checkpoint"])
         channels = {
             shelf.value(name, version): name for name, version in checkpoint["channel_versions"].items()
         }
         writes = shelf.writes(checkpoint_id)
-        found = self._fx.states([writes, *channels])
-        rows = {channels[one]: found[one]["value"] for one in channels if found[one]}
-        values = {name: self._unpack(value) for name, value in rows.items() if value != _NO_VALUE}
+        rows = self._fx.states([writes, *channels])
+        values = {channels[one]: row["value"] for one, row in rows.items() if one != writes and row}
+        checkpoint["channel_values"] = {
+            name: self._unpack(value) for name, value in values.items() if value != _NO_VALUE
+        }
         return CheckpointTuple(
             config=_config(shelf, checkpoint_id),
-            checkpoint={**checkpoint, "channel_values": values},
+            checkpoint=checkpoint,
             metadata=self._unpack(kept["metadata"]),
             parent_config=_config(shelf, parent) if parent else None,
-            pending_writes=self._pending(found[writes] or {}),
+            pending_writes=self._pending(rows[writes] or {}),
         )
 
-    def _pending(self, rows: _Entity) -> list[PendingWrite]:
+    def _pending(self, rows: _Entity) -> _Pending:
         """Return what tasks have written, in LangGraph's order."""
         keyed = []
         for name, (path, channel, *packed) in rows.items():
@@ -229,10 +234,10 @@ class FluxSaver(BaseCheckpointSaver[str]):
 
     # -- bytes and texts -----------------------------------------------------------------------------
 
-    def _packed(self, values: _Entity, channel: str) -> list[str]:  # type: ignore[valid-type]
+    def _packed(self, values: _Entity, channel: str) -> _Packed:
         return self._pack(values[channel]) if channel in values else _NO_VALUE
 
-    def _pack(self, value: Any) -> Any:
+    def _pack(self, value: Any) -> _Packed:
         kind, data = self.serde.dumps_typed(value)
         return [kind, b64encode(data).decode()]
 

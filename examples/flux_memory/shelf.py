@@ -1,13 +1,13 @@
 """Where a thread's memory stands: which entity holds what.
 
-    memory/<thread>/=<ns>                                   ids of the checkpoints, and of their parents
-    memory/<thread>/=<ns>/checkpoints/<id>                  one checkpoint without its values, and its metadata
-    memory/<thread>/=<ns>/writes/<id>                       what tasks have written since that checkpoint
-    memory/<thread>/=<ns>/values/<channel>/<version>        a value of a channel, which many checkpoints share
+    memory/<thread>/=<ns>                               ids of the checkpoints, and of their parents
+    memory/<thread>/=<ns>/checkpoints/<id>              one checkpoint without its values, and its metadata
+    memory/<thread>/=<ns>/writes/<id>                   what tasks have written since that checkpoint
+    memory/<thread>/=<ns>/values/<channel>/<version>    a value of a channel, which many checkpoints share
 
-`<ns>` is LangGraph's name for a subgraph's part of a thread, empty for the graph itself. A checkpoint is there
-when the first of these entities names it, and that is written last: so after a crash at any moment it is there
-as a whole, or not at all.
+`<ns>` is LangGraph's name for a subgraph's part of a thread, empty for the graph itself. A checkpoint is
+there when the first of these entities names it, and that is written last: so after a crash at any moment it
+is there as a whole, or not at all.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ class Shelf(NamedTuple):
     ns: str
 
     @property
-    def index(self) -> str:
+    def contents(self) -> str:
         """The entity that names the checkpoints."""
         return f"{thread_prefix(self.memory, self.thread)}={_part(self.ns)}"
 
     def checkpoint(self, checkpoint_id: str) -> str:
         """Return the entity of a checkpoint."""
-        return f"{self.index}/checkpoints/{_part(checkpoint_id)}"
+        return f"{self.contents}/checkpoints/{_part(checkpoint_id)}"
 
     def writes(self, checkpoint_id: str) -> str:
         """Return the entity of what was written since a checkpoint."""
-        return f"{self.index}/writes/{_part(checkpoint_id)}"
+        return f"{self.contents}/writes/{_part(checkpoint_id)}"
 
     def value(self, channel: str, version: object) -> str:
         """Return the entity of a value."""
-        return f"{self.index}/values/{_part(channel)}/{_part(str(version))}"
+        return f"{self.contents}/values/{_part(channel)}/{_part(str(version))}"
 
 
 def thread_prefix(memory: str, thread: str) -> str:
@@ -47,7 +47,7 @@ def thread_prefix(memory: str, thread: str) -> str:
 
 
 def shelf_of(memory: str, entity_id: str) -> Shelf | None:
-    """Return the shelf whose index an entity is, `None` for other entities."""
+    """Return the shelf whose contents an entity names, `None` for other entities."""
     parts = entity_id.removeprefix(f"{memory}/").split("/")
     if len(parts) != 2 or not parts[1].startswith("="):
         return None
