@@ -60,6 +60,10 @@ class Outbox:
         """Return how many messages of an entity wait."""
         return self._waiting.get(entity_id, 0)
 
+    def entities(self) -> list[str]:
+        """Return the entities for which messages wait."""
+        return list(self._waiting)
+
     def add(self, message: Message) -> None:
         """Put a message in, behind all others."""
         self.messages[message.position] = message
