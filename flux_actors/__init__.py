@@ -16,6 +16,18 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from flux_actors.behaviour.behaviour import Behaviour
     from flux_actors.domain.acting.catalogue import Bounds, Dedicated, Supervision
+    from flux_actors.errors import (
+        AlreadyClaimed,
+        AskFailed,
+        AskTimedOut,
+        Corrupt,
+        FluxError,
+        HandlerFailed,
+        NotAllDurable,
+        NotAskable,
+        Refused,
+        Unavailable,
+    )
     from flux_actors.native.aio import AsyncFlux, connect_async
     from flux_actors.native.deploying import behaviours, deploy, pin, promote, remove, resume, rollback
     from flux_actors.native.entity import AsyncEntity, Claimed, Entity
@@ -29,21 +41,31 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlreadyClaimed",
+    "AskFailed",
+    "AskTimedOut",
     "AsyncEntity",
     "AsyncFlux",
     "Behaviour",
     "Bounds",
     "Claimed",
+    "Corrupt",
     "Dedicated",
     "Entity",
     "Flux",
+    "FluxError",
     "FluxHistory",
     "FluxSink",
+    "HandlerFailed",
     "Live",
+    "NotAllDurable",
+    "NotAskable",
     "Receipt",
     "Receipts",
+    "Refused",
     "State",
     "Supervision",
+    "Unavailable",
     "behaviours",
     "connect",
     "connect_async",
@@ -57,21 +79,31 @@ __all__ = [
 ]
 
 _PLACES: Final = {
+    "AlreadyClaimed": "errors",
+    "AskFailed": "errors",
+    "AskTimedOut": "errors",
     "AsyncEntity": "native.entity",
     "AsyncFlux": "native.aio",
     "Behaviour": "behaviour.behaviour",
     "Bounds": "domain.acting.catalogue",
     "Claimed": "native.entity",
+    "Corrupt": "errors",
     "Dedicated": "domain.acting.catalogue",
     "Entity": "native.entity",
     "Flux": "native.flux",
+    "FluxError": "errors",
     "FluxHistory": "native.history",
     "FluxSink": "native.sink",
+    "HandlerFailed": "errors",
     "Live": "native.live",
+    "NotAllDurable": "errors",
+    "NotAskable": "errors",
     "Receipt": "native.receipts",
     "Receipts": "native.receipts",
+    "Refused": "errors",
     "State": "native.watch",
     "Supervision": "domain.acting.catalogue",
+    "Unavailable": "errors",
     "behaviours": "native.deploying",
     "connect": "native.flux",
     "connect_async": "native.aio",

@@ -72,6 +72,9 @@ tenancy_everywhere_s: Final = 20.0  # for every door to go by a change and have 
 introduction_s: Final = 10.0  # for a token that is revoked to end everywhere; asked anew after half of it
 native_pieces_max: Final = 4  # of one publish_many per partition, on their way to the log
 native_read_ids: Final = 500  # entities in one request to a shard
+native_reads_max: Final = (
+    2  # such requests to one partition under way; what is wanted meanwhile goes together
+)
 native_try_s: Final = 1.0  # for an answer to a read, before the shard is asked again
 native_retry_s: Final = 0.05  # while a partition moves
 watch_states_max: Final = 1_000  # that wait for who watches one entity; beyond it the oldest are left out

@@ -48,7 +48,7 @@ from flux_api.cached import CachedEntity
 from flux_api.claiming import Claims
 from flux_api.config import ConfigKeeper
 from flux_api.connectors import DoorConnectors, RayConnectorActors
-from flux_api.counts import entity_counts
+from flux_api.counts import entity_counts, fault_count
 from flux_api.deciding import FeedDecisions
 from flux_api.fences import Fences
 from flux_api.hub import Hub
@@ -215,8 +215,9 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     parts = [PartitionFeed(partition) for partition in partitioning.all()]
 
     async def hidden_entities() -> int:
-        counts = await entity_counts(partitioning, shards, list(tenancy.registry.hidden))
-        return sum(counts.values())
+        hidden = frozenset(tenancy.registry.hidden)
+        counts = await entity_counts(partitioning, shards, list(hidden))
+        return sum(counts.values()) + await fault_count(partitioning, shards, hidden)
 
     registry = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas)
     complete_below = await fewest_positions(registry, settings.history_positions)

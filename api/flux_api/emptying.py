@@ -1,8 +1,9 @@
-"""Emptying a namespace: a tombstone for every entity, until none is left."""
+"""Emptying a namespace: a tombstone for every entity, and every fault of one, until none is left."""
 
 from __future__ import annotations
 
 from flux_actors import limits
+from flux_actors.domain.acting.faults import FAULTS_PREFIX
 from flux_actors.errors import FluxError, Refused
 from flux_actors.tenancy.namespace import Namespace, Phase
 from flux_actors.tenancy.principal import ANYONE
@@ -17,11 +18,13 @@ async def empty(door: Door, namespace: Namespace) -> dict[int, int]:
         Refused: it has ended already, and its name may have another owner by now.
         Unavailable: not all are deleted; doing it again goes on.
     """
-    partitions = door.partitioning.of_namespace(namespace.name)
+    rule, faults = door.partitioning, f"{FAULTS_PREFIX}{namespace.name}/"
+    partitions = tuple({*rule.of_namespace(namespace.name), *rule.of_prefix(faults)})
     while True:
         await _check_it_ends(door, namespace)
         await door.caught_up(partitions)
         ids = await Listing(door, namespace.name, "").ids(limits.delete_matches_max)
+        ids += await Listing(door, None, faults).ids(limits.delete_matches_max)
         if not ids:
             return {partition: (await door.log.bounds(partition)).last for partition in partitions}
         await _check_it_ends(door, namespace)

@@ -19,9 +19,9 @@ from functools import partial
 from typing import Any, Final
 
 from flux_actors import limits
+from flux_actors.domain.acting.faults import audience_of
 from flux_actors.domain.change import Change, UnreadChange
 from flux_actors.domain.entity import EntityRow
-from flux_actors.domain.entity_id import namespace_of
 from flux_actors.errors import Refused
 from flux_actors.tenancy.authorising import may_read
 from flux_actors.tenancy.principal import NOBODY, UNKNOWN, Kind, Principal
@@ -178,7 +178,7 @@ class Hub:
             channels = self._channels.of(unread.entity_id)
             if channels:
                 change = unread.read()
-                if hidden and namespace_of(change.entity_id) in hidden:
+                if hidden and audience_of(change.entity_id) in hidden:
                     size += self._collect_hidden(change, channels, private)
                 elif not (self._behind and self._conflate(change, channels)):
                     size += self._collect(change, channels, touched)
@@ -210,7 +210,7 @@ class Hub:
         """Add a change that not everybody may see to what is about to be written to those who may."""
         if self._behind:
             self._conflation.put(change)  # whoever is sent it from there is asked for then
-        holders = self._holders.get(namespace_of(change.entity_id))
+        holders = self._holders.get(audience_of(change.entity_id))
         if holders is None:
             return 0
         watchers = [watcher for channel in channels for watcher in channel.watchers & holders]

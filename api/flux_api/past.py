@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from flux_actors import limits
+from flux_actors.domain.acting.faults import audience_of
 from flux_actors.domain.change import Change
 from flux_actors.domain.entity import EntityRow
-from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.position import pack
 from flux_actors.errors import Corrupt
 from flux_actors.feed.shard_calls import ShardCalls
@@ -57,7 +57,7 @@ class DoorPast:
         """
         most = limits.history_positions_max
         found = await self._shards.call(partition, "history", partition, entity_id, 0, FOREVER, most)
-        floor = self.floor(partition, namespace_of(entity_id))
+        floor = self.floor(partition, audience_of(entity_id))
         own = [(position, clock_us) for position, clock_us in found if position >= floor]
         return own, len(found) < self.complete_below or len(own) < len(found)
 
@@ -76,7 +76,7 @@ class DoorPast:
         row: EntityRow | None = decode_entity(
             await self.folds.answer(EntityOrder(partition, entity_id, target))
         )
-        if row is None or row.position < self.floor(partition, namespace_of(entity_id)):
+        if row is None or row.position < self.floor(partition, audience_of(entity_id)):
             return None
         return row
 
@@ -112,7 +112,7 @@ class DoorPast:
         floors = self.floors(partition)
         if not floors:
             return changes
-        return [c for c in changes if c.position >= floors.get(namespace_of(c.entity_id), 0)]
+        return [c for c in changes if c.position >= floors.get(audience_of(c.entity_id), 0)]
 
     async def count(self, parts: list[Part], page: PageOrder) -> int:
         """Return how many entities a list had."""

@@ -13,12 +13,14 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import structlog
 from pydantic import SecretStr
 
 from flux_actors import limits
+from flux_actors.domain.acting.faults import FAULTS_PREFIX, audience_of, subject_of
 from flux_actors.domain.entity_id import namespace_of
 from flux_actors.errors import Corrupt, FluxError, Refused, Unavailable
 from flux_actors.log.ports import KeyValue
@@ -158,17 +160,14 @@ class TenancyKeeper:
     def hides_any(self, ids: Sequence[Any]) -> bool:
         """Whether one of these, as a client sent them, may be an id that some are not shown."""
         hidden = self.registry.hidden
-        return bool(hidden) and any(not isinstance(i, str) or namespace_of(i) in hidden for i in ids)
+        return bool(hidden) and any(not isinstance(i, str) or audience_of(i) in hidden for i in ids)
 
     def veil(self, principal: Principal, prefix: str) -> Veil:
         """Return what `principal` must not be shown of a list of ids beginning with `prefix`."""
         hidden = self.registry.hidden
         if not hidden or principal.kind is Kind.ANYONE:
             return NO_VEIL
-        if "/" in prefix:
-            names = frozenset({namespace_of(prefix)} & hidden)
-        else:
-            names = frozenset(name for name in hidden if name.startswith(prefix))
+        names = frozenset(_told_of(prefix, hidden))
         own = principal.namespace
         sample = principal.prefix or f"{own}/"
         if own not in names or not self.may_read(principal, sample):
@@ -251,6 +250,16 @@ async def check_begun(registry: KeyValue, tenants: KeyValue) -> None:
 def _text_of(header: str) -> str | None:
     """Return the token in an `Authorization` header."""
     return header[len(_BEARER) :].strip(" ") if header[: len(_BEARER)].lower() == _BEARER else None
+
+
+def _told_of(prefix: str, hidden: AbstractSet[str]) -> AbstractSet[str]:
+    """Return those hidden namespaces of which ids that begin so may tell."""
+    if FAULTS_PREFIX.startswith(prefix):
+        return hidden
+    subject = subject_of(prefix)
+    if "/" in subject:
+        return {namespace_of(subject)} & hidden
+    return {name for name in hidden if name.startswith(subject)}
 
 
 def now_us() -> int:

@@ -23,7 +23,7 @@ from flux_actors.domain.terms import ACQUIRE, CLAIM, RELEASE, RENEW, Claim, Term
 from flux_actors.errors import AlreadyClaimed, FluxError, Refused, Unavailable
 from flux_actors.native.events import ttl_ms_of
 from flux_actors.native.link import Link
-from flux_actors.native.publishing import commit, read_rows
+from flux_actors.native.publishing import commit
 
 _log = structlog.get_logger(__name__)
 _STREAM: Final = "flux.claim"
@@ -164,7 +164,7 @@ class Claiming:
 
     async def _held(self, position: int) -> _Held | None:
         """Return the claim that the entity shows with everything up to a position applied."""
-        rows = await read_rows(self._link, [self.entity_id], lambda _: position)
+        rows = await self._link.reading.rows([self.entity_id], lambda _: position)
         row = rows.get(self.entity_id)
         found: Any = (row.properties or {}).get(CLAIM) if row is not None else None
         if not isinstance(found, dict) or not {"holder", "token", "expires_at"} <= found.keys():

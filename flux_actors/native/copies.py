@@ -47,6 +47,7 @@ class Copies:
         *,
         whole: bool = False,
         told: Told | None = None,
+        failed: Callable[[], None] | None = None,
     ) -> None:
         self.prefix = prefix
         self.rows: dict[str, EntityRow] = {}
@@ -55,6 +56,7 @@ class Copies:
         self._following = following
         self._standing = standing
         self._told = told
+        self._failed = failed
         rule = following.partitioning
         self.partitions = (rule.of_entity(prefix),) if whole else rule.of_prefix(prefix)
         self._least = {
@@ -150,10 +152,10 @@ class Copies:
                 part = self._following.parts[partition]
                 await patiently(part.reached, position >> limits.offset_bits, _REACH_S)
         except FluxError as error:
-            self.error = error
+            self._fail(error)
         except Exception as error:  # noqa: BLE001 - nobody may wait for ever, whatever went wrong
             _log.error("copies.fault", prefix=self.prefix, error=repr(error), exc_info=error)
-            self.error = Unavailable(f"the entities could not be read ({type(error).__name__})")
+            self._fail(Unavailable(f"the entities could not be read ({type(error).__name__})"))
         self._filled.set()
 
     async def _fill_from(self, shards: ShardCalls, partition: int) -> None:
@@ -223,6 +225,14 @@ class Copies:
         if self._told is not None:
             self._told(entity_id, None, position)
 
+    def _fail(self, error: FluxError) -> None:
+        """Show nothing any more, and why."""
+        self.error = error
+        self.rows.clear()
+        self._following.remove(self)
+        if self._failed is not None:
+            self._failed()
+
     def _shown(self, entity_id: str) -> bool:
         return self._standing.may_read(entity_id)
 
@@ -233,9 +243,7 @@ class Copies:
             try:
                 await self._standing.current()
             except Refused as refused:
-                self.error = refused
-                self.rows.clear()
-                self._following.remove(self)
+                self._fail(refused)
             except Unavailable as error:
                 _log.warning("copies.not_looked", reason=error.message)
             for entity_id in [one for one in tuple(self.rows) if not self._shown(one)]:

@@ -18,7 +18,7 @@ from flux_actors.native.claiming import Claiming
 from flux_actors.native.copies import Copies
 from flux_actors.native.link import Link
 from flux_actors.native.process import Home, here
-from flux_actors.native.publishing import commit, commit_decided, read_rows
+from flux_actors.native.publishing import commit, commit_decided
 from flux_actors.native.receipts import Receipt, Receipts
 from flux_actors.native.session import Session
 from flux_actors.native.ticket import Ticket
@@ -127,7 +127,7 @@ class Core:
         link = await self.link()
         wanted = list(dict.fromkeys(ids))
         there = [entity_id for entity_id in wanted if _is_shown(link, entity_id)]
-        rows = await read_rows(link, there, self.session.after)
+        rows = await link.reading.rows(there, self.session.after)
         return {one: rows[one].properties if one in rows else None for one in wanted}
 
     async def watch(self, entity_id: str) -> Watch:

@@ -50,7 +50,7 @@ def join(data: Path | None = None) -> None:
         return
     variables = variables_of(data, os.environ)
     address = variables["RAY_ADDRESS"]
-    _knock(address)
+    knock(address)
     os.environ.update({name: value for name, value in variables.items() if name != "RAY_ADDRESS"})
     _have_ray_read_its_variables()
     try:
@@ -92,7 +92,7 @@ def driver_environment(token: Path | None) -> dict[str, str]:
     return variables
 
 
-def _knock(address: str) -> None:
+def knock(address: str) -> None:
     """Raise `Unavailable` at once when nobody listens at an address: Ray would try for half a minute."""
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():

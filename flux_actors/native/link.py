@@ -22,6 +22,7 @@ from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import EventLog
 from flux_actors.native.asking import Asking
 from flux_actors.native.following import Following
+from flux_actors.native.reading import Reading
 from flux_actors.native.standing import Introduce, Standing
 from flux_actors.native.ticket import Ticket
 from flux_actors.router.introductions import Introduction
@@ -43,8 +44,13 @@ class Link:
     standing: Standing
     client: Client | None = None
     ids: EventIds = field(default_factory=EventIds)
+    reading: Reading = field(init=False)
     _committers: dict[int, Committer] = field(default_factory=dict)
     _identity: int = field(default_factory=lambda: secrets.randbits(63))
+
+    def __post_init__(self) -> None:
+        """Put together what stands on the other parts alone."""
+        self.reading = Reading(self.partitioning, self.asking)
 
     @property
     def usable(self) -> bool:
@@ -64,6 +70,7 @@ class Link:
         await self.standing.close()
         await asyncio.gather(*(committer.close() for committer in self._committers.values()))
         await self.following.close()
+        await self.reading.close()
         if self.client is not None:
             await self.client.close()
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
+import structlog
+
 from flux_actors.errors import FluxError
+from flux_actors.logs import set_up_logs
 from flux_actors.native.introducing import cluster, introduce
 from flux_actors.native.joining import join
 from flux_actors.native.link import Link, open_link
@@ -42,6 +46,9 @@ class Process:
     """The thread and the links of one process."""
 
     def __init__(self, open_one: OpenLink, where: Callable[[], str], enter: Callable[[], object]) -> None:
+        if not structlog.is_configured():  # else whoever runs here has a form of its own
+            set_up_logs()
+            structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
         self.thread = LoopThread("flux")
         self.pid = os.getpid()
         self._open_one = open_one
@@ -63,8 +70,11 @@ class Process:
         Raises:
             Refused: its token is none. Unavailable: there is no Flux here, or it cannot be reached.
         """
-        await asyncio.to_thread(self._enter)
-        key = (self._where(), ticket)
+        cluster = self._where()
+        if not cluster:
+            await asyncio.to_thread(self._enter)
+            cluster = self._where()
+        key = (cluster, ticket)
         opening = self._links.get(key)
         if opening is None or (opening.done() and not _usable(opening)):
             opening = self._links[key] = asyncio.create_task(self._opened(ticket))

@@ -1,12 +1,7 @@
-"""One event at a time, and reading what it made: the steps that everything else is made of."""
+"""One event at a time: until it is durable, or decided."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final
-
-from flux_actors import limits
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.event import Event, TermedEvent
 from flux_actors.domain.json_text import check_numbers
@@ -16,8 +11,7 @@ from flux_actors.errors import Refused, Unavailable
 from flux_actors.feed.decisions import refusal_of
 from flux_actors.log.block import encode_event
 from flux_actors.native.link import Link
-
-READ_S: Final = 10.0  # for a partition to answer, which may be moving: twice what that takes
+from flux_actors.native.reading import READ_S
 
 
 async def commit(link: Link, event: Event) -> tuple[int, Packed]:
@@ -48,31 +42,9 @@ async def commit_decided(link: Link, event: Event, terms: Terms) -> tuple[int, P
     partition, position = await commit(link, event)
     if await link.following.refused(partition, position, READ_S):
         entity_id = event.entity_id or ""
-        row = (await read_rows(link, [entity_id], lambda _: position)).get(entity_id)
+        row = (await link.reading.rows([entity_id], lambda _: position)).get(entity_id)
         raise refusal_of(event, terms, None if row is None else _shown(row, partition))
     return partition, position
-
-
-async def read_rows(
-    link: Link, ids: Sequence[str], after: Callable[[int], int], deadline_s: float = READ_S
-) -> dict[str, EntityRow]:
-    """Return those of `ids` that live, as they are with everything up to `after` a partition applied.
-
-    Raises:
-        Unavailable: a partition did not answer in time.
-    """
-    groups: dict[int, list[str]] = {}
-    for entity_id, partition in zip(ids, link.partitioning.of_entities(ids), strict=True):
-        groups.setdefault(partition, []).append(entity_id)
-    size = limits.native_read_ids
-    answers = await asyncio.gather(
-        *(
-            link.asking.read(partition, own[begin : begin + size], after(partition), deadline_s)
-            for partition, own in groups.items()
-            for begin in range(0, len(own), size)
-        )
-    )
-    return {row.entity_id: row for answer in answers for row in answer.rows if row.properties is not None}
 
 
 def _shown(row: EntityRow, partition: int) -> dict[str, object]:

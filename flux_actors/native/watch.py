@@ -30,7 +30,9 @@ class Watch:
         self._states: deque[State] = deque(maxlen=limits.watch_states_max)
         self._news = asyncio.Event()
         self._ended = False
-        self._copies = Copies(entity_id, following, standing, session, whole=True, told=self._hear)
+        self._copies = Copies(
+            entity_id, following, standing, session, whole=True, told=self._hear, failed=self._news.set
+        )
 
     async def open(self) -> None:
         """Begin with the present state; raises as `Copies.open` does."""
@@ -47,10 +49,7 @@ class Watch:
             if error is not None:
                 raise error
             self._news.clear()
-            try:
-                await asyncio.wait_for(self._news.wait(), limits.introduction_s)
-            except TimeoutError:
-                continue
+            await self._news.wait()
         taken = list(self._states)
         self._states.clear()
         return taken

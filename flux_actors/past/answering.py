@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from flux_actors import limits
-from flux_actors.domain.entity_id import namespace_of
+from flux_actors.domain.acting.faults import audience_of
 from flux_actors.domain.fold import PartitionState
 from flux_actors.errors import Refused
 from flux_actors.log.ports import EventLog
@@ -74,7 +74,7 @@ class Then:
     def add(self, state: PartitionState, floors: Floors) -> None:
         """Take in the living of a partition but for what earlier owners of a name left."""
         for entity_id, actor in state.entities.items():
-            if actor.lives and actor.position >= floors.get(namespace_of(entity_id), 0):
+            if actor.lives and actor.position >= floors.get(audience_of(entity_id), 0):
                 self._state.entities[entity_id] = actor
 
     def readable(self) -> PartitionState:

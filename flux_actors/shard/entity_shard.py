@@ -9,6 +9,8 @@ import structlog
 
 from flux_actors import limits
 from flux_actors.behaviour.equipment import Equipment
+from flux_actors.domain.acting.faults import FAULTS_PREFIX
+from flux_actors.domain.entity_id import CORE_NAMESPACE
 from flux_actors.errors import Unavailable
 from flux_actors.log.ports import EventLog, Wire
 from flux_actors.shard import reads
@@ -127,7 +129,9 @@ class EntityShard:
         state = host.readable()
         if not prefix:
             veiled = sum(state.namespaces[n].entities for n in veil.namespaces if n in state.namespaces)
-            return state.alive - veiled + await self._shown(host, veil)
+            return (
+                state.alive - veiled + await self._shown(host, veil) - await self._veiled_faults(host, veil)
+            )
         if prefix.endswith("/") and prefix.count("/") == 1 and not veil.namespaces:
             totals = state.namespaces.get(prefix[:-1])
             return totals.entities if totals is not None else 0
@@ -140,6 +144,14 @@ class EntityShard:
             return 0
         async with self._listing:
             return sum([len(ids) async for ids in living_ids(host, veil.shown)])
+
+    async def _veiled_faults(self, host: HostedPartition, veil: reads.Veil) -> int:
+        """Return how many living entities are behind a veil though they are in the server's namespace."""
+        if not veil.namespaces or CORE_NAMESPACE not in host.readable().namespaces:
+            return 0
+        async with self._listing:
+            found = [ids async for ids in living_ids(host, FAULTS_PREFIX)]
+        return sum(veil.hides(entity_id) for ids in found for entity_id in ids)
 
     async def entity_counts(self, partition: int, namespaces: list[str]) -> list[int]:
         """Return how many living entities each namespace has in a partition."""

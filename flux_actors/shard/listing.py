@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final, Protocol
 
 from flux_actors import limits
+from flux_actors.domain.acting.faults import subject_of
 from flux_actors.domain.entity import Readable, render, render_some
 from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.fold import PartitionState
@@ -100,8 +101,9 @@ def _over(after: str | None, veil: Veil) -> str | None:
     """Return where to go on: in a namespace that is veiled whole there is nothing to look at."""
     if after is None or not veil.namespaces:
         return after
-    namespace = namespace_of(after)
-    return f"{namespace}/{_LAST}" if veil.covers(f"{namespace}/") else after
+    subject = subject_of(after)
+    whole = f"{after.removesuffix(subject)}{namespace_of(subject)}/"
+    return f"{whole}{_LAST}" if veil.covers(whole) else after
 
 
 def _rendered(actors: Sequence[Readable], bytes_max: int, fields: tuple[str, ...] | None) -> list[bytes]:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from flux_actors.domain.acting.faults import subject_of
 from flux_actors.domain.change import Change
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.entity_id import namespace_of
@@ -29,15 +30,17 @@ class Veil(NamedTuple):
 
     def hides(self, entity_id: str) -> bool:
         """Whether an entity is behind it."""
-        if namespace_of(entity_id) not in self.namespaces:
+        subject = subject_of(entity_id)
+        if namespace_of(subject) not in self.namespaces:
             return False
-        return self.shown is None or not entity_id.startswith(self.shown)
+        return self.shown is None or not subject.startswith(self.shown)
 
     def covers(self, prefix: str) -> bool:
         """Whether all ids that begin so are behind it."""
-        if "/" not in prefix or namespace_of(prefix) not in self.namespaces:
+        subject = subject_of(prefix)
+        if "/" not in subject or namespace_of(subject) not in self.namespaces:
             return False
-        return self.shown is None or not (self.shown.startswith(prefix) or prefix.startswith(self.shown))
+        return self.shown is None or not (self.shown.startswith(subject) or subject.startswith(self.shown))
 
 
 NO_VEIL: Final = Veil(frozenset())

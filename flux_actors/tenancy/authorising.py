@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+from flux_actors.domain.acting.faults import audience_of, subject_of
 from flux_actors.domain.entity_id import check_not_core, namespace_of
 from flux_actors.domain.event import Event
 from flux_actors.errors import FluxError, Refused
@@ -43,7 +44,7 @@ def refusal(
         return None
     match action:
         case Action.READ:
-            return _refusal_to_read(principal, namespace, entity_id or "", registry, now_us)
+            return _refusal_to_read(principal, entity_id or f"{namespace}/", registry, now_us)
         case Action.WRITE:
             return _refusal_to_write(principal, namespace, entity_id, now_us)
         case Action.LOOK:
@@ -70,10 +71,9 @@ def authorise(
 
 def may_read(principal: Principal, entity_id: str, registry: Registry, now_us: int) -> bool:
     """Whether an entity is there for `principal`."""
-    namespace = namespace_of(entity_id)
-    if namespace not in registry.hidden or principal.kind is Kind.ANYONE:
+    if audience_of(entity_id) not in registry.hidden or principal.kind is Kind.ANYONE:
         return True
-    return refusal(principal, Action.READ, namespace, entity_id, registry, now_us) is None
+    return _refusal_to_read(principal, entity_id, registry, now_us) is None
 
 
 def sift(
@@ -90,9 +90,9 @@ def sift(
     return events
 
 
-def _refusal_to_read(
-    principal: Principal, namespace: str, entity_id: str, registry: Registry, now_us: int
-) -> Refused | None:
+def _refusal_to_read(principal: Principal, entity_id: str, registry: Registry, now_us: int) -> Refused | None:
+    subject = subject_of(entity_id)
+    namespace = namespace_of(subject)
     if namespace not in registry.hidden:
         return None
     record = registry.namespace(namespace)
@@ -100,7 +100,7 @@ def _refusal_to_read(
         return Refused("Entity not found", 404)
     if Scope.READ not in principal.scopes and Scope.WRITE not in principal.scopes:
         return _lacks(Scope.READ)
-    return None if entity_id.startswith(principal.prefix) else _outside(principal)
+    return None if subject.startswith(principal.prefix) else _outside(principal)
 
 
 def _refusal_to_write(

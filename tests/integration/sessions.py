@@ -21,10 +21,15 @@ def sessions_of(document: Path) -> list[tuple[str, str]]:
     for block in _BLOCK.findall(document.read_text()):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             lines = part.splitlines(keepends=True)
-            more = next((n for n, line in enumerate(lines[1:], 1) if not line.startswith("> ")), len(lines))
-            command = lines[0] + "".join(line[2:] for line in lines[1:more])
+            more = next((n for n, line in enumerate(lines[1:], 1) if not _goes_on(line)), len(lines))
+            command = lines[0] + "".join(line[2:] or "\n" for line in lines[1:more])
             found.append((command, "".join(lines[more:])))
     return found
+
+
+def _goes_on(line: str) -> bool:
+    """Whether a line is more of the command before it."""
+    return line.startswith("> ") or line == ">\n"
 
 
 def assert_true(document: Path, flux: Any, **environment: str) -> int:
@@ -34,10 +39,11 @@ def assert_true(document: Path, flux: Any, **environment: str) -> int:
     script = "".join(f"{command}\nprintf '\\n%s %s\\n' {mark} $?\n" for command, _ in told)
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("FLUX_", "RAY_"))}
     path = f"{Path(sys.executable).parent}:{plain['PATH']}"
+    data = str(flux.data.absolute())
     done = subprocess.run(
         ["/bin/bash", "-c", script.replace("localhost:3000", f"127.0.0.1:{flux.port}")],
         cwd=ROOT,
-        env=plain | {"FLUX_URL": flux.url, "PATH": path, "COLUMNS": "120"} | environment,
+        env=plain | {"FLUX_URL": flux.url, "FLUX_DATA": data, "PATH": path, "COLUMNS": "120"} | environment,
         capture_output=True,
         text=True,
         timeout=_TIMEOUT_S,

@@ -27,14 +27,14 @@ DOCUMENTS = ["README.md"] + [
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_the_sessions_of_a_document_tell_the_truth(flux, document):
     commands = "".join(command for command, _ in sessions_of(ROOT / document))
-    spaces = set(re.findall(r"""(?:"entity_id": "|publish )(\w+)/""", commands))
+    spaces = set(re.findall(r"""(?:"entity_id": "|publish |publish\(")(\w+)/""", commands))
     assert spaces
 
     with httpx.Client(base_url=flux.url) as client:
         for namespace in spaces:
             body = {"namespace": namespace}
             client.post("/api/state/entities/delete?wait=applied", json=body).raise_for_status()
-    assert assert_true(ROOT / document, flux) >= 3
+    assert assert_true(ROOT / document, flux, FLUX_DATA=str(flux.data)) >= 3
 
 
 def test_every_path_and_setting_that_the_readme_names_exists():

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import structlog
 
 from flux_actors import limits
-from flux_actors.domain.entity_id import namespace_of
+from flux_actors.domain.acting.faults import audience_of
 from flux_actors.domain.json_text import parse_json
 from flux_actors.domain.position import Packed, text_of, text_of_all
 from flux_actors.errors import FluxError, Refused, Unavailable
@@ -49,7 +49,7 @@ class HotRoutes:
         """Return the answer to a GET that is not known as a whole, and have it known from now on."""
         entity_id = target.decode("ascii")
         hidden = self._tenancy.registry.hidden
-        veiled = bool(hidden) and namespace_of(entity_id) in hidden
+        veiled = bool(hidden) and audience_of(entity_id) in hidden
         if veiled and not (self._tenancy.fresh and self._tenancy.may_read(head.principal, entity_id)):
             return None
         part = self.entity(entity_id)

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import structlog
 
+from flux_actors.domain.acting.faults import audience_of
 from flux_actors.domain.change import Change, UnreadChange
 from flux_actors.domain.entity import EntityRow
-from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.pattern import overlap
 from flux_actors.domain.position import Packed, text_of_all
 from flux_actors.domain.where import where_of
@@ -134,7 +134,7 @@ class Desk:
             return 0
         change, partition = unread.read(), self._ground.partition_of(entity_id)
         moves = {mirror.pattern: mirror.take(partition, change) for mirror in mirrors}
-        hidden = namespace_of(entity_id) in self._registry.hidden
+        hidden = audience_of(entity_id) in self._registry.hidden
         seen: dict[Any, bytes] = {}
         size = 0
         for subscription in subscriptions:
@@ -242,7 +242,7 @@ class Desk:
         """Tell those without options what they are told in their channels: the newest values."""
         for row in rows:
             change = Change(row.position, row.entity_id, row.properties, row.updated_us)
-            hidden = namespace_of(row.entity_id) in self._registry.hidden
+            hidden = audience_of(row.entity_id) in self._registry.hidden
             for one in self._deciding(row.entity_id):
                 if one.options == PLAIN and not one.pending:
                     frames = self._views.change(one.lens, change, partition)

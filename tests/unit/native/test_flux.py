@@ -130,11 +130,11 @@ def test_it_can_be_sent_elsewhere_with_its_token_and_its_place(twin, fx, monkeyp
     monkeypatch.setattr(core_module, "here", lambda: twin)
     secret = twin.flux(Ticket("flux_id_secret", source="me"))
     secret.publish("home/lamp", {"n": 1})
-    sent = pickle.loads(pickle.dumps(secret))  # noqa: S301 - made here
+    sent = pickle.loads(pickle.dumps(secret))  # noqa: S301 - our own
     assert isinstance(sent, Flux)
     assert sent.position == secret.position
     assert sent.entity("home/lamp").state() == {"n": 1}
-    handle = pickle.loads(pickle.dumps(secret.entity("home/lamp")))  # noqa: S301 - made here
+    handle = pickle.loads(pickle.dumps(secret.entity("home/lamp")))  # noqa: S301 - our own
     assert handle.state() == {"n": 1}
     for text in (repr(secret), str(secret.aio), repr(handle), repr(secret._core.ticket)):  # noqa: SLF001
         assert "secret" not in text.replace("source", "")

@@ -76,6 +76,9 @@ class Twin:
         self.shards = InPlace(self.shard)
         for partition in RULE.all():
             await self.shard.adopt(partition, 1)
+        async with asyncio.timeout(5):
+            while len(self.bus._services) < PARTITIONS:  # noqa: ASYNC110, SLF001 - until all of them answer
+                await asyncio.sleep(0)
 
     async def link(self, ticket: Ticket) -> Link:
         if ticket not in self.links:

@@ -20,6 +20,7 @@ from flux_actors.log.connection import NatsAccess
 from flux_actors.log.memory import MemoryKeyValue, MemoryLog
 from flux_actors.router import namespace_router
 from flux_actors.router.namespace_router import NamespaceRouter, RouterPlan, router_handle
+from flux_actors.tenancy.principal import ANYONE
 from tests.unit.router.fake_shards import FakeShards, until
 
 SHARD = "flux-shard-0-e1"
@@ -126,6 +127,12 @@ async def test_it_tells_whose_it_is_and_what_it_knows(around):
         status = await router.status()
         assert (status["pid"], status["partitions"]) == (os.getpid(), 4)
         assert [row["partition"] for row in status["shards"][SHARD]] == [0, 1, 2, 3]
+
+
+async def test_it_introduces_whoever_asks_where_tokens_are_off(around):
+    async with routing() as router:
+        found = await router.introduce(None)
+    assert (found.access.url, found.partitions, found.principal) == ("nats://nowhere", 4, ANYONE)
 
 
 async def test_streams_are_made_once_and_never_again_for_a_log_that_lost_one(around):

@@ -8,6 +8,7 @@ import os
 import pytest
 
 from flux_actors import limits
+from flux_actors.domain.acting.faults import fault_id
 from flux_actors.domain.position import pack
 from flux_actors.errors import Unavailable
 from flux_actors.shard import entity_shard, reads
@@ -72,6 +73,17 @@ async def test_it_lists_counts_and_matches(hosting, shard):
     assert await shard.count(0, "", reads.Veil(frozenset({"n"}))) == 1
     assert await shard.entity_counts(0, ["n", "never"]) == [5, 0]
     assert await shard.matching(0, "n/", 3) == ["n/0", "n/1", "n/2"]
+
+
+async def test_totals_leave_faults_out_that_are_behind_a_veil(hosting, shard):
+    ids = ["n/x", "m/x", "m/k/x", "flux-core/audit", *map(fault_id, ("n/x", "m/x", "m/k/x"))]
+    await hosting.write(*(event(entity_id, {"v": 1}) for entity_id in ids))
+    await adopted(hosting, shard)
+    assert await shard.count(0, "") == 7
+    assert await shard.count(0, "", reads.Veil(frozenset({"n"}))) == 5
+    assert await shard.count(0, "", reads.Veil(frozenset({"m"}), "m/k/")) == 5
+    assert await shard.count(0, "flux-core/", reads.Veil(frozenset({"m"}))) == 2
+    assert await shard.count(0, "", reads.Veil(frozenset({"never"}))) == 7
 
 
 async def test_history_is_exactly_the_newest_positions(hosting, shard, monkeypatch):

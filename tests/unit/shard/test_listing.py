@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flux_actors import limits
+from flux_actors.domain.acting.faults import FAULTS_PREFIX, fault_id
 from flux_actors.domain.entity import EntityActor, render
 from flux_actors.errors import Unavailable
 from flux_actors.shard.listing import living_ids, page_of
@@ -160,7 +161,32 @@ async def test_what_is_behind_a_veil_is_as_if_it_were_not_there(ids, veil, bytes
 
 def test_a_veil_hides_namespaces_except_what_is_shown():
     veil = Veil(frozenset({"a"}), "a/k/")
-    assert [i for i in ("a/x", "a/k/x", "b/x", "a", "aa/x") if veil.hides(i)] == ["a/x"]
+    ids = ("a/x", "a/k/x", "b/x", "a", "aa/x")
+    assert [i for i in ids if veil.hides(i)] == ["a/x"]
+    assert [i for i in map(fault_id, ids) if veil.hides(i)] == [fault_id("a/x")]
+    assert not veil.hides("flux-core/audit")
+
+
+def test_a_veil_covers_beginnings_of_which_nothing_is_shown():
+    veil = Veil(frozenset({"a"}), "a/k/")
+    beginnings = ("", "a", "a/", "a/k", "a/k/x", "a/x", "b/", "aa/")
+    assert [one for one in beginnings if veil.covers(one)] == ["a/x"]
+    assert [one for one in beginnings if veil.covers(FAULTS_PREFIX + one)] == ["a/x"]
+    assert not veil.covers("flux-core/")
+
+
+@given(IDS, VEILS, st.integers(1, 200))
+async def test_faults_are_behind_the_veil_of_what_failed(ids, veil, bytes_max):
+    faults = sorted({fault_id(entity_id) for entity_id in ids if entity_id})
+    host = host_of(*faults, "flux-core/audit", "flux-core/zone")
+    expected = [i for i in faults if not veil.hides(i)]
+    found, after = [], None
+    while True:
+        found.append(await page_of(host, PageOrder("", after, bytes_max, joined=True, veil=veil)))
+        after = found[-1].after
+        if after is None:
+            break
+    assert ids_in(found) == ["flux-core/audit", *expected, "flux-core/zone"]
 
 
 VALUES = st.one_of(st.integers(0, 5), st.sampled_from(["x", None]))

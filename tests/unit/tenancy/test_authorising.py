@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flux_actors.domain.acting.faults import fault_id
 from flux_actors.domain.event import server_event
 from flux_actors.errors import Refused
 from flux_actors.tenancy.authorising import Action, authorise, may_read, refusal, sift
@@ -68,6 +69,21 @@ def test_whoever_may_write_an_entity_may_read_it(registry, principal, entity_id)
     namespace = entity_id.partition("/")[0] if "/" in entity_id else ""
     if refusal(principal, Action.WRITE, namespace, entity_id, registry, NOW_US) is None:
         assert may_read(principal, entity_id, registry, NOW_US)
+
+
+@given(principals, st.sampled_from(IDS[:-1]))
+def test_whoever_may_read_an_entity_may_read_its_faults_and_nobody_else(registry, principal, entity_id):
+    shown = may_read(principal, entity_id, registry, NOW_US)
+    assert may_read(principal, fault_id(entity_id), registry, NOW_US) == shown
+    namespace = "flux-core"  # where it lives
+    refused = refusal(principal, Action.READ, namespace, fault_id(entity_id), registry, NOW_US)
+    assert (refused is None) == shown
+
+
+@given(principals, st.sampled_from(IDS))
+def test_nobody_writes_a_fault(registry, principal, entity_id):
+    refused = refusal(principal, Action.WRITE, "flux-core", fault_id(entity_id), registry, NOW_US)
+    assert (refused is None) == (principal is ANYONE)
 
 
 @given(principals)
