@@ -147,7 +147,7 @@ def _shares(messages: Iterable[Message], state: PartitionState, version: Version
             mailbox,
             state.acting.binding(state.entities[mailbox.entity_id]),
             version,
-            mailbox.first(most, limits.orders_bytes_max, lambda _: True),
+            *mailbox.first(most, limits.orders_bytes_max),
         )
         for mailbox in mailboxes.values()
     ]
