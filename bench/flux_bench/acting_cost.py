@@ -102,7 +102,9 @@ def measure(made: type[Behaviour], messages: int, entities: int) -> list[Step]:
     for first in range(0, messages, _BLOCK_EVENTS * _PULL_BLOCKS):
         blocks = list(_blocks(range(first, min(first + _BLOCK_EVENTS * _PULL_BLOCKS, messages)), entities))
         sequences = range(sequence + 1, sequence + 1 + len(blocks))
-        clock.time("–", "for comparison: the fold without behaviours", lambda: _apply(plain, sequences, blocks))
+        clock.time(
+            "–", "for comparison: the fold without behaviours", lambda: _apply(plain, sequences, blocks)
+        )
         applied = clock.time("shard", "fold, with the messages", lambda: _apply(state, sequences, blocks))
         shares = clock.time("shard", "mailboxes", lambda: _shares(applied.messages, state, code.version))
         outcome = _carried(clock, shares, handling)
@@ -190,7 +192,9 @@ def main() -> None:
         for entities in (messages // 100, messages // 10):
             measure(made, messages // 10, entities // 10)  # what is made once is not what is measured
             steps = measure(made, messages, entities)
-            rows += [(entities, step.where, step.name, f"{step.seconds / messages * 1e6:.2f}") for step in steps]
+            rows += [
+                (entities, step.where, step.name, f"{step.seconds / messages * 1e6:.2f}") for step in steps
+            ]
             for where in ("shard", "worker"):
                 total = sum(step.seconds for step in steps if step.where == where)
                 rows.append((entities, where, "all", f"{total / messages * 1e6:.2f}"))

@@ -124,9 +124,7 @@ class Handling:
         """Let go of the instances of entities that are put to sleep or live elsewhere."""
         self._instances.forget(entity_ids)
 
-    def _run(
-        self, orders: Orders, number: int, run: Run, guard: Guard, scenes: _Scenes
-    ) -> list[Done]:
+    def _run(self, orders: Orders, number: int, run: Run, guard: Guard, scenes: _Scenes) -> list[Done]:
         found = scenes.get(run.digest) or self._found(orders, number, run.digest, scenes)
         if isinstance(found, Fault):
             return [Done(fault=found)]

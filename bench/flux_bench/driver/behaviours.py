@@ -1,20 +1,32 @@
-"""The behaviours that are measured."""
+"""The behaviours that are measured, and the entities that have them.
+
+Their namespaces are many, so that every partition has some.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from flux_actors import Behaviour, Dedicated
+from flux_actors import Behaviour, Bounds, Dedicated
 
-SPREAD: Final = "acting"  # a namespace that is spread over all partitions
+NAMESPACES: Final = 16
 EMITS_EVERY: Final = 100
 COUNTED: Final = "acting-counted"  # where effects go
+
+
+def entity_of(kind: str, number: int) -> str:
+    """Return the id of an entity of a kind."""
+    return f"acting-{number % NAMESPACES}/{kind}/{number:07d}"
+
+
+def _match(kind: str) -> list[str]:
+    return [f"acting-{number}/{kind}/*" for number in range(NAMESPACES)]
 
 
 class Silent(Behaviour):
     """Is told of every change, and does nothing."""
 
-    match = f"{SPREAD}/silent/*"
+    match = _match("silent")
 
     def on_change(self, entity: Any, change: Any) -> None:
         """Do nothing."""
@@ -23,7 +35,8 @@ class Silent(Behaviour):
 class Emitting(Behaviour):
     """Emits one effect for every hundredth message."""
 
-    match = f"{SPREAD}/emitting/*"
+    match = _match("emitting")
+    bounds = Bounds(effects_per_s=1e6)
 
     def on_change(self, entity: Any, change: Any) -> None:
         """Emit, now and then."""
@@ -35,10 +48,7 @@ class Emitting(Behaviour):
 class Answering(Behaviour):
     """Answers with a property of its entity."""
 
-    match = f"{SPREAD}/answering/*"
-
-    def on_change(self, entity: Any, change: Any) -> None:
-        """Do nothing."""
+    match = _match("answering")
 
     def on_ask(self, entity: Any, message: Any) -> Any:
         """Return the sequence of the entity, and what was asked."""
@@ -48,5 +58,5 @@ class Answering(Behaviour):
 class Alone(Answering):
     """The same in an actor of its own for each entity."""
 
-    match = f"{SPREAD}/alone/*"
+    match = _match("alone")
     placement = Dedicated(num_cpus=0)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
+from nats.aio.client import Client
+
 from flux_actors.domain.event import terms_in
 from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.block import PLAIN, decode_block
@@ -20,7 +22,8 @@ _VERSION_AT: Final = 2
 class Handled:
     """What the log notes as handled behind the places where it stood when this was opened."""
 
-    def __init__(self, log: JetStreamLog, places: dict[int, int]) -> None:
+    def __init__(self, client: Client, log: JetStreamLog, places: dict[int, int]) -> None:
+        self._client = client
         self._log = log
         self._places = places
         self.count = 0
@@ -32,8 +35,13 @@ class Handled:
     async def open(cls) -> Handled:
         """Stand at the end of all partitions."""
         introduction = await introduce(None)
-        log = JetStreamLog(await connect(introduction.access, "bench-driver"))
-        return cls(log, {p: (await log.bounds(p)).last for p in range(introduction.partitions)})
+        client = await connect(introduction.access, "bench-driver")
+        log = JetStreamLog(client)
+        return cls(client, log, {p: (await log.bounds(p)).last for p in range(introduction.partitions)})
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.close()
 
     async def wait(self, count: int, within_s: float) -> None:
         """Return when so many messages were handled, each once.
@@ -49,7 +57,9 @@ class Handled:
             text = f"{self.count:,} of {count:,} messages were handled in {within_s:g} s"
             raise Unavailable(text) from None
         if self.twice or self.count != count:
-            raise Corrupt(f"{self.count:,} messages were handled, {self.twice:,} of them twice; not {count:,}")
+            raise Corrupt(
+                f"{self.count:,} messages were handled, {self.twice:,} of them twice; not {count:,}"
+            )
 
     async def _read(self, partition: int, count: int) -> None:
         reader = self._log.reader(partition, self._places[partition])
