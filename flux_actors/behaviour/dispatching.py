@@ -27,7 +27,7 @@ from flux_actors.behaviour.lane import Carried, Lane
 from flux_actors.behaviour.loads import Outcome, Share, Standing, orders_of, outcome_of, versions_of
 from flux_actors.behaviour.mailbox import Asked, Item, Mailbox
 from flux_actors.behaviour.noting import Notes
-from flux_actors.behaviour.ports import Escalate, Place, WorkerLost, Workers
+from flux_actors.behaviour.ports import CodeUnusable, Escalate, Place, WorkerLost, Workers
 from flux_actors.behaviour.supervising import Follow, facts, rest_s
 from flux_actors.behaviour.wire import NO_CODE, Fault, decode_results
 from flux_actors.domain.acting.acting import Acting, ActingFault
@@ -250,10 +250,16 @@ class Dispatcher:
                 share.mailbox.back(share.items)
                 self._rest(share.mailbox, _AWAY_S)
             return Carried()
-        except FluxError as error:  # the code is gone, or cannot be loaded
+        except CodeUnusable as error:
             for share in load:
-                share.mailbox.back(share.items[1:])
-                self._on_fault(share, share.items[0], Fault(NO_CODE, error.message))
+                if share.version.digest == error.digest:
+                    self._on_no_code(share, error.text)
+                else:
+                    share.mailbox.back(share.items)
+            return Carried()
+        except FluxError as error:  # their runtime_env is gone
+            for share in load:
+                self._on_no_code(share, error.message)
             return Carried()
         return Carried(self._settle(outcome_of(load, decode_results(data).runs)))
 
@@ -290,7 +296,7 @@ class Dispatcher:
     def _on_lost(self, load: list[Share], lost: WorkerLost) -> bool:
         """Put a load back; return whether nobody knows which item has ended its worker."""
         fault = Fault(lost.kind, lost.text)
-        if len(load) == 1 and len(load[0].items) == 1:
+        if lost.run is None and len(load) == 1 and len(load[0].items) == 1:
             lost.run, lost.item = 0, 0
         for number, share in enumerate(load):
             if number != lost.run:
@@ -302,6 +308,10 @@ class Dispatcher:
                 share.mailbox.back(share.items[1:])
                 self._on_fault(share, share.items[0], fault)
         return lost.run is None
+
+    def _on_no_code(self, share: Share, text: str) -> None:
+        share.mailbox.back(share.items[1:])
+        self._on_fault(share, share.items[0], Fault(NO_CODE, text))
 
     def _on_fault(self, share: Share, item: Item, fault: Fault) -> None:
         """Follow a fault: what failed is tried again in a while, or its entity is stopped."""
