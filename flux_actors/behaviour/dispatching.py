@@ -306,14 +306,14 @@ class Dispatcher:
                 share.mailbox.back(share.items)
             else:
                 share.mailbox.back(share.items[1:])
-                self._on_fault(share, share.items[0], fault)
+                self._on_fault(share, share.items[0], fault, lost.rest_s)
         return lost.run is None
 
     def _on_no_code(self, share: Share, text: str) -> None:
         share.mailbox.back(share.items[1:])
         self._on_fault(share, share.items[0], Fault(NO_CODE, text))
 
-    def _on_fault(self, share: Share, item: Item, fault: Fault) -> None:
+    def _on_fault(self, share: Share, item: Item, fault: Fault, least_s: float = 0.0) -> None:
         """Follow a fault: what failed is tried again in a while, or its entity is stopped."""
         mailbox = share.mailbox
         if isinstance(item, Asked):
@@ -321,7 +321,7 @@ class Dispatcher:
             return
         if self._faults.follow(share, item, fault) is Follow.RETRY:
             mailbox.back([item])
-            self._rest(mailbox, rest_s(share.version.supervision, mailbox.tries - 1))
+            self._rest(mailbox, max(least_s, rest_s(share.version.supervision, mailbox.tries - 1)))
 
     def _drop(self, mailbox: Mailbox) -> None:
         """Let go of what waits for an entity that has no behaviour any more, or a stopped one."""
