@@ -307,7 +307,7 @@ class Dispatcher:
                 share.mailbox.back(share.items)
             else:
                 share.mailbox.back(share.items[1:])
-                self._on_fault(share, share.items[0], fault)
+                self._on_fault(share, share.items[0], fault, lost.rest_s)
         return lost.run is None
 
     def _on_unusable(self, load: list[Share], error: CodeUnusable | FluxError) -> None:
@@ -319,7 +319,7 @@ class Dispatcher:
                 text = error.text if isinstance(error, CodeUnusable) else error.message
                 self._on_fault(share, share.items[0], Fault(NO_CODE, text))
 
-    def _on_fault(self, share: Share, item: Item, fault: Fault) -> None:
+    def _on_fault(self, share: Share, item: Item, fault: Fault, least_s: float = 0.0) -> None:
         """Follow a fault: what failed is tried again in a while, or its entity is stopped."""
         mailbox = share.mailbox
         if isinstance(item, Asked):
@@ -327,7 +327,7 @@ class Dispatcher:
             return
         if self._faults.follow(share, item, fault) is Follow.RETRY:
             mailbox.back([item])
-            self._rest(mailbox, rest_s(share.version.supervision, mailbox.tries - 1))
+            self._rest(mailbox, max(least_s, rest_s(share.version.supervision, mailbox.tries - 1)))
 
     def _wait(self, share: Share, why: str) -> None:
         """Put a share back whose worker cannot be had now; who asks is told so, and may ask again."""
