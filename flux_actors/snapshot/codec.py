@@ -21,6 +21,7 @@ from flux_actors.domain.acting.acting import Acting
 from flux_actors.domain.acting.catalogue import Catalogue
 from flux_actors.domain.acting.causes import Causes
 from flux_actors.domain.acting.messages import Message
+from flux_actors.domain.acting.reduced import EverReduced
 from flux_actors.domain.dedupe import DedupeWindow, Generation
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.fold import PartitionState, SetAside
@@ -44,11 +45,12 @@ class Behaviours(msgspec.Struct, array_like=True, frozen=True):
     catalogue: Catalogue
     causes: list[Any]
     stopped: dict[str, str]
+    ever_reduced: list[str] = []
 
     @classmethod
     def of(cls, acting: Acting) -> Behaviours:
         """Return what a state has of it."""
-        return cls(acting.catalogue, acting.causes.rows(), dict(acting.stopped))
+        return cls(acting.catalogue, acting.causes.rows(), dict(acting.stopped), acting.ever_reduced.rows())
 
 
 class Header(msgspec.Struct, array_like=True, frozen=True):
@@ -261,7 +263,8 @@ def _state(header: Header, frames: Iterator[bytes], state: PartitionState) -> Pa
     state.committers = dict(header.committers)
     state.poison = [SetAside(position, reason) for position, reason in header.poison]
     if header.behaviours is not None:
-        state.acting.catalogue = header.behaviours.catalogue
+        state.acting.ever_reduced = EverReduced(header.behaviours.ever_reduced)
+        state.acting.take(header.behaviours.catalogue)
         state.acting.causes = Causes.of(header.behaviours.causes)
         state.acting.stopped = dict(header.behaviours.stopped)
     ids: dict[bool, list[str]] = {True: [], False: []}

@@ -18,6 +18,7 @@ from flux_actors import limits
 from flux_actors.domain.acting.catalogue import Binding, Catalogue
 from flux_actors.domain.acting.causes import Causes
 from flux_actors.domain.acting.messages import Message, MessageKind, Outbox
+from flux_actors.domain.acting.reduced import EverReduced
 from flux_actors.domain.acting.reducers import Fact, NoReducers, Reduced, Reducers, ReduceRun
 from flux_actors.domain.change import Step
 from flux_actors.domain.event import Event, terms_in
@@ -53,11 +54,16 @@ class Acting:
     causes: Causes = field(default_factory=Causes)
     stopped: dict[str, str] = field(default_factory=dict)  # entity id → why
     suspended: dict[str, ActingFault] = field(default_factory=dict)  # they wait for an order; not kept
+    ever_reduced: EverReduced = field(default_factory=EverReduced)
     # Of the pull that is being applied:
     events: dict[int, Sequence[Any]] = field(default_factory=dict)  # by the sequence of their block
     fresh: list[Message] = field(default_factory=list)
     faults: list[ActingFault] = field(default_factory=list)
     replaced: dict[int, dict[str, Any]] = field(default_factory=dict)  # what reduced events set, by position
+    failed: dict[int, ActingFault] = field(default_factory=dict)  # reducers, by position; not applied yet
+    unput: dict[str, int] = field(
+        default_factory=dict
+    )  # how many messages an entity has that are in no outbox
 
     @property
     def binds(self) -> bool:
@@ -70,11 +76,13 @@ class Acting:
         self.fresh = []
         self.faults = []
         self.replaced = {}
+        self.failed = {}
 
     def take(self, catalogue: Catalogue) -> None:
         """Go by a catalogue from here on, if it is a newer one."""
         if catalogue.revision > self.catalogue.revision:
             self.catalogue = catalogue
+            self.ever_reduced.note(catalogue)
 
     def binding(self, actor: EntityActor) -> Binding:
         """Return the behaviour of an entity."""
@@ -98,7 +106,7 @@ class Acting:
             first = len(self.fresh)
             for (actor, _), steps in zip(bound, self._reduced(bound), strict=True):
                 for step in steps:
-                    self._apply(state, actor, step, None, void)
+                    self._apply(state, actor, self._as_it_stands(actor, step), None, void)
             self._put(self.fresh[first:])
         return others
 
@@ -183,7 +191,7 @@ class Acting:
         if not self.binding(actor).reduces:
             return steps
         taken: list[Step] = []
-        state = actor.properties
+        state, still = actor.properties, self._holds_still(actor)
         for step in steps:
             position, entity_id, properties, clock_us = step
             if properties is None:
@@ -191,11 +199,12 @@ class Acting:
                 taken.append(step)
                 continue
             reduced = answers.get(position)
-            if not properties or self._holds_still(actor) or reduced is None:
+            if not properties or still or reduced is None:
                 taken.append(self._frozen(step))
                 continue
             if reduced.state is None:
-                self._reducer_failed(actor, position, reduced)
+                fault = self.failed[position] = self._fault_of(actor, position, reduced)
+                still = fault.stops or reduced.overran
                 taken.append(self._frozen(step))
                 continue
             delta = difference(state, reduced.state)
@@ -204,16 +213,25 @@ class Acting:
             taken.append((position, entity_id, delta, clock_us))
         return taken
 
-    def _reducer_failed(self, actor: EntityActor, position: int, reduced: Reduced) -> None:
+    def _fault_of(self, actor: EntityActor, position: int, reduced: Reduced) -> ActingFault:
         version = self.binding(actor).version
         stops = version is not None and version.supervision.strategy != "restart"
         kind = REDUCER_OVERRAN if reduced.overran else REDUCER_FAILED
-        fault = ActingFault(actor.entity_id, position, kind, reduced.fault, stops)
+        return ActingFault(actor.entity_id, position, kind, reduced.fault, stops)
+
+    def _fail(self, fault: ActingFault) -> None:
+        """Have a reducer's fault be one, now that its event is applied."""
         self.faults.append(fault)
-        if reduced.overran:
-            self.suspended[actor.entity_id] = fault
-        elif stops:
-            self.stopped[actor.entity_id] = reduced.fault
+        if fault.kind == REDUCER_OVERRAN:
+            self.suspended[fault.entity_id] = fault
+        elif fault.stops:
+            self.stopped[fault.entity_id] = fault.text
+
+    def _as_it_stands(self, actor: EntityActor, step: Step) -> Step:
+        """Return a step of a run as it is taken: one in front of it may have stopped the entity."""
+        if actor.entity_id in self.stopped and self.binding(actor).reduces:
+            return self._frozen(step)
+        return step
 
     def _frozen(self, step: Step) -> Step:
         """Return a step that changes nothing; a deletion stays one."""
@@ -231,6 +249,9 @@ class Acting:
         reacts = self.binding(actor).reacts
         before = dict(actor.properties) if reacts and actor.properties else {}
         lived = actor.properties is not None
+        fault = self.failed.pop(step[0], None)
+        if fault is not None:
+            self._fail(fault)
         state.take(actor, step, terms, void)
         if reacts and (properties or (properties is None and lived)):
             self._message(actor, step, MessageKind.CHANGE, before)
@@ -253,7 +274,7 @@ class Acting:
         version = binding.version
         if version is None or _HANDLERS[kind] not in version.handles:
             return
-        if entity_id in self.stopped or self._is_escalated(actor):
+        if entity_id in self.stopped or self._is_escalated(actor) or self._is_full(entity_id, position):
             return
         event = self._event(position)
         terms = terms_in(event) if isinstance(event, Event) else None
@@ -274,19 +295,22 @@ class Acting:
             )
         )
 
+    def _is_full(self, entity_id: str, position: int) -> bool:
+        """Whether too many messages of an entity wait for one more; it is stopped, then."""
+        unput = self.unput.get(entity_id, 0)
+        if self.outbox.waiting(entity_id) + unput < limits.mailbox_messages_max:
+            self.unput[entity_id] = unput + 1
+            return False
+        text = f"more than {limits.mailbox_messages_max} messages were waiting"
+        self.stopped[entity_id] = text
+        self.faults.append(ActingFault(entity_id, position, MAILBOX_FULL, text, stops=True))
+        return True
+
     def _put(self, messages: list[Message]) -> None:
-        """Put messages into the outbox in log order; an entity with too many of them is stopped."""
+        """Put messages into the outbox in log order."""
         for message in sorted(messages, key=_position):
-            entity_id = message.entity_id
-            if self.outbox.waiting(entity_id) >= limits.mailbox_messages_max:
-                if entity_id not in self.stopped:
-                    text = f"more than {limits.mailbox_messages_max} messages were waiting"
-                    self.stopped[entity_id] = text
-                    self.faults.append(
-                        ActingFault(entity_id, message.position, MAILBOX_FULL, text, stops=True)
-                    )
-                continue
             self.outbox.add(message)
+        self.unput.clear()
 
     def _event(self, position: int) -> Any:
         return self.events[position >> limits.offset_bits][position & _OFFSET]

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 from typing import Any
+from unittest import mock
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +29,14 @@ from tests.unit.domain.acting.small_acting import (
     version,
 )
 from tests.unit.domain.small_log import MS, event
+
+STOPPING = catalogue(
+    Deployed(
+        "Counting",
+        version(COUNTING, handles=["reduce", "on_change"], supervision=Supervision("stop")),
+    ),
+    revision=3,
+)
 
 
 def changes_of(steps: list[Step]) -> list[dict[str, Any] | None]:
@@ -95,6 +105,32 @@ def test_reducer_that_overran_waits_for_an_order_and_all_agree_behind_it() -> No
     for one in (log, other):
         one.put(event({"n": 9}))
         assert one.entity == {"events": 1, "sum": 1}
+
+
+def test_messages_in_front_of_what_stopped_a_reducer_are_kept_however_the_log_is_pulled() -> None:
+    written = [[event({"n": 1}), event({"n": 2})], [event({"n": "one"}), event({"n": 3})]]
+    for pulls in ([1, 1], [2]):
+        log = ActingLog(STOPPING)
+        blocks = [(n, Block(1, n, n, some)) for n, some in enumerate(written, 2)]
+        for count in pulls:
+            log.state.apply(blocks[:count])
+            del blocks[:count]
+        assert log.waiting == [pack(2, 0), pack(2, 1)]
+        assert log.entity == {"events": 2, "sum": 3}
+
+
+def test_reducer_of_an_entity_with_a_full_mailbox_is_stopped_at_one_event_however_the_log_is_pulled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "mailbox_messages_max", 2)
+    for pulls in ([1, 1, 1, 1], [4]):
+        log = ActingLog(REDUCING)
+        blocks = [(n, Block(1, n, n, [event({"n": 1})])) for n in range(2, 6)]
+        for count in pulls:
+            log.state.apply(blocks[:count])
+            del blocks[:count]
+        assert log.entity == {"events": 3, "sum": 3}
+        assert log.waiting == [pack(2, 0), pack(3, 0)]
 
 
 def test_deletion_needs_no_reducer_and_what_comes_behind_begins_anew() -> None:
@@ -303,6 +339,7 @@ events = st.builds(
 )
 notes = st.sampled_from(
     [
+        note(Terms(control=STOPPING)),
         note(Terms(control=REDUCING)),
         note(Terms(control=catalogue(*REACTING.deployed, revision=2))),
         note(Terms(order=Order(STOP, "a/1", "x"))),
@@ -326,8 +363,15 @@ def everything(log: ActingLog) -> Any:
     )
 
 
-@given(blocks, st.sets(st.integers(1, 7)))
-def test_state_does_not_depend_on_how_the_log_was_pulled(written: list[list[Event]], cuts: set[int]) -> None:
+@given(blocks, st.sets(st.integers(1, 7)), st.sampled_from([2, 1_000]))
+def test_state_does_not_depend_on_how_the_log_was_pulled(
+    written: list[list[Event]], cuts: set[int], mailbox: int
+) -> None:
+    with mock.patch.object(limits, "mailbox_messages_max", mailbox):
+        check_pulls(written, cuts)
+
+
+def check_pulls(written: list[list[Event]], cuts: set[int]) -> None:
     log = [(n, Block(1, n, n * MS, some, has_terms=True)) for n, some in enumerate(written, 1)]
     one_by_one, in_pulls = ActingLog(), ActingLog()
     told: list[Step] = []
