@@ -90,9 +90,11 @@ class Dispatcher:
         """Take messages that were just applied, in log order."""
         woken: dict[str, Mailbox] = {}
         for message in messages:
-            mailbox = self._mailbox(message.entity_id)
+            entity_id = message.entity_id
+            mailbox = woken.get(entity_id)
+            if mailbox is None:
+                mailbox = woken[entity_id] = self._mailbox(entity_id)
             mailbox.items.append(message)
-            woken[message.entity_id] = mailbox
         for mailbox in woken.values():
             self._schedule(mailbox)
 
@@ -200,10 +202,10 @@ class Dispatcher:
             self._drop(mailbox)
         elif version.dedicated is not None or _awaits(version, mailbox.items[0]):
             most = 1 if version.awaits or mailbox.alone else limits.orders_items_max
-            items = mailbox.first(most, limits.orders_bytes_max, lambda _: True)
+            items, size = mailbox.first(most, limits.orders_bytes_max)
             if items:
                 mailbox.busy = True
-                self._spawn(self._run_alone(Share(mailbox, binding, version, items)))
+                self._spawn(self._run_alone(Share(mailbox, binding, version, items, size)))
         else:
             mailbox.busy = True
             self._lane(version.environment).add(mailbox)
@@ -221,9 +223,10 @@ class Dispatcher:
         if version is not None and version.dedicated is None:
             if mailbox.alone:
                 most = 1
-            items = mailbox.first(most, bytes_max, lambda item: not _awaits(version, item))
+            fits = (lambda item: not _awaits(version, item)) if version.awaits else None
+            items, size = mailbox.first(most, bytes_max, fits)
             if items:
-                return Share(mailbox, binding, version, items)
+                return Share(mailbox, binding, version, items, size)
         mailbox.busy = False
         self._schedule(mailbox)
         return None

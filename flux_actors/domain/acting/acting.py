@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flux_actors import limits
@@ -97,8 +98,7 @@ class Acting:
         if bound:
             first = len(self.fresh)
             for (actor, _), steps in zip(bound, self._reduced(bound), strict=True):
-                for step in steps:
-                    self._apply(state, actor, step, None, void)
+                self._run(state, actor, steps, void)
             self._put(self.fresh[first:])
         return others
 
@@ -223,10 +223,48 @@ class Acting:
         self.replaced[position] = {}
         return (position, entity_id, {}, clock_us)
 
+    def _run(self, state: PartitionState, actor: EntityActor, steps: list[Step], void: list[int]) -> None:
+        """Have an actor take a run of plain events, and make messages of them.
+
+        This is what a message costs in the fold, so it is one loop over locals.
+        """
+        hears = self.binding(actor).reacts and self._hears(actor)
+        history, fresh, events = state.history_positions, self.fresh, self.events
+        receive, entity_id = actor.receive, actor.entity_id
+        state.before_change(actor)
+        difference = 0
+        for step in steps:
+            position, _, properties, clock_us = step
+            current = actor.properties
+            previous = (
+                {name: current[name] for name in properties if name in current}
+                if hears and current and properties
+                else {}
+            )
+            difference += receive(step, history, void)
+            if not hears or not (properties or (properties is None and current is not None)):
+                continue
+            event = events[position >> limits.offset_bits][position & _OFFSET]
+            after = actor.properties
+            fresh.append(
+                Message(
+                    position,
+                    entity_id,
+                    _CHANGE,
+                    clock_us,
+                    None if after is None else after.copy(),
+                    properties,
+                    previous,
+                    event.event_id,
+                    event.source,
+                )
+            )
+        state.after_change(actor, difference)
+
     def _apply(
-        self, state: PartitionState, actor: EntityActor, step: Step, terms: Terms | None, void: list[int]
+        self, state: PartitionState, actor: EntityActor, step: Step, terms: Terms, void: list[int]
     ) -> None:
-        """Have an actor take one event, and make a message of it."""
+        """Have an actor take one event with terms, and make a message of it."""
         properties = step[2]
         reacts = self.binding(actor).reacts
         before = dict(actor.properties) if reacts and actor.properties else {}
@@ -234,11 +272,14 @@ class Acting:
         state.take(actor, step, terms, void)
         if reacts and (properties or (properties is None and lived)):
             self._message(actor, step, MessageKind.CHANGE, before)
-        if terms is not None:
-            if terms.reminder is not None:
-                self._message(actor, step, MessageKind.REMINDER, {}, terms.reminder)
-            elif terms.told is not None:
-                self._message(actor, step, MessageKind.TOLD, {}, terms.told)
+        if terms.reminder is not None:
+            self._message(actor, step, MessageKind.REMINDER, {}, terms.reminder)
+        elif terms.told is not None:
+            self._message(actor, step, MessageKind.TOLD, {}, terms.told)
+
+    def _hears(self, actor: EntityActor) -> bool:
+        """Whether messages are made for an entity: none are for one whose behaviour is stopped."""
+        return actor.entity_id not in self.stopped and not self._is_escalated(actor)
 
     def _message(
         self,
@@ -251,9 +292,7 @@ class Acting:
         binding, entity_id = self.binding(actor), actor.entity_id
         position, _, properties, clock_us = step
         version = binding.version
-        if version is None or _HANDLERS[kind] not in version.handles:
-            return
-        if entity_id in self.stopped or self._is_escalated(actor):
+        if version is None or _HANDLERS[kind] not in version.handles or not self._hears(actor):
             return
         event = self._event(position)
         terms = terms_in(event) if isinstance(event, Event) else None
@@ -276,17 +315,13 @@ class Acting:
 
     def _put(self, messages: list[Message]) -> None:
         """Put messages into the outbox in log order; an entity with too many of them is stopped."""
-        for message in sorted(messages, key=_position):
+        messages.sort(key=_position)
+        for message in self.outbox.admit(messages, limits.mailbox_messages_max):
             entity_id = message.entity_id
-            if self.outbox.waiting(entity_id) >= limits.mailbox_messages_max:
-                if entity_id not in self.stopped:
-                    text = f"more than {limits.mailbox_messages_max} messages were waiting"
-                    self.stopped[entity_id] = text
-                    self.faults.append(
-                        ActingFault(entity_id, message.position, MAILBOX_FULL, text, stops=True)
-                    )
-                continue
-            self.outbox.add(message)
+            if entity_id not in self.stopped:
+                text = f"more than {limits.mailbox_messages_max} messages were waiting"
+                self.stopped[entity_id] = text
+                self.faults.append(ActingFault(entity_id, message.position, MAILBOX_FULL, text, stops=True))
 
     def _event(self, position: int) -> Any:
         return self.events[position >> limits.offset_bits][position & _OFFSET]
@@ -315,5 +350,5 @@ def _same(one: Any, other: Any) -> bool:
     return one is other or (type(one) is type(other) and bool(one == other))
 
 
-def _position(message: Message) -> int:
-    return message.position
+_CHANGE: Final = MessageKind.CHANGE
+_position: Final = attrgetter("position")

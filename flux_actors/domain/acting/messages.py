@@ -69,6 +69,20 @@ class Outbox:
         self.messages[message.position] = message
         self._waiting[message.entity_id] = self._waiting.get(message.entity_id, 0) + 1
 
+    def admit(self, messages: Iterable[Message], most: int) -> list[Message]:
+        """Put messages in, behind all others; return those of entities that have `most` waiting already."""
+        waiting, found = self._waiting, self.messages
+        left: list[Message] = []
+        for message in messages:
+            entity_id = message.entity_id
+            count = waiting.get(entity_id, 0)
+            if count >= most:
+                left.append(message)
+                continue
+            waiting[entity_id] = count + 1
+            found[message.position] = message
+        return left
+
     def remove(self, positions: Iterable[int]) -> None:
         """Take messages out; one that is not there does no harm."""
         for position in positions:
