@@ -41,6 +41,9 @@ class Mailbox:
     busy: bool = False  # some of its items are with a worker, or about to be
     resting: bool = False  # a fault is waited out
     alone: bool = False  # its items go one by one: one of them has ended a worker
+    killed: bool = False  # an operator has ended the process that its items are with
+    away: str = ""  # why there is no worker for it
+    aways: int = 0  # how often in a row
     tries: int = 0  # of the first item again, after it failed
     faults: int = 0
     fault: Fault | None = None  # the last one

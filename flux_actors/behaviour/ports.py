@@ -30,8 +30,11 @@ NOBODY: Final = -1
 class WorkerLost(Exception):
     """A worker ended with orders under way; `run` and `item` say at which, where that is known.
 
-    `run` is `NOBODY` when it was at something else.
+    `run` is `NOBODY` when it was at something else. Who has ended it should rest for `rest_s` at least, so
+    that there is another one for the others, and a spare for the next try.
     """
+
+    rest_s = 0.0
 
     def __init__(self, kind: str, text: str, run: int | None = None, item: int = 0) -> None:
         super().__init__(kind, text, run, item)
@@ -65,6 +68,10 @@ class Workers(Protocol):
 
     async def forget(self, place: Place, entity_ids: list[str]) -> None:
         """Have the instances of entities dropped; the process of an entity of its own ends."""
+        ...
+
+    def begin(self, place: Place) -> None:
+        """Have a process started before it is needed; whether it can be is seen when it is."""
         ...
 
     def node(self, place: Place) -> str:

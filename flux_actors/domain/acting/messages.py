@@ -60,24 +60,22 @@ class Outbox:
         """Return how many messages of an entity wait."""
         return self._waiting.get(entity_id, 0)
 
+    def entities(self) -> list[str]:
+        """Return the entities for which messages wait."""
+        return list(self._waiting)
+
     def add(self, message: Message) -> None:
         """Put a message in, behind all others."""
         self.messages[message.position] = message
         self._waiting[message.entity_id] = self._waiting.get(message.entity_id, 0) + 1
 
-    def admit(self, messages: Iterable[Message], most: int) -> list[Message]:
-        """Put messages in, behind all others; return those of entities that have `most` waiting already."""
+    def extend(self, messages: Iterable[Message]) -> None:
+        """Put messages in, behind all others, in their order."""
         waiting, found = self._waiting, self.messages
-        left: list[Message] = []
         for message in messages:
             entity_id = message.entity_id
-            count = waiting.get(entity_id, 0)
-            if count >= most:
-                left.append(message)
-                continue
-            waiting[entity_id] = count + 1
+            waiting[entity_id] = waiting.get(entity_id, 0) + 1
             found[message.position] = message
-        return left
 
     def remove(self, positions: Iterable[int]) -> None:
         """Take messages out; one that is not there does no harm."""
