@@ -25,9 +25,9 @@ from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.logs import set_up_logs
 
-# Of Python's collector. Orders are thousands of young objects without cycles: with Python's own first number
-# (700) it walked them while they were decoded, for 4.7 of the 10 µs that a message took (flux_bench.acting_cost).
-# It stays on, as users' code may make cycles.
+# Of Python's collector. Orders are thousands of young objects without cycles: with its own first number (700)
+# it walks them while they are decoded, for 4.7 of the 10 µs that a message took (flux_bench.acting_cost). It
+# stays on, as users' code may make cycles.
 _COLLECT_AT: Final = (50_000, 20, 100)
 
 

@@ -13,7 +13,7 @@ import msgspec
 import flux_actors as flux
 from flux_actors.errors import Corrupt
 from flux_bench.driver.behaviours import COUNTED, EMITS_EVERY, Emitting, Silent, entity_of
-from flux_bench.driver.handled import Handled
+from flux_bench.driver.handled import watching
 from flux_bench.metering import Meter
 from flux_cluster.data_folder import DataFolder
 
@@ -81,15 +81,13 @@ def run_id() -> str:
 
 
 async def _measured(user: flux.Flux, pairs: list[tuple[str, dict[str, Any]]]) -> _Pass:
-    handled = await Handled.open()
-    meter = Meter(run_id())
-    started = time.perf_counter()
-    waiting = asyncio.create_task(handled.wait(len(pairs), _WITHIN_S))
-    own_s = time.process_time()
-    await asyncio.to_thread(user.publish_many, pairs, once=False)
-    published_s = time.perf_counter() - started
-    await waiting
-    used = meter.cpu_s() | {"generator": time.process_time() - own_s}
+    async with watching() as handled:
+        meter, own_s = Meter(run_id()), time.process_time()
+        started = time.perf_counter()
+        waiting = asyncio.create_task(handled.wait(len(pairs), _WITHIN_S))
+        await asyncio.to_thread(user.publish_many, pairs, once=False)
+        published_s = time.perf_counter() - started
+        await waiting
+        used = meter.cpu_s() | {"generator": time.process_time() - own_s}
     cpu_us = {part: seconds * 1e6 / len(pairs) for part, seconds in used.items()}
-    await handled.close()
     return _Pass(handled.last_at - started, published_s, cpu_us)
