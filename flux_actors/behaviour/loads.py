@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from flux_actors.behaviour.mailbox import Asked, Item, Mailbox
 from flux_actors.behaviour.wire import Done, Fault, Orders, Question, Run, Work, encode
 from flux_actors.domain.acting.catalogue import Binding, Version
-from flux_actors.domain.acting.messages import Message
 
 
 class Share(NamedTuple):
@@ -46,7 +45,7 @@ def orders_of(partition: int, settled: int, load: list[Share], standing: Callabl
             share.mailbox.entity_id,
             share.version.digest,
             [
-                Work(item) if type(item) is Message else _question(share, number, item, standing)
+                _question(share, number, item, standing) if isinstance(item, Asked) else Work(item)
                 for number, item in enumerate(share.items)
             ],
         )
@@ -72,18 +71,17 @@ def outcome_of(load: list[Share], runs: list[list[Done]]) -> Outcome:
                 continue
             if done.effects:
                 effects += [(effect.entity_id, effect.encoded) for effect in done.effects]
-            if type(item) is Message:
+            if isinstance(item, Asked):
+                outcome.answers.append((item, done.answer))
+            else:
                 mailbox.tries = 0
                 handled.append(item.position)
-            elif type(item) is Asked:
-                outcome.answers.append((item, done.answer))
         if len(dones) < len(items):
             mailbox.back(items[len(dones) :])
     return outcome
 
 
-def _question(share: Share, number: int, item: Item, standing: Callable[[str], Standing]) -> Question:
-    assert type(item) is Asked
+def _question(share: Share, number: int, item: Asked, standing: Callable[[str], Standing]) -> Question:
     entity_id = share.mailbox.entity_id
     stands = standing(entity_id)
     return Question(number, entity_id, stands.properties, stands.position, item.content, item.ask_id)
