@@ -28,7 +28,7 @@ from flux_actors.behaviour.mailbox import Asked, Item, Mailbox
 from flux_actors.behaviour.noting import Notes
 from flux_actors.behaviour.operating import Operating
 from flux_actors.behaviour.own_processes import OwnProcesses
-from flux_actors.behaviour.ports import Escalate, Place, WorkerLost, Workers
+from flux_actors.behaviour.ports import CodeUnusable, Escalate, Place, WorkerLost, Workers
 from flux_actors.behaviour.supervising import Follow, rest_s
 from flux_actors.behaviour.wire import NO_CODE, Fault, decode_results
 from flux_actors.domain.acting.acting import Acting, ActingFault
@@ -257,10 +257,8 @@ class Dispatcher:
             for share in load:
                 self._wait(share, error.message)
             return Carried()
-        except FluxError as error:  # the code is gone, or cannot be loaded
-            for share in load:
-                share.mailbox.back(share.items[1:])
-                self._on_fault(share, share.items[0], Fault(NO_CODE, error.message))
+        except (CodeUnusable, FluxError) as error:  # or their runtime_env is gone
+            self._on_unusable(load, error)
             return Carried()
         for share in load:
             share.mailbox.away, share.mailbox.aways, share.mailbox.killed = "", 0, False
@@ -296,7 +294,7 @@ class Dispatcher:
             load[0].mailbox.killed = False
             load[0].mailbox.back(load[0].items)
             return False
-        if len(load) == 1 and len(load[0].items) == 1:
+        if lost.run is None and len(load) == 1 and len(load[0].items) == 1:
             lost.run, lost.item = 0, 0
         for number, share in enumerate(load):
             if number != lost.run:
@@ -308,6 +306,15 @@ class Dispatcher:
                 share.mailbox.back(share.items[1:])
                 self._on_fault(share, share.items[0], fault)
         return lost.run is None
+
+    def _on_unusable(self, load: list[Share], error: CodeUnusable | FluxError) -> None:
+        for share in load:
+            if isinstance(error, CodeUnusable) and share.version.digest != error.digest:
+                share.mailbox.back(share.items)
+            else:
+                share.mailbox.back(share.items[1:])
+                text = error.text if isinstance(error, CodeUnusable) else error.message
+                self._on_fault(share, share.items[0], Fault(NO_CODE, text))
 
     def _on_fault(self, share: Share, item: Item, fault: Fault) -> None:
         """Follow a fault: what failed is tried again in a while, or its entity is stopped."""

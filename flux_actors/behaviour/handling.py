@@ -108,6 +108,10 @@ class Handling:
             [await self._run_async(orders, number, run, guard) for number, run in enumerate(orders.runs)]
         )
 
+    def load(self, digest: str) -> None:
+        """Load a code before it is needed; if that fails, whoever needs it is told."""
+        self._codes.of(digest)
+
     def forget(self, entity_ids: Iterable[str]) -> None:
         """Let go of the instances of entities that are put to sleep or live elsewhere."""
         self._instances.forget(entity_ids)

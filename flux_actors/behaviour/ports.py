@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from flux_actors.domain.acting.catalogue import Dedicated, Version
 
@@ -24,8 +24,14 @@ class Place:
         return bool(self.entity_id)
 
 
+NOBODY: Final = -1
+
+
 class WorkerLost(Exception):
-    """A worker ended with orders under way; `run` and `item` say at which, where that is known."""
+    """A worker ended with orders under way; `run` and `item` say at which, where that is known.
+
+    `run` is `NOBODY` when it was at something else.
+    """
 
     def __init__(self, kind: str, text: str, run: int | None = None, item: int = 0) -> None:
         super().__init__(kind, text, run, item)
@@ -33,6 +39,15 @@ class WorkerLost(Exception):
         self.text = text
         self.run = run
         self.item = item
+
+
+class CodeUnusable(Exception):
+    """The code of a digest cannot be loaded, or not be had any more."""
+
+    def __init__(self, digest: str, text: str) -> None:
+        super().__init__(digest, text)
+        self.digest = digest
+        self.text = text
 
 
 class Workers(Protocol):
@@ -43,6 +58,7 @@ class Workers(Protocol):
 
         Raises:
             WorkerLost: its process ended, or was ended.
+            CodeUnusable: one of the codes is no good.
             Unavailable: there is no process for it now; try again.
         """
         ...

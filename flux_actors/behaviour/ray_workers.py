@@ -2,15 +2,21 @@
 
 They belong to the shard: Ray ends them with it, and it starts them as they are needed. While one works it is
 watched from outside: code that takes too long or too much memory, and cannot be interrupted, ends with its
-process. At what it was is read from its progress.
+process. At what it was is read from its progress. Several partitions may share a process, so each call has a
+number: those who only waited behind the one that ended it are not to blame.
+
+A process takes a second to start, and those who share it wait that long. So once a place has lost one, a
+spare is kept ready for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
@@ -26,13 +32,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from flux_actors.behaviour.code_store import CodeStore
 from flux_actors.behaviour.lacking import lacking
-from flux_actors.behaviour.ports import Place, WorkerLost
+from flux_actors.behaviour.ports import NOBODY, CodeUnusable, Place, WorkerLost
 from flux_actors.behaviour.progress import Progress, Step
 from flux_actors.behaviour.wire import LOST, TOO_LARGE, TOO_LONG
 from flux_actors.behaviour.worker import RemoteWorker, WorkerFacts
 from flux_actors.domain.acting.catalogue import Version
 from flux_actors.domain.partitioning import Partitioning
-from flux_actors.errors import FluxError, Unavailable
+from flux_actors.errors import Corrupt, FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess
 
 _log = structlog.get_logger(__name__)
@@ -41,8 +47,10 @@ _PATIENCE_S: Final = 2.0  # before whoever waits is told what the cluster lacks
 _FREE_S: Final = 10.0  # for Ray to end an actor and let go of its name
 _FREE_LOOK_S: Final = 0.05
 _CALL_S: Final = 5.0
-_LOOK_S: Final = 0.1
-_GRACE_S: Final = 1.0  # beyond which what runs does not hear that its time is up
+_LOAD_S: Final = 30.0  # to load a code with all that it imports
+_LOADS_MAX: Final = 2  # that fail, then the code is no good
+_LOOK_S: Final = 0.05
+_GRACE_S: Final = 0.5  # beyond which what runs does not hear that its time is up
 _CONCURRENCY: Final = 10_000  # calls of coroutines at once
 
 
@@ -69,20 +77,32 @@ class _Worker:
                 os.kill(self.facts.pid, signal.SIGKILL)
         _kill(self.actor)
 
-    def lost(self, kind: str, text: str) -> WorkerLost:
-        """Return what is raised when it was lost: with what it was at, where that can be seen."""
-        step = None if self.progress is None else self.progress.read()
-        return WorkerLost(kind, text, step.run, step.item) if step and step.begun else WorkerLost(kind, text)
+    @property
+    def lives(self) -> bool:
+        """Whether its process is there, as far as can be seen."""
+        return self.process is None or self.process.is_running()
+
+    def lost(self, call: int | None, kind: str, text: str) -> WorkerLost:
+        """Return what a call of that number raises when it was lost: with what it was at, if that is seen."""
+        if self.progress is None or call is None:
+            return WorkerLost(kind, text)
+        step = self.progress.read()
+        return (
+            WorkerLost(kind, text, step.run, step.item)
+            if step.call == call
+            else WorkerLost(kind, text, NOBODY)
+        )
 
 
 class _Watch:
     """Looks at a worker during one call: what cannot be interrupted is ended with its process."""
 
-    def __init__(self, worker: _Worker, versions: Iterable[Version], *, awaits: bool) -> None:
+    def __init__(self, worker: _Worker, call: int | None, versions: Iterable[Version]) -> None:
         bounds = [version.bounds for version in versions]
         self._worker = worker
+        self._call = call
         self._bytes_max = max(one.memory_bytes for one in bounds)
-        self._step_s_max = None if awaits else max(one.handler_s for one in bounds) + _GRACE_S
+        self._handler_s = max(one.handler_s for one in bounds)
         self._seen: Step | None = None
         self._seen_at_s = time.monotonic()
 
@@ -93,14 +113,16 @@ class _Watch:
         if process is not None:
             with suppress(psutil.NoSuchProcess):
                 if process.memory_info().rss > self._bytes_max:
-                    raise worker.lost(TOO_LARGE, f"its process took more than {self._bytes_max} bytes")
-        if progress is None or self._step_s_max is None:
+                    text = f"its process took more than {self._bytes_max} bytes"
+                    raise worker.lost(self._call, TOO_LARGE, text)
+        if progress is None:
             return
         step, now_s = progress.read(), time.monotonic()
         if step != self._seen:
             self._seen, self._seen_at_s = step, now_s
-        elif now_s - self._seen_at_s > self._step_s_max:
-            raise worker.lost(TOO_LONG, f"it ran for more than {self._step_s_max:g} s")
+        elif step.call == self._call and now_s - self._seen_at_s > self._handler_s + _GRACE_S:
+            text = f"it ran for more than {self._handler_s:g} s and did not hear that its time was up"
+            raise worker.lost(self._call, TOO_LONG, text)
 
 
 class RayWorkers:
@@ -116,29 +138,31 @@ class RayWorkers:
         self._node = ray.get_runtime_context().get_node_id()
         self._workers: dict[Place, _Worker] = {}
         self._starting: dict[Place, asyncio.Task[_Worker]] = {}
+        self._spares: dict[Place, asyncio.Task[_Worker]] = {}
+        self._calls = itertools.count(1)
+        self._failed_loads: Counter[str] = Counter()
 
     async def run(self, place: Place, versions: dict[str, Version], orders: bytes, *, awaits: bool) -> bytes:
         """Return the results of orders."""
         worker = await self._worker(place)
+        number = None if awaits else next(self._calls)
         try:
             for digest in versions.keys() - worker.loaded:
-                code = await self._code.get(digest)
-                await asyncio.wait_for(worker.actor.load.remote(digest, code), _CALL_S)
-                worker.loaded.add(digest)
-            call = (worker.actor.run_async if awaits else worker.actor.run).remote(orders)
-            watch = _Watch(worker, versions.values(), awaits=awaits)
-            return await self._watched(call, watch)
-        except (RayActorError, TimeoutError):
-            self._drop(place, worker)
-            raise worker.lost(LOST, "the process that ran it ended") from None
-        except WorkerLost:
-            self._drop(place, worker)
+                await self._load(worker, digest)
+            actor = worker.actor
+            call = actor.run_async.remote(orders) if number is None else actor.run.remote(orders, number)
+            return await self._watched(call, _Watch(worker, number, versions.values()))
+        except RayActorError:
+            self._lose(place, worker)
+            raise worker.lost(number, LOST, "the process that ran it ended") from None
+        except (WorkerLost, CodeUnusable):
+            self._lose(place, worker)
             raise
         except RayTaskError as error:
             if isinstance(error.cause, FluxError):
                 raise error.cause from None
-            self._drop(place, worker)
-            raise worker.lost(LOST, f"its worker failed: {type(error.cause).__name__}") from error
+            self._lose(place, worker)
+            raise worker.lost(number, LOST, f"its worker failed: {type(error.cause).__name__}") from error
 
     async def forget(self, place: Place, entity_ids: list[str]) -> None:
         """Have instances dropped, or end the process of an entity of its own."""
@@ -167,6 +191,8 @@ class RayWorkers:
         """End all."""
         for task in self._starting.values():
             task.cancel()
+        for spare in self._spares.values():
+            await _end(spare)
         for place, worker in list(self._workers.items()):
             self._drop(place, worker)
 
@@ -197,6 +223,15 @@ class RayWorkers:
             task.exception()  # whoever waits for it hears of it; nobody need
 
     async def _start(self, place: Place) -> _Worker:
+        spare = self._spares.pop(place, None)
+        worker = None if spare is None else await _usable(spare)
+        worker = self._workers[place] = worker or await self._made(place)
+        if spare is not None:
+            self._spares[place] = asyncio.create_task(self._made(place))
+        _log.info("worker.started", entity=place.entity_id, node=worker.facts.node, pid=worker.facts.pid)
+        return worker
+
+    async def _made(self, place: Place) -> _Worker:
         options = await self._options(place)
         actor: Any = None
         try:
@@ -211,9 +246,30 @@ class RayWorkers:
         except BaseException:
             _kill(actor)
             raise
-        worker = self._workers[place] = _Worker(actor, facts, self._node)
-        _log.info("worker.started", entity=place.entity_id, node=facts.node, pid=facts.pid)
-        return worker
+        return _Worker(actor, facts, self._node)
+
+    async def _load(self, worker: _Worker, digest: str) -> None:
+        """Have a worker load a code.
+
+        Raises:
+            CodeUnusable: it is gone, or ends the process that loads it, or does not come to an end.
+            WorkerLost: its process ended, maybe for another reason.
+        """
+        try:
+            code = await self._code.get(digest)
+        except Corrupt as error:
+            raise CodeUnusable(digest, error.message) from None
+        try:
+            await asyncio.wait_for(worker.actor.load.remote(digest, code), _LOAD_S)
+        except (RayActorError, TimeoutError) as error:
+            self._failed_loads[digest] += 1
+            ended = isinstance(error, RayActorError)
+            if ended and self._failed_loads[digest] < _LOADS_MAX:
+                raise WorkerLost(LOST, "the process that loaded its code ended", NOBODY) from None
+            why = "ended the process that loaded it" if ended else f"did not load in {_LOAD_S:g} s"
+            raise CodeUnusable(digest, f"its code {why}") from None
+        del self._failed_loads[digest]
+        worker.loaded.add(digest)
 
     async def _options(self, place: Place) -> dict[str, Any]:
         """Return what to ask Ray for."""
@@ -262,10 +318,33 @@ class RayWorkers:
         finally:
             answer.cancel()
 
+    def _lose(self, place: Place, worker: _Worker) -> None:
+        """Let go of a worker that is lost; of a place that many share, the next one must be there soon."""
+        self._drop(place, worker)
+        if not place.is_own and place not in self._spares:
+            self._spares[place] = asyncio.create_task(self._made(place))
+
     def _drop(self, place: Place, worker: _Worker) -> None:
         if self._workers.get(place) is worker:
             del self._workers[place]
         worker.kill()
+
+
+async def _usable(spare: asyncio.Task[_Worker]) -> _Worker | None:
+    """Return a spare worker, `None` if there is none any more."""
+    try:
+        worker = await spare
+    except Unavailable:
+        return None
+    return worker if worker.lives else None
+
+
+async def _end(spare: asyncio.Task[_Worker]) -> None:
+    """End a spare worker, or its making."""
+    spare.cancel()
+    await asyncio.wait([spare])
+    if not spare.cancelled() and spare.exception() is None:
+        spare.result().kill()
 
 
 async def _awaited(call: Any) -> bytes:

@@ -52,7 +52,7 @@ class Acting:
     outbox: Outbox = field(default_factory=Outbox)
     causes: Causes = field(default_factory=Causes)
     stopped: dict[str, str] = field(default_factory=dict)  # entity id → why
-    suspended: dict[str, ActingFault] = field(default_factory=dict)  # they wait for an order; not kept
+    suspended: dict[str, ActingFault] = field(default_factory=dict)  # they wait for an order
     # Of the pull that is being applied:
     events: dict[int, Sequence[Any]] = field(default_factory=dict)  # by the sequence of their block
     fresh: list[Message] = field(default_factory=list)

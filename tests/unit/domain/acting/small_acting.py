@@ -24,7 +24,7 @@ def count(state: dict[str, Any] | None, fact: Fact) -> Reduced:
     if not isinstance(n, int):
         return Reduced(None, "n is no number")
     before = state or {}
-    return Reduced({"events": before.get("events", 0) + 1, "sum": before.get("sum", 0) + n})
+    return Reduced({"events": (before.get("events") or 0) + 1, "sum": (before.get("sum") or 0) + n})
 
 
 class Functions:
