@@ -90,9 +90,11 @@ class Dispatcher:
         """Take messages that were just applied, in log order."""
         woken: dict[str, Mailbox] = {}
         for message in messages:
-            mailbox = self._mailbox(message.entity_id)
+            entity_id = message.entity_id
+            mailbox = woken.get(entity_id)
+            if mailbox is None:
+                mailbox = woken[entity_id] = self._mailbox(entity_id)
             mailbox.items.append(message)
-            woken[message.entity_id] = mailbox
         for mailbox in woken.values():
             self._schedule(mailbox)
 
@@ -200,10 +202,10 @@ class Dispatcher:
             self._drop(mailbox)
         elif version.dedicated is not None or _awaits(version, mailbox.items[0]):
             most = 1 if version.awaits or mailbox.alone else limits.orders_items_max
-            items = mailbox.first(most, limits.orders_bytes_max, lambda _: True)
+            items, size = mailbox.first(most, limits.orders_bytes_max)
             if items:
                 mailbox.busy = True
-                self._spawn(self._run_alone(Share(mailbox, binding, version, items)))
+                self._spawn(self._run_alone(Share(mailbox, binding, version, items, size)))
         else:
             mailbox.busy = True
             self._lane(version.environment).add(mailbox)
@@ -221,9 +223,10 @@ class Dispatcher:
         if version is not None and version.dedicated is None:
             if mailbox.alone:
                 most = 1
-            items = mailbox.first(most, bytes_max, lambda item: not _awaits(version, item))
+            fits = (lambda item: not _awaits(version, item)) if version.awaits else None
+            items, size = mailbox.first(most, bytes_max, fits)
             if items:
-                return Share(mailbox, binding, version, items)
+                return Share(mailbox, binding, version, items, size)
         mailbox.busy = False
         self._schedule(mailbox)
         return None
@@ -304,7 +307,7 @@ class Dispatcher:
                 share.mailbox.back(share.items)
             else:
                 share.mailbox.back(share.items[1:])
-                self._on_fault(share, share.items[0], fault)
+                self._on_fault(share, share.items[0], fault, lost.rest_s)
         return lost.run is None
 
     def _on_unusable(self, load: list[Share], error: CodeUnusable | FluxError) -> None:
@@ -316,7 +319,7 @@ class Dispatcher:
                 text = error.text if isinstance(error, CodeUnusable) else error.message
                 self._on_fault(share, share.items[0], Fault(NO_CODE, text))
 
-    def _on_fault(self, share: Share, item: Item, fault: Fault) -> None:
+    def _on_fault(self, share: Share, item: Item, fault: Fault, least_s: float = 0.0) -> None:
         """Follow a fault: what failed is tried again in a while, or its entity is stopped."""
         mailbox = share.mailbox
         if isinstance(item, Asked):
@@ -324,7 +327,7 @@ class Dispatcher:
             return
         if self._faults.follow(share, item, fault) is Follow.RETRY:
             mailbox.back([item])
-            self._rest(mailbox, rest_s(share.version.supervision, mailbox.tries - 1))
+            self._rest(mailbox, max(least_s, rest_s(share.version.supervision, mailbox.tries - 1)))
 
     def _wait(self, share: Share, why: str) -> None:
         """Put a share back whose worker cannot be had now; who asks is told so, and may ask again."""

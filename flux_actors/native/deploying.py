@@ -117,7 +117,7 @@ def ask_router(method: str, admin_token: str | None, *arguments: Any) -> Any:
     import ray  # noqa: PLC0415 - a second, which those who never deploy do not pay
     from ray.exceptions import GetTimeoutError, RayError, RayTaskError  # noqa: PLC0415
 
-    from flux_actors.router.namespace_router import router_handle  # noqa: PLC0415 - the same
+    from flux_actors.router.handle import router_handle  # noqa: PLC0415 - the same
 
     token = admin_token or os.environ.get("FLUX_ADMIN_TOKEN")
     try:

@@ -31,7 +31,6 @@ from flux_actors.router.behaviours import Admins, Behaviours, Shown
 from flux_actors.router.core_events import CoreEvents
 from flux_actors.router.directory import directory_properties
 from flux_actors.router.introductions import Introducer, Introduction
-from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.router.ray_shards import RayShards
 from flux_actors.router.router import Router, note_history, register_log
 from flux_actors.router.shard_host import ShardGone
@@ -309,15 +308,3 @@ def _now_us() -> int:
 
 # Another name than the class: Ray then pickles the class by reference, not with its module's globals.
 RemoteRouter = ray.remote(NamespaceRouter)
-
-
-def router_handle() -> Any:
-    """Return the router of this Ray cluster.
-
-    Raises:
-        Unavailable: there is none.
-    """
-    try:
-        return ray.get_actor(ROUTER_NAME, namespace=RAY_NAMESPACE)
-    except ValueError:
-        raise Unavailable("no Flux router runs on this Ray cluster; start Flux with `flux up`") from None
