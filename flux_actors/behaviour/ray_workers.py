@@ -197,8 +197,10 @@ class RayWorkers:
 
     async def _worker(self, place: Place) -> _Worker:
         worker = self._workers.get(place)
-        if worker is not None:
+        if worker is not None and worker.lives:
             return worker
+        if worker is not None:  # it ended while nothing was under way: no fault of what comes next
+            self._lose(place, worker)
         task = self._start_once(place)
         done, _ = await asyncio.wait({task}, timeout=_PATIENCE_S)
         if not done and place.is_own:
