@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -24,15 +25,15 @@ from flux_actors.behaviour.calls import FAULTED, LATE, REFUSED, STOPPED, Answere
 from flux_actors.behaviour.effects import EffectWriters
 from flux_actors.behaviour.following import Faults
 from flux_actors.behaviour.lane import Carried, Lane
-from flux_actors.behaviour.loads import Outcome, Share, Standing, orders_of, outcome_of, versions_of
+from flux_actors.behaviour.loads import Outcome, Share, Standing, awaited, orders_of, outcome_of, versions_of
 from flux_actors.behaviour.mailbox import Asked, Item, Mailbox
 from flux_actors.behaviour.noting import Notes
 from flux_actors.behaviour.ports import CodeUnusable, Escalate, Place, WorkerLost, Workers
 from flux_actors.behaviour.supervising import Follow, facts, rest_s
-from flux_actors.behaviour.wire import NO_CODE, Fault, decode_results
+from flux_actors.behaviour.wire import LOST, NO_CODE, Fault, decode_results
 from flux_actors.domain.acting.acting import Acting, ActingFault
 from flux_actors.domain.acting.catalogue import Binding, Version
-from flux_actors.domain.acting.messages import Message, MessageKind
+from flux_actors.domain.acting.messages import Message
 from flux_actors.domain.fold import PartitionState
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import pack
@@ -41,11 +42,6 @@ from flux_actors.errors import FluxError, Unavailable
 _log = structlog.get_logger(__name__)
 _AWAY_S: Final = 0.5
 _SWEEP_S: Final = 1.0
-_HANDLERS: Final = {
-    MessageKind.CHANGE: "on_change",
-    MessageKind.REMINDER: "on_reminder",
-    MessageKind.TOLD: "on_tell",
-}
 
 
 class Dispatcher:
@@ -69,6 +65,7 @@ class Dispatcher:
         self._lanes: dict[str, Lane] = {}
         self._faults = Faults(state, self._notes, escalate, self._spawn)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._asked: set[Asked] = set()  # that somebody waits for
         self._own: dict[str, tuple[Place, float]] = {}  # processes of entities, and when they were used
         self.fault: BaseException | None = None  # of the dispatcher itself
         self._spawn(self._sweep())
@@ -111,12 +108,15 @@ class Dispatcher:
         asked = Asked(request.content, request.ask_id, asyncio.get_running_loop().create_future())
         mailbox = self._mailbox(request.entity_id)
         mailbox.items.append(asked)
+        self._asked.add(asked)
         self._schedule(mailbox)
         deadline_s = min(request.deadline_s, limits.ask_deadline_s_max)
         try:
             answer: Answered | Failed = await asyncio.wait_for(asked.answer, deadline_s)
         except TimeoutError:
             return Failed(LATE, f"{request.entity_id[:200]!r} did not answer in {deadline_s:g} s")
+        finally:
+            self._asked.discard(asked)
         return answer
 
     async def kill(self, entity_id: str) -> None:
@@ -143,10 +143,8 @@ class Dispatcher:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for mailbox in self.mailboxes.values():
-            for item in mailbox.items:
-                if isinstance(item, Asked) and not item.is_given_up:
-                    item.answer.set_result(Failed(LATE, "the partition moves; ask again"))
+        for asked in self._asked:
+            _answer(asked, Failed(LATE, "the partition moves; ask again"))
         await self._writers.close()
 
     def binding(self, entity_id: str) -> Binding:
@@ -190,9 +188,9 @@ class Dispatcher:
         version = binding.version
         if version is None or self._faults.stopped(mailbox.entity_id, binding):
             self._drop(mailbox)
-        elif version.dedicated is not None or _awaits(version, mailbox.items[0]):
+        elif version.dedicated is not None or awaited(version, mailbox.items[0]):
             most = 1 if version.awaits or mailbox.alone else limits.orders_items_max
-            items = mailbox.first(most, limits.orders_bytes_max, lambda _: True)
+            items = self._first(mailbox, most, limits.orders_bytes_max, lambda _: True)
             if items:
                 mailbox.busy = True
                 self._spawn(self._run_alone(Share(mailbox, binding, version, items)))
@@ -203,22 +201,33 @@ class Dispatcher:
     def _lane(self, environment: str) -> Lane:
         lane = self._lanes.get(environment)
         if lane is None:
-            lane = self._lanes[environment] = Lane(self._take, self._carry)
+            take = partial(self._take, environment)
+            lane = self._lanes[environment] = Lane(take, self._carry, self._spawn)
         return lane
 
-    def _take(self, mailbox: Mailbox, most: int, bytes_max: int) -> Share | None:
-        """Return what an entity has for the next orders of its lane, `None` for nothing any more."""
+    def _take(self, environment: str, mailbox: Mailbox, most: int, bytes_max: int) -> Share | None:
+        """Return what an entity has for the next orders of a lane, `None` for nothing any more."""
         binding = self.binding(mailbox.entity_id)
         version = binding.version
-        if version is not None and version.dedicated is None:
+        is_here = version is not None and version.dedicated is None and version.environment == environment
+        if version is not None and is_here and not self._faults.stopped(mailbox.entity_id, binding):
             if mailbox.alone:
                 most = 1
-            items = mailbox.first(most, bytes_max, lambda item: not _awaits(version, item))
+            items = self._first(mailbox, most, bytes_max, lambda item: not awaited(version, item))
             if items:
                 return Share(mailbox, binding, version, items)
         mailbox.busy = False
         self._schedule(mailbox)
         return None
+
+    def _first(self, mailbox: Mailbox, most: int, bytes_max: int, fits: Callable[[Item], bool]) -> list[Item]:
+        """Take out the first items; messages that are not in the outbox any more are done, or let go."""
+        waiting = self.acting.outbox.messages
+        while items := mailbox.first(most, bytes_max, fits):
+            left = [item for item in items if isinstance(item, Asked) or item.position in waiting]
+            if left:
+                return left
+        return []
 
     async def _run_alone(self, share: Share) -> None:
         carried = await self._carry([share])
@@ -238,30 +247,18 @@ class Dispatcher:
         place = self.place(first.mailbox.entity_id, first.version)
         if place.is_own:
             await self._move(place)
-        orders = orders_of(self._state.partition, self.acting.outbox.oldest or 0, load, self.standing)
-        awaits = bool(first.version.awaits) if place.is_own else _awaits(first.version, first.items[0])
         try:
-            data = await self._workers.run(place, versions_of(load), orders, awaits=awaits)
-        except WorkerLost as lost:
-            return Carried(lost=self._on_lost(load, lost))
-        except Unavailable as error:
-            _log.warning("behaviour.waits", partition=self._state.partition, reason=error.message)
-            for share in load:
-                share.mailbox.back(share.items)
-                self._rest(share.mailbox, _AWAY_S)
-            return Carried()
-        except CodeUnusable as error:
-            for share in load:
-                if share.version.digest == error.digest:
-                    self._on_no_code(share, error.text)
-                else:
-                    share.mailbox.back(share.items)
-            return Carried()
-        except FluxError as error:  # their runtime_env is gone
-            for share in load:
-                self._on_no_code(share, error.message)
-            return Carried()
-        return Carried(self._settle(outcome_of(load, decode_results(data).runs)))
+            outcome = await self._outcome(load, place)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the entities beside it must go on
+            return Carried(lost=self._on_failed(load, error))
+        return Carried(self._settle(outcome))
+
+    async def _outcome(self, load: list[Share], place: Place) -> Outcome:
+        first = load[0]
+        orders = orders_of(self._state.partition, self.acting.outbox.oldest or 0, load, self.standing)
+        awaits = bool(first.version.awaits) if place.is_own else awaited(first.version, first.items[0])
+        data = await self._workers.run(place, versions_of(load), orders, awaits=awaits)
+        return outcome_of(load, decode_results(data).runs)
 
     async def _move(self, place: Place) -> None:
         """Note that the process of an entity is used, and end the one that it had at another place."""
@@ -272,12 +269,12 @@ class Dispatcher:
 
     def _settle(self, outcome: Outcome) -> asyncio.Task[None] | None:
         """Have effects published and faults followed; return what ends when all is in the log."""
-        for share, item, fault in outcome.faults:
-            self._on_fault(share, item, fault)
         by_partition: dict[int, list[bytes]] = {}
         for entity_id, encoded in outcome.effects:
             by_partition.setdefault(self._partitioning.of_entity(entity_id), []).append(encoded)
         waits = [self._writers.write(partition, events) for partition, events in by_partition.items()]
+        for share, item, fault in outcome.faults:  # behind the effects, for which a stop waits
+            self._on_fault(share, item, fault)
         if not (outcome.handled or outcome.answers):
             return None
         return self._spawn(self._finish(outcome, waits))
@@ -292,6 +289,28 @@ class Dispatcher:
             positions = self._writers.positions()
             for asked, content in outcome.answers:
                 _answer(asked, Answered(content, positions))
+
+    def _on_failed(self, load: list[Share], error: Exception) -> bool:
+        """Put a load back that nothing came of; return as `_on_lost` does."""
+        match error:
+            case WorkerLost():
+                return self._on_lost(load, error)
+            case Unavailable():
+                _log.warning("behaviour.waits", partition=self._state.partition, reason=error.message)
+                for share in load:
+                    share.mailbox.back(share.items)
+                    self._rest(share.mailbox, _AWAY_S)
+            case CodeUnusable(digest=digest, text=text):
+                for share in load:
+                    self._on_no_code(share, text if share.version.digest == digest else "")
+            case FluxError(message=text):  # their runtime_env is gone
+                for share in load:
+                    self._on_no_code(share, text)
+            case _:
+                _log.error("dispatcher.call_failed", partition=self._state.partition, exc_info=error)
+                why = f"the call of its worker failed: {type(error).__name__}"
+                return self._on_lost(load, WorkerLost(LOST, why))
+        return False
 
     def _on_lost(self, load: list[Share], lost: WorkerLost) -> bool:
         """Put a load back; return whether nobody knows which item has ended its worker."""
@@ -310,8 +329,9 @@ class Dispatcher:
         return lost.run is None
 
     def _on_no_code(self, share: Share, text: str) -> None:
-        share.mailbox.back(share.items[1:])
-        self._on_fault(share, share.items[0], Fault(NO_CODE, text))
+        share.mailbox.back(share.items[1:] if text else share.items)
+        if text:
+            self._on_fault(share, share.items[0], Fault(NO_CODE, text))
 
     def _on_fault(self, share: Share, item: Item, fault: Fault) -> None:
         """Follow a fault: what failed is tried again in a while, or its entity is stopped."""
@@ -370,12 +390,6 @@ class Dispatcher:
         if not task.cancelled() and task.exception() is not None:
             _log.error("dispatcher.fault", partition=self._state.partition, error=repr(task.exception()))
             self.fault = task.exception()
-
-
-def _awaits(version: Version, item: Item) -> bool:
-    """Whether the handler of an item is a coroutine."""
-    handler = "on_ask" if isinstance(item, Asked) else _HANDLERS[item.kind]
-    return handler in version.awaits
 
 
 def _answer(asked: Asked, answer: Answered | Failed) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from flux_actors.behaviour.mailbox import Asked, Item, Mailbox, size_of
 from flux_actors.behaviour.wire import Done, Fault, Orders, Question, Run, Work, encode
 from flux_actors.domain.acting.catalogue import Binding, Version
-from flux_actors.domain.acting.messages import Message
+from flux_actors.domain.acting.messages import Message, MessageKind
+
+_HANDLERS: Final = {
+    MessageKind.CHANGE: "on_change",
+    MessageKind.REMINDER: "on_reminder",
+    MessageKind.TOLD: "on_tell",
+}
 
 
 class Share(NamedTuple):
@@ -67,6 +73,8 @@ def versions_of(load: list[Share]) -> dict[str, Version]:
 def outcome_of(load: list[Share], runs: list[list[Done]]) -> Outcome:
     """Return what came of a load; what was not tried is put back."""
     outcome = Outcome()
+    if len(runs) != len(load):
+        raise ValueError(f"{len(runs)} results of {len(load)} runs")
     for share, dones in zip(load, runs, strict=True):
         for item, done in zip(share.items, dones, strict=False):
             if done.fault is not None:
@@ -80,6 +88,12 @@ def outcome_of(load: list[Share], runs: list[list[Done]]) -> Outcome:
                 outcome.answers.append((item, done.answer))
         share.mailbox.back(share.items[len(dones) :])
     return outcome
+
+
+def awaited(version: Version, item: Item) -> bool:
+    """Whether the handler of an item is a coroutine."""
+    handler = "on_ask" if isinstance(item, Asked) else _HANDLERS[item.kind]
+    return handler in version.awaits
 
 
 def _item(entity_id: str, number: int, item: Item, standing: Callable[[str], Standing]) -> Work | Question:

@@ -26,7 +26,7 @@ class LocalWorkers:
         self.handlings: dict[Place, Handling] = {}
         self.calls: list[Place] = []
         self.forgotten: list[str] = []
-        self.losses: list[WorkerLost] = []
+        self.losses: list[Exception] = []
         self.away = 0
         self.loses: str | None = None  # an entity whose items end the worker, nobody knows why
 
