@@ -13,7 +13,6 @@ effects, which are named by them, count once.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Final
@@ -21,16 +20,28 @@ from typing import Any, Final
 import structlog
 
 from flux_actors import limits
-from flux_actors.behaviour.calls import FAULTED, LATE, REFUSED, STOPPED, Answered, Ask, Failed
+from flux_actors.behaviour.calls import AWAY, FAULTED, LATE, REFUSED, STOPPED, Answered, Ask, Failed
 from flux_actors.behaviour.effects import EffectWriters
 from flux_actors.behaviour.following import Faults
 from flux_actors.behaviour.lane import Carried, Lane
-from flux_actors.behaviour.loads import Outcome, Share, Standing, awaited, orders_of, outcome_of, versions_of
+from flux_actors.behaviour.loads import (
+    Outcome,
+    Share,
+    Standing,
+    awaited,
+    orders_of,
+    outcome_of,
+    put_back,
+    put_back_unusable,
+    versions_of,
+)
 from flux_actors.behaviour.mailbox import Asked, Item, Mailbox
 from flux_actors.behaviour.noting import Notes
+from flux_actors.behaviour.operating import Operating
+from flux_actors.behaviour.own_processes import OwnProcesses
 from flux_actors.behaviour.ports import CodeUnusable, Escalate, Place, WorkerLost, Workers
-from flux_actors.behaviour.supervising import Follow, facts, rest_s
-from flux_actors.behaviour.wire import LOST, NO_CODE, Fault, decode_results
+from flux_actors.behaviour.supervising import Follow, rest_s
+from flux_actors.behaviour.wire import LOST, Fault, decode_results
 from flux_actors.domain.acting.acting import Acting, ActingFault
 from flux_actors.domain.acting.catalogue import Binding, Version
 from flux_actors.domain.acting.messages import Message
@@ -40,8 +51,9 @@ from flux_actors.domain.position import pack
 from flux_actors.errors import FluxError, Unavailable
 
 _log = structlog.get_logger(__name__)
-_AWAY_S: Final = 0.5
-_SWEEP_S: Final = 1.0
+_AWAY_S: Final = 0.5  # doubles, up to
+_AWAY_S_MAX: Final = 8.0
+_SWEEP_S: Final = 0.5
 
 
 class Dispatcher:
@@ -66,7 +78,8 @@ class Dispatcher:
         self._faults = Faults(state, self._notes, escalate, self._spawn)
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: set[Asked] = set()  # that somebody waits for
-        self._own: dict[str, tuple[Place, float]] = {}  # processes of entities, and when they were used
+        self.own = OwnProcesses(workers)
+        self.operating = Operating(self, workers, self._faults, self._notes)
         self.fault: BaseException | None = None  # of the dispatcher itself
         self._spawn(self._sweep())
 
@@ -84,9 +97,11 @@ class Dispatcher:
         """Take messages that were just applied, in log order."""
         woken: dict[str, Mailbox] = {}
         for message in messages:
-            mailbox = self._mailbox(message.entity_id)
+            entity_id = message.entity_id
+            mailbox = woken.get(entity_id)
+            if mailbox is None:
+                mailbox = woken[entity_id] = self._mailbox(entity_id)
             mailbox.items.append(message)
-            woken[message.entity_id] = mailbox
         for mailbox in woken.values():
             self._schedule(mailbox)
 
@@ -105,6 +120,9 @@ class Dispatcher:
             return Failed(REFUSED, f"{request.entity_id[:200]!r} has no behaviour that answers questions")
         if self._faults.stopped(request.entity_id, binding):
             return Failed(STOPPED, self._faults.why_stopped(request.entity_id))
+        away = self.mailboxes.get(request.entity_id)
+        if away is not None and away.away and away.resting:
+            return Failed(AWAY, away.away)
         asked = Asked(request.content, request.ask_id, asyncio.get_running_loop().create_future())
         mailbox = self._mailbox(request.entity_id)
         mailbox.items.append(asked)
@@ -119,22 +137,19 @@ class Dispatcher:
             self._asked.discard(asked)
         return answer
 
-    async def kill(self, entity_id: str) -> None:
-        """End what runs of an entity's behaviour; its next message begins anew."""
-        version = self.binding(entity_id).version
-        if version is not None:
-            await self._workers.forget(self.place(entity_id, version), [entity_id])
-
-    async def start(self, entity_id: str) -> None:
-        """Start the behaviour of an entity again."""
-        await self.kill(entity_id)
-        self._faults.start(entity_id)
+    def wake(self, entity_id: str) -> None:
+        """Look again at what waits for an entity: how it stands with its behaviour has changed."""
         mailbox = self.mailboxes.get(entity_id)
         if mailbox is not None:
-            mailbox.tries, mailbox.fault = 0, None
-        await self._notes.start(entity_id)
-        binding = self.binding(entity_id)
-        self._notes.fault(entity_id, self.standing(entity_id).position, facts(binding, "", "", "started", 0))
+            self._schedule(mailbox)
+
+    def written(self) -> int:
+        """Return the sequence of this partition's newest event that is from here, and is durable."""
+        return self._writers.positions().get(self._state.partition, 0) >> limits.offset_bits
+
+    def has_stopped(self, entity_id: str, binding: Binding) -> bool:
+        """Whether the behaviour of an entity is stopped, by whatever."""
+        return self._faults.stopped(entity_id, binding)
 
     async def close(self) -> None:
         """Let go of everything: the outbox has what is not done."""
@@ -144,12 +159,17 @@ class Dispatcher:
         if self._tasks:
             await asyncio.wait(self._tasks)
         for asked in self._asked:
-            _answer(asked, Failed(LATE, "the partition moves; ask again"))
+            asked.tell(Failed(LATE, "the partition moves; ask again"))
         await self._writers.close()
 
     def binding(self, entity_id: str) -> Binding:
         """Return the behaviour of an entity."""
         actor = self._state.find(entity_id)
+        return self.acting.catalogue.binding(entity_id) if actor is None else self.acting.binding(actor)
+
+    def known_binding(self, entity_id: str) -> Binding:
+        """Return the behaviour of an entity, which stays out of memory if it is."""
+        actor = self._state.entities.get(entity_id)
         return self.acting.catalogue.binding(entity_id) if actor is None else self.acting.binding(actor)
 
     def standing(self, entity_id: str) -> Standing:
@@ -190,20 +210,18 @@ class Dispatcher:
             self._drop(mailbox)
         elif version.dedicated is not None or awaited(version, mailbox.items[0]):
             most = 1 if version.awaits or mailbox.alone else limits.orders_items_max
-            items = self._first(mailbox, most, limits.orders_bytes_max, lambda _: True)
+            items, size = self._first(mailbox, most, limits.orders_bytes_max)
             if items:
                 mailbox.busy = True
-                self._spawn(self._run_alone(Share(mailbox, binding, version, items)))
+                self._spawn(self._run_alone(Share(mailbox, binding, version, items, size)))
         else:
             mailbox.busy = True
             self._lane(version.environment).add(mailbox)
 
     def _lane(self, environment: str) -> Lane:
-        lane = self._lanes.get(environment)
-        if lane is None:
-            take = partial(self._take, environment)
-            lane = self._lanes[environment] = Lane(take, self._carry, self._spawn)
-        return lane
+        if environment not in self._lanes:
+            self._lanes[environment] = Lane(partial(self._take, environment), self._carry, self._spawn)
+        return self._lanes[environment]
 
     def _take(self, environment: str, mailbox: Mailbox, most: int, bytes_max: int) -> Share | None:
         """Return what an entity has for the next orders of a lane, `None` for nothing any more."""
@@ -211,23 +229,25 @@ class Dispatcher:
         version = binding.version
         is_here = version is not None and version.dedicated is None and version.environment == environment
         if version is not None and is_here and not self._faults.stopped(mailbox.entity_id, binding):
-            if mailbox.alone:
-                most = 1
-            items = self._first(mailbox, most, bytes_max, lambda item: not awaited(version, item))
+            most = 1 if mailbox.alone else most
+            fits = (lambda item: not awaited(version, item)) if version.awaits else None
+            items, size = self._first(mailbox, most, bytes_max, fits)
             if items:
-                return Share(mailbox, binding, version, items)
+                return Share(mailbox, binding, version, items, size)
         mailbox.busy = False
         self._schedule(mailbox)
         return None
 
-    def _first(self, mailbox: Mailbox, most: int, bytes_max: int, fits: Callable[[Item], bool]) -> list[Item]:
+    def _first(
+        self, mailbox: Mailbox, most: int, bytes_max: int, fits: Callable[[Item], bool] | None = None
+    ) -> tuple[list[Item], int]:
         """Take out the first items; messages that are not in the outbox any more are done, or let go."""
         waiting = self.acting.outbox.messages
-        while items := mailbox.first(most, bytes_max, fits):
+        while True:
+            items, size = mailbox.first(most, bytes_max, fits)
             left = [item for item in items if isinstance(item, Asked) or item.position in waiting]
-            if left:
-                return left
-        return []
+            if left or not items:
+                return left, size
 
     async def _run_alone(self, share: Share) -> None:
         carried = await self._carry([share])
@@ -243,14 +263,15 @@ class Dispatcher:
         return carried
 
     async def _handle(self, load: list[Share]) -> Carried:
-        first = load[0]
-        place = self.place(first.mailbox.entity_id, first.version)
+        place = self.place(load[0].mailbox.entity_id, load[0].version)
         if place.is_own:
-            await self._move(place)
+            await self.own.use(place)
         try:
             outcome = await self._outcome(load, place)
         except Exception as error:  # noqa: BLE001 - whatever it is, the entities beside it must go on
             return Carried(lost=self._on_failed(load, error))
+        for share in load:
+            share.mailbox.away, share.mailbox.aways, share.mailbox.killed = "", 0, False
         return Carried(self._settle(outcome))
 
     async def _outcome(self, load: list[Share], place: Place) -> Outcome:
@@ -259,13 +280,6 @@ class Dispatcher:
         awaits = bool(first.version.awaits) if place.is_own else awaited(first.version, first.items[0])
         data = await self._workers.run(place, versions_of(load), orders, awaits=awaits)
         return outcome_of(load, decode_results(data).runs)
-
-    async def _move(self, place: Place) -> None:
-        """Note that the process of an entity is used, and end the one that it had at another place."""
-        before, _ = self._own.get(place.entity_id, (place, 0.0))
-        self._own[place.entity_id] = (place, time.monotonic())
-        if before != place:
-            await self._workers.forget(before, [place.entity_id])
 
     def _settle(self, outcome: Outcome) -> asyncio.Task[None] | None:
         """Have effects published and faults followed; return what ends when all is in the log."""
@@ -288,7 +302,7 @@ class Dispatcher:
             await self._writers.flushed()
             positions = self._writers.positions()
             for asked, content in outcome.answers:
-                _answer(asked, Answered(content, positions))
+                asked.tell(Answered(content, positions))
 
     def _on_failed(self, load: list[Share], error: Exception) -> bool:
         """Put a load back that nothing came of; return as `_on_lost` does."""
@@ -298,50 +312,42 @@ class Dispatcher:
             case Unavailable():
                 _log.warning("behaviour.waits", partition=self._state.partition, reason=error.message)
                 for share in load:
-                    share.mailbox.back(share.items)
-                    self._rest(share.mailbox, _AWAY_S)
-            case CodeUnusable(digest=digest, text=text):
-                for share in load:
-                    self._on_no_code(share, text if share.version.digest == digest else "")
-            case FluxError(message=text):  # their runtime_env is gone
-                for share in load:
-                    self._on_no_code(share, text)
+                    self._wait(share, error.message)
+            case CodeUnusable() | FluxError():  # or their runtime_env is gone
+                for share, fault in put_back_unusable(load, error):
+                    self._on_fault(share, share.items[0], fault)
             case _:
                 _log.error("dispatcher.call_failed", partition=self._state.partition, exc_info=error)
-                why = f"the call of its worker failed: {type(error).__name__}"
-                return self._on_lost(load, WorkerLost(LOST, why))
+                return self._on_lost(load, WorkerLost(LOST, f"its call failed: {type(error).__name__}"))
         return False
 
     def _on_lost(self, load: list[Share], lost: WorkerLost) -> bool:
         """Put a load back; return whether nobody knows which item has ended its worker."""
-        fault = Fault(lost.kind, lost.text)
-        if lost.run is None and len(load) == 1 and len(load[0].items) == 1:
-            lost.run, lost.item = 0, 0
-        for number, share in enumerate(load):
-            if number != lost.run:
-                share.mailbox.back(share.items)
-            elif lost.item:
-                share.mailbox.alone = True  # what it did before is lost as well, and is done again
-                share.mailbox.back(share.items)
-            else:
-                share.mailbox.back(share.items[1:])
-                self._on_fault(share, share.items[0], fault)
+        blamed = put_back(load, lost)
+        if blamed is not None:
+            self._on_fault(blamed, blamed.items[0], Fault(lost.kind, lost.text))
         return lost.run is None
-
-    def _on_no_code(self, share: Share, text: str) -> None:
-        share.mailbox.back(share.items[1:] if text else share.items)
-        if text:
-            self._on_fault(share, share.items[0], Fault(NO_CODE, text))
 
     def _on_fault(self, share: Share, item: Item, fault: Fault) -> None:
         """Follow a fault: what failed is tried again in a while, or its entity is stopped."""
         mailbox = share.mailbox
         if isinstance(item, Asked):
-            _answer(item, Failed(FAULTED, f"{fault.kind}: {fault.text}"))
+            item.tell(Failed(FAULTED, f"{fault.kind}: {fault.text}"))
             return
         if self._faults.follow(share, item, fault) is Follow.RETRY:
             mailbox.back([item])
             self._rest(mailbox, rest_s(share.version.supervision, mailbox.tries - 1))
+
+    def _wait(self, share: Share, why: str) -> None:
+        """Put a share back whose worker cannot be had now; who asks is told so, and may ask again."""
+        mailbox = share.mailbox
+        mailbox.away = why
+        mailbox.back([item for item in share.items if isinstance(item, Message)])
+        for item in share.items:
+            if isinstance(item, Asked):
+                item.tell(Failed(AWAY, why))
+        self._rest(mailbox, min(_AWAY_S * 2.0**mailbox.aways, _AWAY_S_MAX))
+        mailbox.aways += 1
 
     def _drop(self, mailbox: Mailbox) -> None:
         """Let go of what waits for an entity that has no behaviour any more, or a stopped one."""
@@ -352,7 +358,7 @@ class Dispatcher:
             self._notes.handled(positions)
         for item in items:
             if isinstance(item, Asked):
-                _answer(item, Failed(STOPPED, self._faults.why_stopped(mailbox.entity_id)))
+                item.tell(Failed(STOPPED, self._faults.why_stopped(mailbox.entity_id)))
 
     def _rest(self, mailbox: Mailbox, seconds: float) -> None:
         """Leave a mailbox alone for a while."""
@@ -366,16 +372,18 @@ class Dispatcher:
         self._spawn(rest())
 
     async def _sweep(self) -> None:
-        """End the processes of entities that had nothing to do for long."""
+        """See that the processes of entities are where they are to be, and not for nothing."""
         while True:
             await asyncio.sleep(_SWEEP_S)
-            now = time.monotonic()
-            for entity_id, (place, used_at) in list(self._own.items()):
-                mailbox = self.mailboxes.get(entity_id)
-                is_idle = mailbox is None or not (mailbox.busy or mailbox.items)
-                if is_idle and place.dedicated is not None and now - used_at > place.dedicated.idle_s:
-                    del self._own[entity_id]
-                    await self._workers.forget(place, [entity_id])
+            await self.own.sweep(self._own_place, self._is_idle)
+
+    def _own_place(self, entity_id: str) -> Place | None:
+        version = self.binding(entity_id).version
+        return None if version is None or version.dedicated is None else self.place(entity_id, version)
+
+    def _is_idle(self, entity_id: str) -> bool:
+        mailbox = self.mailboxes.get(entity_id)
+        return mailbox is None or not (mailbox.busy or mailbox.items)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._keep(asyncio.get_running_loop().create_task(work))
@@ -390,8 +398,3 @@ class Dispatcher:
         if not task.cancelled() and task.exception() is not None:
             _log.error("dispatcher.fault", partition=self._state.partition, error=repr(task.exception()))
             self.fault = task.exception()
-
-
-def _answer(asked: Asked, answer: Answered | Failed) -> None:
-    if not asked.is_given_up:
-        asked.answer.set_result(answer)

@@ -156,6 +156,7 @@ def test_many_events_go_in_blocks(flux, api, namespace):
     assert api.get(f"/api/state/entities/{namespace}/s0").json()["properties"]["n"] == 180_000
 
 
+@pytest.mark.timeout(240)  # it has a Flux of its own, and waits for a token to end
 def test_with_tokens_on_each_process_does_what_its_token_is_good_for(make_flux):
     tokens_on = {"FLUX_AUTH_ENABLED": "true", "FLUX_ADMIN_TOKEN": "the-admins-own-token"}
     flux = make_flux([], tokens_on)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flux_actors import limits
@@ -59,7 +60,6 @@ class Acting:
     fresh: list[Message] = field(default_factory=list)
     faults: list[ActingFault] = field(default_factory=list)
     replaced: dict[int, dict[str, Any]] = field(default_factory=dict)  # what reduced events set, by position
-    _coming: dict[str, int] = field(default_factory=dict)  # messages of an entity on their way to the outbox
 
     @property
     def binds(self) -> bool:
@@ -100,8 +100,7 @@ class Acting:
             first = len(self.fresh)
             answers = self._answers(bound)
             for actor, steps in bound:
-                for step in steps:
-                    self._apply(state, actor, self._answered(actor, step, answers), None, void)
+                self._run(state, actor, steps, answers, void)
             self._put(first)
         return others
 
@@ -205,10 +204,65 @@ class Acting:
         self.replaced[position] = {}
         return (position, entity_id, {}, clock_us)
 
-    def _apply(
-        self, state: PartitionState, actor: EntityActor, step: Step, terms: Terms | None, void: list[int]
+    def _run(
+        self,
+        state: PartitionState,
+        actor: EntityActor,
+        steps: list[Step],
+        answers: dict[int, Reduced],
+        void: list[int],
     ) -> None:
-        """Have an actor take one event, and make a message of it."""
+        """Have an actor take a run of plain events, and make messages of them.
+
+        This is what a message costs in the fold, so it is one loop over locals.
+        """
+        reduces, reacts = self.binding(actor).reduces, self.binding(actor).reacts
+        hears = reacts and self._hears(actor)
+        history, fresh, events = state.history_positions, self.fresh, self.events
+        receive, entity_id, room = actor.receive, actor.entity_id, self._room(actor.entity_id)
+        state.before_change(actor)
+        births = 0
+        for told in steps:
+            step = told
+            if reduces:
+                step = self._answered(actor, told, answers)
+                hears = reacts and self._hears(actor)  # its reducer may have stopped it just now
+            position, _, properties, clock_us = step
+            current = actor.properties
+            previous = (
+                {name: current[name] for name in properties if name in current}
+                if hears and current and properties
+                else {}
+            )
+            births += receive(step, history, void)
+            if not hears or not (properties or (properties is None and current is not None)):
+                continue
+            if room <= 0:
+                self._overfull(entity_id, position)
+                hears = False
+                continue
+            room -= 1
+            event = events[position >> limits.offset_bits][position & _OFFSET]
+            after = actor.properties
+            fresh.append(
+                Message(
+                    position,
+                    entity_id,
+                    _CHANGE,
+                    clock_us,
+                    None if after is None else after.copy(),
+                    properties,
+                    previous,
+                    event.event_id,
+                    event.source,
+                )
+            )
+        state.after_change(actor, births)
+
+    def _apply(
+        self, state: PartitionState, actor: EntityActor, step: Step, terms: Terms, void: list[int]
+    ) -> None:
+        """Have an actor take one event with terms, and make a message of it."""
         properties = step[2]
         reacts = self.binding(actor).reacts
         before = dict(actor.properties) if reacts and actor.properties else {}
@@ -216,11 +270,14 @@ class Acting:
         state.take(actor, step, terms, void)
         if reacts and (properties or (properties is None and lived)):
             self._message(actor, step, MessageKind.CHANGE, before)
-        if terms is not None:
-            if terms.reminder is not None:
-                self._message(actor, step, MessageKind.REMINDER, {}, terms.reminder)
-            elif terms.told is not None:
-                self._message(actor, step, MessageKind.TOLD, {}, terms.told)
+        if terms.reminder is not None:
+            self._message(actor, step, MessageKind.REMINDER, {}, terms.reminder)
+        elif terms.told is not None:
+            self._message(actor, step, MessageKind.TOLD, {}, terms.told)
+
+    def _hears(self, actor: EntityActor) -> bool:
+        """Whether messages are made for an entity: none are for one whose behaviour is stopped."""
+        return actor.entity_id not in self.stopped and not self._is_escalated(actor)
 
     def _message(
         self,
@@ -233,9 +290,10 @@ class Acting:
         binding, entity_id = self.binding(actor), actor.entity_id
         position, _, properties, clock_us = step
         version = binding.version
-        if version is None or _HANDLERS[kind] not in version.handles:
+        if version is None or _HANDLERS[kind] not in version.handles or not self._hears(actor):
             return
-        if entity_id in self.stopped or self._is_escalated(actor) or not self._has_room(entity_id, position):
+        if self._room(entity_id) <= 0:
+            self._overfull(entity_id, position)
             return
         event = self._event(position)
         terms = terms_in(event) if isinstance(event, Event) else None
@@ -256,22 +314,21 @@ class Acting:
             )
         )
 
-    def _has_room(self, entity_id: str, position: int) -> bool:
-        """Count a message in; an entity with too many of them is stopped, from here on."""
-        coming = self._coming.get(entity_id, 0)
-        if self.outbox.waiting(entity_id) + coming < limits.mailbox_messages_max:
-            self._coming[entity_id] = coming + 1
-            return True
+    def _room(self, entity_id: str) -> int:
+        """Return how many more messages of an entity may wait."""
+        return limits.mailbox_messages_max - self.outbox.waiting(entity_id)
+
+    def _overfull(self, entity_id: str, position: int) -> None:
+        """Stop an entity for which too many messages wait, from this event on."""
         text = f"more than {limits.mailbox_messages_max} messages were waiting"
         self.stopped[entity_id] = text
         self.faults.append(ActingFault(entity_id, position, MAILBOX_FULL, text, stops=True))
-        return False
 
     def _put(self, first: int) -> None:
         """Put the fresh messages from there on into the outbox, in log order."""
-        self._coming.clear()
-        for message in sorted(self.fresh[first:], key=_position):
-            self.outbox.add(message)
+        messages = self.fresh[first:]
+        messages.sort(key=_position)
+        self.outbox.extend(messages)
 
     def _event(self, position: int) -> Any:
         return self.events[position >> limits.offset_bits][position & _OFFSET]
@@ -284,5 +341,5 @@ _HANDLERS: Final = {
 }
 
 
-def _position(message: Message) -> int:
-    return message.position
+_CHANGE: Final = MessageKind.CHANGE
+_position: Final = attrgetter("position")

@@ -26,6 +26,7 @@ class LocalWorkers:
         self.handlings: dict[Place, Handling] = {}
         self.calls: list[Place] = []
         self.forgotten: list[str] = []
+        self.begun: list[Place] = []
         self.losses: list[Exception] = []
         self.away = 0
         self.loses: str | None = None  # an entity whose items end the worker, nobody knows why
@@ -50,6 +51,11 @@ class LocalWorkers:
         self.forgotten += entity_ids
         if place.is_own:
             self.handlings.pop(place, None)
+        elif place in self.handlings:
+            self.handlings[place].forget(entity_ids)
+
+    def begin(self, place: Place) -> None:
+        self.begun.append(place)
 
     def node(self, place: Place) -> str:
         return "here" if place in self.handlings else ""

@@ -10,7 +10,7 @@ import pytest
 from flux_actors import limits
 from flux_actors.behaviour.acting_entity import ActingEntity
 from flux_actors.behaviour.behaviour import Behaviour
-from flux_actors.behaviour.calls import FAULTED, LATE, REFUSED, STOPPED, Answered, Failed
+from flux_actors.behaviour.calls import AWAY, FAULTED, LATE, REFUSED, STOPPED, Answered, Failed
 from flux_actors.behaviour.change import Change
 from flux_actors.behaviour.ports import Place, WorkerLost
 from flux_actors.behaviour.wire import LOST, TOO_LONG, decode_orders
@@ -144,7 +144,7 @@ async def test_stopped_entity_that_is_started_goes_on_with_what_comes(home: Worl
     assert home.state_of("hall/fan") is None
     dispatcher = home.dispatchers[home.partitioning.of_entity(ID)]
     assert dispatcher is not None
-    await dispatcher.start(ID)
+    await dispatcher.operating.start(ID)
     await home.idle()
     await home.publish(ID, {"celsius": 41})
     await home.idle()
@@ -436,7 +436,7 @@ async def test_stop_waits_for_the_effects_of_what_was_done_before(halted: Halted
 async def test_entity_that_is_started_before_its_stop_is_noted_goes_on(halted: Halted) -> None:
     dispatcher = halted.world.dispatchers[halted.here]
     assert dispatcher is not None
-    starting = asyncio.create_task(dispatcher.start("home/1"))
+    starting = asyncio.create_task(dispatcher.operating.start("home/1"))
     async with asyncio.timeout(5):
         while await halted.refuses():  # noqa: ASYNC110 - it is no event to wait for
             await asyncio.sleep(0.001)
@@ -466,7 +466,7 @@ async def test_message_that_left_the_outbox_is_not_handled_any_more(
     await home.note(here, Terms(handled=[position]))
     await home.until(lambda: not home.waiting())
     home.workers.away = 0
-    assert isinstance(await home.ask(ID, "?"), Answered)
+    await home.publish(ID, {"celsius": 20})
     await home.idle()
     assert home.state_of("hall/fan") is None
 
@@ -522,3 +522,30 @@ async def test_questions_under_way_are_answered_when_the_dispatcher_ends(world: 
     answer = await asyncio.wait_for(asking, 1)
     assert isinstance(answer, Failed)
     assert answer.kind == LATE
+
+
+async def test_own_process_moves_when_its_entity_is_pinned_and_ends_when_its_behaviour_goes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Staying(Thermostat):
+        placement = Dedicated(num_cpus=0)
+
+    monkeypatch.setattr("flux_actors.behaviour.dispatching._SWEEP_S", 0.001)
+    world.restart(world.partitioning.of_entity(ID))
+    await world.deploy(Staying)
+    await world.publish(ID, {"celsius": 31})
+    await world.idle()
+    catalogue = world.catalogue
+    await world.control(Catalogue(catalogue.revision + 1, catalogue.deployed, {ID: "0f"}))
+    await world.until(lambda: [place.node for place in world.workers.begun] == ["0f"])
+    await world.control(Catalogue(catalogue.revision + 2))
+    await world.until(lambda: world.workers.forgotten == [ID, ID])
+
+
+async def test_who_asks_an_entity_without_room_is_told_so_at_once(world: World) -> None:
+    await world.deploy(Own)
+    world.workers.away = 1
+    for _ in range(2):  # the second while it waits to try again
+        answer = await world.ask(ID, "?")
+        assert isinstance(answer, Failed)
+        assert (answer.kind, answer.text) == (AWAY, "no worker can be started now")
