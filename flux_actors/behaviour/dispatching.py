@@ -325,10 +325,10 @@ class Dispatcher:
         """Put a load back; return whether nobody knows which item has ended its worker."""
         blamed = put_back(load, lost)
         if blamed is not None:
-            self._on_fault(blamed, blamed.items[0], Fault(lost.kind, lost.text))
+            self._on_fault(blamed, blamed.items[0], Fault(lost.kind, lost.text), lost.rest_s)
         return lost.run is None
 
-    def _on_fault(self, share: Share, item: Item, fault: Fault) -> None:
+    def _on_fault(self, share: Share, item: Item, fault: Fault, least_s: float = 0.0) -> None:
         """Follow a fault: what failed is tried again in a while, or its entity is stopped."""
         mailbox = share.mailbox
         if isinstance(item, Asked):
@@ -336,7 +336,7 @@ class Dispatcher:
             return
         if self._faults.follow(share, item, fault) is Follow.RETRY:
             mailbox.back([item])
-            self._rest(mailbox, rest_s(share.version.supervision, mailbox.tries - 1))
+            self._rest(mailbox, max(least_s, rest_s(share.version.supervision, mailbox.tries - 1)))
 
     def _wait(self, share: Share, why: str) -> None:
         """Put a share back whose worker cannot be had now; who asks is told so, and may ask again."""

@@ -30,8 +30,11 @@ NOBODY: Final = -1
 class WorkerLost(Exception):
     """A worker ended with orders under way; `run` and `item` say at which, where that is known.
 
-    `run` is `NOBODY` when it was at something else.
+    `run` is `NOBODY` when it was at something else. Who has ended it should rest for `rest_s` at least, so
+    that there is another one for the others, and a spare for the next try.
     """
+
+    rest_s = 0.0
 
     def __init__(self, kind: str, text: str, run: int | None = None, item: int = 0) -> None:
         super().__init__(kind, text, run, item)

@@ -49,6 +49,7 @@ _FREE_LOOK_S: Final = 0.05
 _CALL_S: Final = 5.0
 _LOAD_S: Final = 30.0  # to load a code with all that it imports
 _LOADS_MAX: Final = 2  # that fail, then the code is no good
+_SPARE_S: Final = 3.0  # until there is a spare, on a busy machine
 _LOOK_S: Final = 0.05
 _GRACE_S: Final = 0.5  # beyond which what runs does not hear that its time is up
 _CONCURRENCY: Final = 10_000  # calls of coroutines at once
@@ -84,14 +85,12 @@ class _Worker:
 
     def lost(self, call: int | None, kind: str, text: str) -> WorkerLost:
         """Return what a call of that number raises when it was lost: with what it was at, if that is seen."""
-        if self.progress is None or call is None:
-            return WorkerLost(kind, text)
-        step = self.progress.read()
-        return (
-            WorkerLost(kind, text, step.run, step.item)
-            if step.call == call
-            else WorkerLost(kind, text, NOBODY)
-        )
+        lost = WorkerLost(kind, text)
+        lost.rest_s = _SPARE_S
+        if self.progress is not None and call is not None:
+            step = self.progress.read()
+            lost.run, lost.item = (step.run, step.item) if step.call == call else (NOBODY, 0)
+        return lost
 
 
 class _Watch:

@@ -9,14 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-import httpx
-
 import flux_actors as flux
 from flux_actors.domain.partitioning import Partitioning
+from tests.patient import RETRY_S, Client, event_of
 
 NEAR: Final = "near"  # the namespace of what acts
 FAR: Final = "faraway"  # one in another partition
-RETRY_S: Final = 60.0
 BATCH: Final = 10
 assert Partitioning(4).of_entity(f"{NEAR}/x") != Partitioning(4).of_entity(f"{FAR}/x")
 
@@ -80,42 +78,6 @@ DEPLOYED: Final = (Teller, Ledger, Each, Clock, Rung)
 
 
 @dataclass
-class Client:
-    """HTTP that comes back by itself."""
-
-    url: str
-
-    def post(self, path: str, body: Any) -> httpx.Response:
-        return self._until_taken(lambda: httpx.post(f"{self.url}{path}", json=body, timeout=15))
-
-    def get(self, path: str) -> httpx.Response:
-        return self._until_taken(lambda: httpx.get(f"{self.url}{path}", timeout=15))
-
-    def properties(self, entity_id: str) -> dict[str, Any]:
-        answer = self.get(f"/api/state/entities/{entity_id}")
-        return {} if answer.status_code == 404 else answer.json()["properties"]
-
-    def entities(self, prefix: str) -> dict[str, dict[str, Any]]:
-        """Return the entities whose ids begin so."""
-        return {one["id"]: one for one in self.get(f"/api/state/entities?prefix={prefix}").json()}
-
-    @staticmethod
-    def _until_taken(send: Any) -> httpx.Response:
-        deadline = time.monotonic() + RETRY_S
-        while True:
-            try:
-                answer = send()
-            except httpx.HTTPError:
-                assert time.monotonic() < deadline
-            else:
-                if answer.status_code in {200, 404}:
-                    return answer
-                assert answer.status_code == 503, answer.text
-                assert time.monotonic() < deadline, answer.text
-            time.sleep(0.05)
-
-
-@dataclass
 class Feeder:
     """Publishes numbered events of one entity, each batch until it is acknowledged, and counts them."""
 
@@ -135,15 +97,6 @@ class Feeder:
 
     def _event(self, n: int) -> dict[str, Any]:
         return event_of(f"{NEAR}/in/{self.who}", {"n": n}, f"{self.who}-{n}")
-
-
-def event_of(entity_id: str, properties: dict[str, Any], event_id: str = "") -> dict[str, Any]:
-    return {
-        "stream": "chaos",
-        "source": "chaos",
-        "eventId": str(uuid.uuid5(uuid.NAMESPACE_OID, event_id)) if event_id else str(uuid.uuid4()),
-        "payload": {"entity_id": entity_id, "properties": properties},
-    }
 
 
 def moment_of(text: str) -> float:

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from tests.asker import Asker
-from tests.chaos.behaving import FAR, NEAR, Client, Feeding, event_of, moment_of
+from tests.chaos.behaving import FAR, NEAR, Feeding, moment_of
 from tests.conftest import RunningFlux, wait_for
+from tests.patient import Client, event_of
 
 pytestmark = [pytest.mark.real, pytest.mark.chaos, pytest.mark.timeout(240)]
 
@@ -88,7 +89,7 @@ def kill(acting: RunningFlux, role: str) -> tuple[float, float]:
     killed = time.time()
     os.kill(victim, signal.SIGKILL)
     wait_for(lambda: acting.pid_of(role) != victim, 30, f"another {role}")
-    Client(acting.url).post("/api/events?wait=applied", event_of(f"{NEAR}/probe", {"at": killed}))
+    Client(acting.url).publish(f"{NEAR}/probe", {"at": killed}, wait=True)
     return killed, time.time()
 
 
@@ -130,7 +131,7 @@ def test_everything_killed_and_started_again_has_every_effect_once_and_reminders
     fell = time.time()
     acting.kill_everything()
     acting.start()
-    feeding.client.post("/api/events?wait=applied", event_of(f"{NEAR}/probe", {"at": fell}))
+    feeding.client.publish(f"{NEAR}/probe", {"at": fell}, wait=True)
     down = [(fell, time.time())]
     mark = feeding.acked()
     wait_for(lambda: feeding.done() > mark, 30, "messages to have effects again")
@@ -139,7 +140,7 @@ def test_everything_killed_and_started_again_has_every_effect_once_and_reminders
     fell = time.time()
     acting.stop()
     acting.start()
-    feeding.client.post("/api/events?wait=applied", event_of(f"{NEAR}/probe", {"at": fell}))
+    feeding.client.publish(f"{NEAR}/probe", {"at": fell}, wait=True)
     down.append((fell, time.time()))
     wait_for(lambda: len(clocks.rung()) == CLOCKS, 60, "all reminders")
     feeding.check()

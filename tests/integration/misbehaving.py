@@ -15,13 +15,14 @@ import flux_actors as flux
 SPACE: Final = "misbehaving"
 QUICK: Final = flux.Supervision(retries=1, backoff_s=0.05)
 HANDLER_S: Final = 0.5
-MEMORY_BYTES: Final = 1 << 30
+MEMORY_BYTES: Final = 400_000_000
 
 
 class Neighbour(flux.Behaviour):
     """Echoes what it is told, and answers."""
 
     match = f"{SPACE}/good/*"
+    bounds = flux.Bounds(memory_bytes=MEMORY_BYTES)
 
     def on_change(self, entity, change):
         entity.emit(entity.id.replace("/good/", "/echo/"), {"n": change.properties["n"]})
@@ -112,7 +113,7 @@ def _hang_in_c(_: Any) -> None:
 def _hoard(_: Any) -> None:
     kept = []
     while True:
-        kept.append(bytearray(1 << 20))
+        kept.append(b"x" * (1 << 25))
 
 
 def _too_large(_: Any) -> None:

@@ -60,6 +60,7 @@ class Acting:
     fresh: list[Message] = field(default_factory=list)
     faults: list[ActingFault] = field(default_factory=list)
     replaced: dict[int, dict[str, Any]] = field(default_factory=dict)  # what reduced events set, by position
+    _coming: dict[str, int] = field(default_factory=dict)  # messages of an entity on their way to the outbox
 
     @property
     def binds(self) -> bool:
@@ -100,7 +101,11 @@ class Acting:
             first = len(self.fresh)
             answers = self._answers(bound)
             for actor, steps in bound:
-                self._run(state, actor, steps, answers, void)
+                if self.binding(actor).reduces:
+                    for step in steps:
+                        self._apply(state, actor, self._answered(actor, step, answers), None, void)
+                else:
+                    self._run(state, actor, steps, void)
             self._put(first)
         return others
 
@@ -204,29 +209,18 @@ class Acting:
         self.replaced[position] = {}
         return (position, entity_id, {}, clock_us)
 
-    def _run(
-        self,
-        state: PartitionState,
-        actor: EntityActor,
-        steps: list[Step],
-        answers: dict[int, Reduced],
-        void: list[int],
-    ) -> None:
-        """Have an actor take a run of plain events, and make messages of them.
+    def _run(self, state: PartitionState, actor: EntityActor, steps: list[Step], void: list[int]) -> None:
+        """Have an actor that merges take a run of plain events, and make messages of them.
 
         This is what a message costs in the fold, so it is one loop over locals.
         """
-        reduces, reacts = self.binding(actor).reduces, self.binding(actor).reacts
-        hears = reacts and self._hears(actor)
+        hears = self.binding(actor).reacts and self._hears(actor)
+        room = limits.mailbox_messages_max - self.outbox.waiting(actor.entity_id)
         history, fresh, events = state.history_positions, self.fresh, self.events
-        receive, entity_id, room = actor.receive, actor.entity_id, self._room(actor.entity_id)
+        receive, entity_id = actor.receive, actor.entity_id
         state.before_change(actor)
-        births = 0
-        for told in steps:
-            step = told
-            if reduces:
-                step = self._answered(actor, told, answers)
-                hears = reacts and self._hears(actor)  # its reducer may have stopped it just now
+        difference = 0
+        for step in steps:
             position, _, properties, clock_us = step
             current = actor.properties
             previous = (
@@ -234,11 +228,11 @@ class Acting:
                 if hears and current and properties
                 else {}
             )
-            births += receive(step, history, void)
+            difference += receive(step, history, void)
             if not hears or not (properties or (properties is None and current is not None)):
                 continue
-            if room <= 0:
-                self._overfull(entity_id, position)
+            if not room:
+                self._full(entity_id, position)
                 hears = False
                 continue
             room -= 1
@@ -257,12 +251,12 @@ class Acting:
                     event.source,
                 )
             )
-        state.after_change(actor, births)
+        state.after_change(actor, difference)
 
     def _apply(
-        self, state: PartitionState, actor: EntityActor, step: Step, terms: Terms, void: list[int]
+        self, state: PartitionState, actor: EntityActor, step: Step, terms: Terms | None, void: list[int]
     ) -> None:
-        """Have an actor take one event with terms, and make a message of it."""
+        """Have an actor take one event, and make a message of it."""
         properties = step[2]
         reacts = self.binding(actor).reacts
         before = dict(actor.properties) if reacts and actor.properties else {}
@@ -270,6 +264,8 @@ class Acting:
         state.take(actor, step, terms, void)
         if reacts and (properties or (properties is None and lived)):
             self._message(actor, step, MessageKind.CHANGE, before)
+        if terms is None:
+            return
         if terms.reminder is not None:
             self._message(actor, step, MessageKind.REMINDER, {}, terms.reminder)
         elif terms.told is not None:
@@ -290,10 +286,9 @@ class Acting:
         binding, entity_id = self.binding(actor), actor.entity_id
         position, _, properties, clock_us = step
         version = binding.version
-        if version is None or _HANDLERS[kind] not in version.handles or not self._hears(actor):
+        if version is None or _HANDLERS[kind] not in version.handles:
             return
-        if self._room(entity_id) <= 0:
-            self._overfull(entity_id, position)
+        if not self._hears(actor) or not self._has_room(entity_id, position):
             return
         event = self._event(position)
         terms = terms_in(event) if isinstance(event, Event) else None
@@ -314,21 +309,24 @@ class Acting:
             )
         )
 
-    def _room(self, entity_id: str) -> int:
-        """Return how many more messages of an entity may wait."""
-        return limits.mailbox_messages_max - self.outbox.waiting(entity_id)
+    def _has_room(self, entity_id: str, position: int) -> bool:
+        """Count a message in; an entity with too many of them is stopped, from here on."""
+        coming = self._coming.get(entity_id, 0)
+        if self.outbox.waiting(entity_id) + coming < limits.mailbox_messages_max:
+            self._coming[entity_id] = coming + 1
+            return True
+        self._full(entity_id, position)
+        return False
 
-    def _overfull(self, entity_id: str, position: int) -> None:
-        """Stop an entity for which too many messages wait, from this event on."""
+    def _full(self, entity_id: str, position: int) -> None:
         text = f"more than {limits.mailbox_messages_max} messages were waiting"
         self.stopped[entity_id] = text
         self.faults.append(ActingFault(entity_id, position, MAILBOX_FULL, text, stops=True))
 
     def _put(self, first: int) -> None:
         """Put the fresh messages from there on into the outbox, in log order."""
-        messages = self.fresh[first:]
-        messages.sort(key=_position)
-        self.outbox.extend(messages)
+        self._coming.clear()
+        self.outbox.extend(sorted(self.fresh[first:], key=_position))
 
     def _event(self, position: int) -> Any:
         return self.events[position >> limits.offset_bits][position & _OFFSET]

@@ -70,7 +70,7 @@ class Outbox:
         self._waiting[message.entity_id] = self._waiting.get(message.entity_id, 0) + 1
 
     def extend(self, messages: Iterable[Message]) -> None:
-        """Put messages in, behind all others."""
+        """Put messages in, behind all others, in their order."""
         waiting, found = self._waiting, self.messages
         for message in messages:
             entity_id = message.entity_id

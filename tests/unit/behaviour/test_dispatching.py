@@ -12,8 +12,8 @@ from flux_actors.behaviour.acting_entity import ActingEntity
 from flux_actors.behaviour.behaviour import Behaviour
 from flux_actors.behaviour.calls import AWAY, FAULTED, LATE, REFUSED, STOPPED, Answered, Failed
 from flux_actors.behaviour.change import Change
-from flux_actors.behaviour.ports import Place, WorkerLost
-from flux_actors.behaviour.wire import LOST, TOO_LONG, decode_orders
+from flux_actors.behaviour.ports import NOBODY, Place, WorkerLost
+from flux_actors.behaviour.wire import LOST, NO_CODE, TOO_LONG, decode_orders
 from flux_actors.domain.acting.catalogue import Bounds, Catalogue, Dedicated, Deployed, Supervision, Version
 from flux_actors.domain.event import DELETED
 from flux_actors.domain.terms import Terms
@@ -211,6 +211,45 @@ async def test_one_that_ends_its_worker_is_found_among_many(world: World) -> Non
     assert fault is not None
     assert (fault["state"], fault["kind"]) == ("stopped", LOST)
     assert [n for n in range(30) if world.fault_of(f"home/{n}/thermostat")] == [13]
+
+
+async def test_who_only_waited_behind_the_one_that_ended_a_worker_is_not_to_blame(world: World) -> None:
+    class Strict(Thermostat):
+        supervision = Supervision("stop")
+
+    await world.deploy(Strict)
+    world.workers.losses.append(WorkerLost(LOST, "another partition has ended it", NOBODY))
+    await world.publish(ID, {"celsius": 31})
+    await world.idle()
+    assert world.state_of("hall/fan") == {"on": True}
+    assert world.fault_of(ID) is None
+
+
+async def test_who_has_ended_a_worker_rests_until_there_is_a_spare(world: World) -> None:
+    await world.deploy(Thermostat)
+    lost = WorkerLost(LOST, "ended", 0, 0)
+    lost.rest_s = 0.1
+    world.workers.losses.append(lost)
+    began = asyncio.get_running_loop().time()
+    await world.publish(ID, {"celsius": 31})
+    await world.idle()
+    assert asyncio.get_running_loop().time() - began >= lost.rest_s
+    assert world.state_of("hall/fan") == {"on": True}
+
+
+async def test_code_that_cannot_be_loaded_stops_its_own_entities_alone(world: World) -> None:
+    class Broken(Thermostat):
+        match = "home/*/broken"
+
+    _, broken = await world.deploy(Thermostat, Broken)
+    world.workers.unusable = broken.digest
+    await world.publish_all({"home/hall/broken": {"celsius": 31}, ID: {"celsius": 31}})
+    await world.until(lambda: world.state_of("hall/fan"))
+    await world.idle()
+    fault = world.fault_of("home/hall/broken")
+    assert fault is not None
+    assert (fault["state"], fault["kind"]) == ("stopped", NO_CODE)
+    assert world.fault_of(ID) is None
 
 
 async def test_culprit_that_is_known_is_tried_alone(world: World) -> None:
