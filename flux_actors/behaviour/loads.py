@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from flux_actors.behaviour.mailbox import Asked, Item, Mailbox
-from flux_actors.behaviour.wire import Done, Fault, Orders, Question, Run, Work, encode
+from flux_actors.behaviour.ports import NOBODY, CodeUnusable, WorkerLost
+from flux_actors.behaviour.wire import NO_CODE, Done, Fault, Orders, Question, Run, Work, encode
 from flux_actors.domain.acting.catalogue import Binding, Version
+from flux_actors.domain.acting.messages import MessageKind
+from flux_actors.errors import FluxError
+
+_HANDLERS: Final = {
+    MessageKind.CHANGE: "on_change",
+    MessageKind.REMINDER: "on_reminder",
+    MessageKind.TOLD: "on_tell",
+}
 
 
 class Share(NamedTuple):
@@ -62,6 +71,8 @@ def versions_of(load: list[Share]) -> dict[str, Version]:
 def outcome_of(load: list[Share], runs: list[list[Done]]) -> Outcome:
     """Return what came of a load; what was not tried is put back."""
     outcome = Outcome()
+    if len(runs) != len(load):
+        raise ValueError(f"{len(runs)} results of {len(load)} runs")
     effects, handled = outcome.effects, outcome.handled
     for share, dones in zip(load, runs, strict=True):
         items, mailbox = share.items, share.mailbox
@@ -79,6 +90,48 @@ def outcome_of(load: list[Share], runs: list[list[Done]]) -> Outcome:
         if len(dones) < len(items):
             mailbox.back(items[len(dones) :])
     return outcome
+
+
+def put_back(load: list[Share], lost: WorkerLost) -> Share | None:
+    """Put a load back whose worker was lost, but for what ended it: return whose first item that was."""
+    blamed: Share | None = None
+    only = load[0] if len(load) == 1 else None
+    if only is not None and only.mailbox.killed:  # an operator did it, and nothing is wrong with it
+        only.mailbox.killed = False
+        lost.run = NOBODY
+    elif lost.run is None and only is not None and len(only.items) == 1:
+        lost.run, lost.item = 0, 0
+    for number, share in enumerate(load):
+        mailbox = share.mailbox
+        if number != lost.run:
+            mailbox.back(share.items)
+        elif lost.item:
+            mailbox.alone = True  # what it did before is lost as well, and is done again
+            mailbox.back(share.items)
+        else:
+            mailbox.back(share.items[1:])
+            blamed = share
+    return blamed
+
+
+def put_back_unusable(load: list[Share], error: CodeUnusable | FluxError) -> list[tuple[Share, Fault]]:
+    """Put a load back whose code is no good: return whose first item failed for that."""
+    blamed: list[tuple[Share, Fault]] = []
+    for share in load:
+        if isinstance(error, CodeUnusable) and share.version.digest != error.digest:
+            share.mailbox.back(share.items)
+            continue
+        share.mailbox.back(share.items[1:])
+        blamed.append(
+            (share, Fault(NO_CODE, error.text if isinstance(error, CodeUnusable) else error.message))
+        )
+    return blamed
+
+
+def awaited(version: Version, item: Item) -> bool:
+    """Whether the handler of an item is a coroutine."""
+    handler = "on_ask" if isinstance(item, Asked) else _HANDLERS[item.kind]
+    return handler in version.awaits
 
 
 def _question(share: Share, number: int, item: Asked, standing: Callable[[str], Standing]) -> Question:

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -74,8 +72,8 @@ class _Worker:
     def kill(self) -> None:
         """End its process, whatever it is doing."""
         if self.process is not None:
-            with suppress(ProcessLookupError):
-                os.kill(self.facts.pid, signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):
+                self.process.kill()  # not by its pid alone, which may be another's by now
         _kill(self.actor)
 
     @property
