@@ -181,6 +181,9 @@ behaviours_max: Final = 200  # deployed at once: the same
 reduced_patterns_max: Final = 1_000  # that ever had a reducer; of more, whole namespaces are remembered
 behaviour_versions_kept: Final = 10  # earlier ones, to roll back to
 pins_max: Final = 1_000
+actor_rows_max: Final = (
+    10_000  # shown in one answer: 2 MB, and a quarter of a second of a shard in short runs
+)
 catalogue_bytes_max: Final = 1 * MIB  # it travels whole, in one event of each partition
 catalogue_look_s: Final = 3.0  # between two looks whether each partition has the newest one
 mailbox_messages_max: Final = 10_000  # that wait for one entity; one more stops its behaviour

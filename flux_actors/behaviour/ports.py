@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from flux_actors.domain.acting.catalogue import Dedicated, Version
 
@@ -24,8 +24,17 @@ class Place:
         return bool(self.entity_id)
 
 
+NOBODY: Final = -1
+
+
 class WorkerLost(Exception):
-    """A worker ended with orders under way; `run` and `item` say at which, where that is known."""
+    """A worker ended with orders under way; `run` and `item` say at which, where that is known.
+
+    `run` is `NOBODY` when it was at something else. Who has ended it should rest for `rest_s` at least, so
+    that there is another one for the others, and a spare for the next try.
+    """
+
+    rest_s = 0.0
 
     def __init__(self, kind: str, text: str, run: int | None = None, item: int = 0) -> None:
         super().__init__(kind, text, run, item)
@@ -33,6 +42,15 @@ class WorkerLost(Exception):
         self.text = text
         self.run = run
         self.item = item
+
+
+class CodeUnusable(Exception):
+    """The code of a digest cannot be loaded, or not be had any more."""
+
+    def __init__(self, digest: str, text: str) -> None:
+        super().__init__(digest, text)
+        self.digest = digest
+        self.text = text
 
 
 class Workers(Protocol):
@@ -43,12 +61,17 @@ class Workers(Protocol):
 
         Raises:
             WorkerLost: its process ended, or was ended.
+            CodeUnusable: one of the codes is no good.
             Unavailable: there is no process for it now; try again.
         """
         ...
 
     async def forget(self, place: Place, entity_ids: list[str]) -> None:
         """Have the instances of entities dropped; the process of an entity of its own ends."""
+        ...
+
+    def begin(self, place: Place) -> None:
+        """Have a process started before it is needed; whether it can be is seen when it is."""
         ...
 
     def node(self, place: Place) -> str:

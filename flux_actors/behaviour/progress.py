@@ -9,14 +9,15 @@ import tempfile
 from pathlib import Path
 from typing import Final, NamedTuple
 
-_FORMAT: Final = struct.Struct("<QII")
+_FORMAT: Final = struct.Struct("<QQII")
 _SHARED: Final = Path("/dev/shm")  # noqa: S108 - memory, in which `mkstemp` makes a file of our own
 
 
 class Step(NamedTuple):
-    """How many items a worker has begun, and which one it is at: the number of its run, and in that run."""
+    """How many items a worker has begun, and which one it is at: of which call, run, and in that run."""
 
     begun: int
+    call: int
     run: int
     item: int
 
@@ -32,6 +33,7 @@ class Progress:
         finally:
             os.close(descriptor)
         self._count = 0
+        self.call = 0  # whose items are begun
 
     @classmethod
     def make(cls) -> Progress:
@@ -47,7 +49,7 @@ class Progress:
     def __call__(self, run: int, item: int) -> None:
         """Tell that an item is begun."""
         self._count += 1
-        _FORMAT.pack_into(self._memory, 0, self._count, run, item)
+        _FORMAT.pack_into(self._memory, 0, self._count, self.call, run, item)
 
     def read(self) -> Step:
         """Return what was told last."""

@@ -62,12 +62,13 @@ class WorkerProcess:
         return WorkerFacts(os.getpid(), node, str(self._progress.path))
 
     async def load(self, digest: str, code: bytes) -> None:
-        """Take the code of a behaviour."""
+        """Take the code of a behaviour, and load it: what it imports may take longer than a handler may."""
         self._codes[digest] = code
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._handling.load, digest)
 
-    async def run(self, orders: bytes) -> bytes:
-        """Handle orders whose handlers are not async."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, orders)
+    async def run(self, orders: bytes, call: int) -> bytes:
+        """Handle orders whose handlers are not async; the shard knows this call by its number."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, orders, call)
 
     async def run_async(self, orders: bytes) -> bytes:
         """Handle orders of which some handlers are async."""
@@ -84,7 +85,8 @@ class WorkerProcess:
         if threading.get_ident() == self._thread_id:
             self._progress(run, item)
 
-    def _run(self, orders: bytes) -> bytes:
+    def _run(self, orders: bytes, call: int) -> bytes:
+        self._progress.call = call
         return encode(self._handling.run(decode_orders(orders)))
 
     async def _connect(self) -> NatsBus:

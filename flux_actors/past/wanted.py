@@ -14,7 +14,7 @@ early. That shows in a retry alone that came later than retries are promised to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -119,7 +119,15 @@ class _Whose(Outbox):
     """An outbox that knows whose messages wait, and nothing of what is in them."""
 
     def add(self, message: Message) -> None:
-        super().add(Message(message.position, message.entity_id, message.kind, message.clock_us, None))
+        super().add(_envelope(message))
+
+    def extend(self, messages: Iterable[Message]) -> None:
+        super().extend([_envelope(message) for message in messages])
+
+
+def _envelope(message: Message) -> Message:
+    """Return a message without what is in it."""
+    return Message(message.position, message.entity_id, message.kind, message.clock_us, None)
 
 
 def _without_history(row: EntityRow) -> EntityRow:

@@ -17,7 +17,7 @@ from typing import IO, Any, Final, cast
 import msgspec
 import zstandard
 
-from flux_actors.domain.acting.acting import Acting
+from flux_actors.domain.acting.acting import Acting, ActingFault
 from flux_actors.domain.acting.catalogue import Catalogue
 from flux_actors.domain.acting.causes import Causes
 from flux_actors.domain.acting.messages import Message
@@ -45,12 +45,15 @@ class Behaviours(msgspec.Struct, array_like=True, frozen=True):
     catalogue: Catalogue
     causes: list[Any]
     stopped: dict[str, str]
+    suspended: list[ActingFault] = []
     ever_reduced: list[str] = []
 
     @classmethod
     def of(cls, acting: Acting) -> Behaviours:
         """Return what a state has of it."""
-        return cls(acting.catalogue, acting.causes.rows(), dict(acting.stopped), acting.ever_reduced.rows())
+        suspended = list(acting.suspended.values())
+        causes, ever_reduced = acting.causes.rows(), acting.ever_reduced.rows()
+        return cls(acting.catalogue, causes, dict(acting.stopped), suspended, ever_reduced)
 
 
 class Header(msgspec.Struct, array_like=True, frozen=True):
@@ -267,6 +270,7 @@ def _state(header: Header, frames: Iterator[bytes], state: PartitionState) -> Pa
         state.acting.take(header.behaviours.catalogue)
         state.acting.causes = Causes.of(header.behaviours.causes)
         state.acting.stopped = dict(header.behaviours.stopped)
+        state.acting.suspended = {fault.entity_id: fault for fault in header.behaviours.suspended}
     ids: dict[bool, list[str]] = {True: [], False: []}
     for frame in frames:
         decoded: Rows | Ids | Waiting | Trailer = _decode_part(frame)

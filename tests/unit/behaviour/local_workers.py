@@ -5,7 +5,7 @@ from __future__ import annotations
 from flux_actors.behaviour.behaviour import Behaviour, described
 from flux_actors.behaviour.code import digest_of, pack
 from flux_actors.behaviour.handling import Handling
-from flux_actors.behaviour.ports import Place, WorkerLost
+from flux_actors.behaviour.ports import CodeUnusable, Place, WorkerLost
 from flux_actors.behaviour.watchdog import Watchdog
 from flux_actors.behaviour.wire import LOST, decode_orders, encode
 from flux_actors.domain.acting.catalogue import Version
@@ -26,8 +26,10 @@ class LocalWorkers:
         self.handlings: dict[Place, Handling] = {}
         self.calls: list[Place] = []
         self.forgotten: list[str] = []
+        self.begun: list[Place] = []
         self.losses: list[WorkerLost] = []
         self.away = 0
+        self.unusable = ""  # the digest of a code
         self.loses: str | None = None  # an entity whose items end the worker, nobody knows why
 
     async def run(self, place: Place, versions: dict[str, Version], orders: bytes, *, awaits: bool) -> bytes:
@@ -37,6 +39,8 @@ class LocalWorkers:
             raise Unavailable("no worker can be started now")
         if self.losses:
             raise self.losses.pop(0)
+        if self.unusable in versions:
+            raise CodeUnusable(self.unusable, "it ended the process that loaded it")
         decoded = decode_orders(orders)
         if any(run.entity_id == self.loses for run in decoded.runs):
             raise WorkerLost(LOST, "its process ended")
@@ -50,6 +54,11 @@ class LocalWorkers:
         self.forgotten += entity_ids
         if place.is_own:
             self.handlings.pop(place, None)
+        elif place in self.handlings:
+            self.handlings[place].forget(entity_ids)
+
+    def begin(self, place: Place) -> None:
+        self.begun.append(place)
 
     def node(self, place: Place) -> str:
         return "here" if place in self.handlings else ""

@@ -9,10 +9,10 @@ import pytest
 from flux_actors import limits
 from flux_actors.behaviour.acting_entity import ActingEntity
 from flux_actors.behaviour.behaviour import Behaviour
-from flux_actors.behaviour.calls import FAULTED, LATE, REFUSED, STOPPED, Answered, Failed
+from flux_actors.behaviour.calls import AWAY, FAULTED, LATE, REFUSED, STOPPED, Answered, Failed
 from flux_actors.behaviour.change import Change
-from flux_actors.behaviour.ports import WorkerLost
-from flux_actors.behaviour.wire import LOST, TOO_LONG
+from flux_actors.behaviour.ports import NOBODY, WorkerLost
+from flux_actors.behaviour.wire import LOST, NO_CODE, TOO_LONG
 from flux_actors.domain.acting.catalogue import Bounds, Catalogue, Dedicated, Supervision
 from flux_actors.domain.event import DELETED
 from flux_actors.domain.terms import Terms
@@ -143,7 +143,7 @@ async def test_stopped_entity_that_is_started_goes_on_with_what_comes(home: Worl
     assert home.state_of("hall/fan") is None
     dispatcher = home.dispatchers[home.partitioning.of_entity(ID)]
     assert dispatcher is not None
-    await dispatcher.start(ID)
+    await dispatcher.operating.start(ID)
     await home.idle()
     await home.publish(ID, {"celsius": 41})
     await home.idle()
@@ -210,6 +210,45 @@ async def test_one_that_ends_its_worker_is_found_among_many(world: World) -> Non
     assert fault is not None
     assert (fault["state"], fault["kind"]) == ("stopped", LOST)
     assert [n for n in range(30) if world.fault_of(f"home/{n}/thermostat")] == [13]
+
+
+async def test_who_only_waited_behind_the_one_that_ended_a_worker_is_not_to_blame(world: World) -> None:
+    class Strict(Thermostat):
+        supervision = Supervision("stop")
+
+    await world.deploy(Strict)
+    world.workers.losses.append(WorkerLost(LOST, "another partition has ended it", NOBODY))
+    await world.publish(ID, {"celsius": 31})
+    await world.idle()
+    assert world.state_of("hall/fan") == {"on": True}
+    assert world.fault_of(ID) is None
+
+
+async def test_who_has_ended_a_worker_rests_until_there_is_a_spare(world: World) -> None:
+    await world.deploy(Thermostat)
+    lost = WorkerLost(LOST, "ended", 0, 0)
+    lost.rest_s = 0.1
+    world.workers.losses.append(lost)
+    began = asyncio.get_running_loop().time()
+    await world.publish(ID, {"celsius": 31})
+    await world.idle()
+    assert asyncio.get_running_loop().time() - began >= lost.rest_s
+    assert world.state_of("hall/fan") == {"on": True}
+
+
+async def test_code_that_cannot_be_loaded_stops_its_own_entities_alone(world: World) -> None:
+    class Broken(Thermostat):
+        match = "home/*/broken"
+
+    _, broken = await world.deploy(Thermostat, Broken)
+    world.workers.unusable = broken.digest
+    await world.publish_all({"home/hall/broken": {"celsius": 31}, ID: {"celsius": 31}})
+    await world.until(lambda: world.state_of("hall/fan"))
+    await world.idle()
+    fault = world.fault_of("home/hall/broken")
+    assert fault is not None
+    assert (fault["state"], fault["kind"]) == ("stopped", NO_CODE)
+    assert world.fault_of(ID) is None
 
 
 async def test_culprit_that_is_known_is_tried_alone(world: World) -> None:
@@ -363,3 +402,30 @@ async def test_many_messages_go_in_few_calls(world: World) -> None:
     await world.idle()
     assert len(world.workers.calls) == 1
     assert limits.orders_items_max >= 200
+
+
+async def test_own_process_moves_when_its_entity_is_pinned_and_ends_when_its_behaviour_goes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Staying(Thermostat):
+        placement = Dedicated(num_cpus=0)
+
+    monkeypatch.setattr("flux_actors.behaviour.dispatching._SWEEP_S", 0.001)
+    world.restart(world.partitioning.of_entity(ID))
+    await world.deploy(Staying)
+    await world.publish(ID, {"celsius": 31})
+    await world.idle()
+    catalogue = world.catalogue
+    await world.control(Catalogue(catalogue.revision + 1, catalogue.deployed, {ID: "0f"}))
+    await world.until(lambda: [place.node for place in world.workers.begun] == ["0f"])
+    await world.control(Catalogue(catalogue.revision + 2))
+    await world.until(lambda: world.workers.forgotten == [ID, ID])
+
+
+async def test_who_asks_an_entity_without_room_is_told_so_at_once(world: World) -> None:
+    await world.deploy(Own)
+    world.workers.away = 1
+    for _ in range(2):  # the second while it waits to try again
+        answer = await world.ask(ID, "?")
+        assert isinstance(answer, Failed)
+        assert (answer.kind, answer.text) == (AWAY, "no worker can be started now")

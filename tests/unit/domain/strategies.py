@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from flux_actors.domain.acting.acting import Acting
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.event import DELETED, Event, TermedEvent, with_terms
 from flux_actors.domain.fold import PartitionState
@@ -137,6 +138,7 @@ class Whole(NamedTuple):
     remembered: list[list[str]]
     committers: list[tuple[int, int]]
     poison: list[Any]
+    acting: tuple[Any, ...]
 
 
 def rows_of(state: PartitionState) -> list[EntityRow]:
@@ -160,7 +162,14 @@ def whole(state: PartitionState) -> Whole:
         [list(state.window.elder.ids), list(state.window.younger.ids)],
         list(state.committers.items()),
         list(state.poison),
+        _acting(state.acting),
     )
+
+
+def _acting(acting: Acting) -> tuple[Any, ...]:
+    waiting = list(acting.outbox.messages.values())
+    causes = sorted(acting.causes.rows())
+    return acting.catalogue, waiting, causes, dict(acting.stopped), dict(acting.suspended)
 
 
 def numbered(log: list[Block], first: int = 1) -> list[tuple[int, Block]]:

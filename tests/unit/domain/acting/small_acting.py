@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from flux_actors.domain.acting.catalogue import Catalogue, Deployed, Version
+from flux_actors.domain.acting.difference import difference
 from flux_actors.domain.acting.reducers import Fact, Reduced, ReduceRun
 from flux_actors.domain.event import Event, with_terms
 from flux_actors.domain.terms import Terms
@@ -29,7 +30,7 @@ def count(state: dict[str, Any] | None, fact: Fact) -> Reduced:
 
 
 def keep_last(state: dict[str, Any] | None, fact: Fact) -> Reduced:
-    """Keep the last `n`, and what was counted before; `{}` when there was nothing."""
+    """Keep the last `n`, and what was counted before; `{}` when there was none."""
     if "n" not in fact.properties:
         return Reduced({})
     return Reduced({"last": fact.properties["n"], "sum": (state or {}).get("sum")})
@@ -53,7 +54,8 @@ class Functions:
             answers.append(self.functions[run.digest](state, fact))
             if answers[-1].overran:
                 break
-            state = answers[-1].state or state
+            if answers[-1].state is not None:
+                state = (state or {}) | difference(state, answers[-1].state)
         return answers
 
 
