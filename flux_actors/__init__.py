@@ -28,8 +28,10 @@ if TYPE_CHECKING:
         Refused,
         Unavailable,
     )
+    from flux_actors.native import actors
+    from flux_actors.native.actors import pin
     from flux_actors.native.aio import AsyncFlux, connect_async
-    from flux_actors.native.deploying import behaviours, deploy, pin, promote, remove, resume, rollback
+    from flux_actors.native.deploying import behaviours, deploy, promote, remove, resume, rollback
     from flux_actors.native.entity import AsyncEntity, Claimed, Entity
     from flux_actors.native.flux import Flux, connect, live
     from flux_actors.native.history import FluxHistory
@@ -66,6 +68,7 @@ __all__ = [
     "State",
     "Supervision",
     "Unavailable",
+    "actors",
     "behaviours",
     "connect",
     "connect_async",
@@ -109,7 +112,7 @@ _PLACES: Final = {
     "connect_async": "native.aio",
     "deploy": "native.deploying",
     "live": "native.flux",
-    "pin": "native.deploying",
+    "pin": "native.actors",
     "promote": "native.deploying",
     "remove": "native.deploying",
     "resume": "native.deploying",
@@ -119,6 +122,8 @@ _PLACES: Final = {
 
 def __getattr__(name: str) -> Any:
     """Load what is asked for."""
+    if name == "actors":
+        return import_module("flux_actors.native.actors")
     place = _PLACES.get(name)
     if place is None:
         raise AttributeError(f"flux_actors has no {name!r}")

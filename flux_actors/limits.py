@@ -180,6 +180,9 @@ behaviour_patterns_max: Final = 100  # of one version: each is asked of an entit
 behaviours_max: Final = 200  # deployed at once: the same
 behaviour_versions_kept: Final = 10  # earlier ones, to roll back to
 pins_max: Final = 1_000
+actor_rows_max: Final = (
+    10_000  # shown in one answer: 2 MB, and a quarter of a second of a shard in short runs
+)
 catalogue_bytes_max: Final = 1 * MIB  # it travels whole, in one event of each partition
 catalogue_look_s: Final = 3.0  # between two looks whether each partition has the newest one
 mailbox_messages_max: Final = 10_000  # that wait for one entity; one more stops its behaviour

@@ -12,7 +12,13 @@ from flux_cluster.processes import of_run
 
 MB: Final = 1_000_000
 _SAMPLE_S: Final = 0.005
-_PARTS: Final = (("ServeReplica", "door"), ("Shard", "shard"), ("Router", "router"), ("nats-server", "log"))
+_PARTS: Final = (
+    ("ServeReplica", "door"),
+    ("Shard", "shard"),
+    ("Router", "router"),
+    ("nats-server", "log"),
+    ("WorkerProcess", "worker"),  # where behaviours run
+)
 
 
 def part_of(title: str) -> str:

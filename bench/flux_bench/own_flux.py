@@ -95,6 +95,11 @@ class OwnFlux:
         shutil.rmtree(self.folder / "data" / "snapshots", ignore_errors=True)
 
     @property
+    def data(self) -> Path:
+        """Its data folder, by which drivers find it."""
+        return self._data.root
+
+    @property
     def run(self) -> Run:
         """The run file."""
         run = self._data.run()

@@ -6,6 +6,7 @@ from typing import Final
 
 from flux_actors.errors import Refused
 from flux_bench.cases import (
+    acting,
     fairness,
     filtering,
     listing,
@@ -30,6 +31,7 @@ ALL: Final[tuple[Case, ...]] = (
     *scaling.CASES,
     *fairness.CASES,
     *tokens.CASES,
+    *acting.CASES,
 )
 
 

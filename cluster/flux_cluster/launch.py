@@ -25,8 +25,9 @@ from ray.serve.exceptions import RayServeException
 from flux_actors.connectors.names import KEEPER_NAME
 from flux_actors.connectors.ray_connectors import ConnectorsPlan, any_configured, keeper
 from flux_actors.errors import Corrupt, FluxError, Refused, Unavailable
+from flux_actors.router.handle import router_handle
 from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
-from flux_actors.router.namespace_router import RemoteRouter, RouterPlan, router_handle
+from flux_actors.router.namespace_router import RemoteRouter, RouterPlan
 from flux_actors.settings import Settings
 from flux_actors.shard.memory import MemoryPlan
 from flux_actors.shard.retention import Retention

@@ -13,22 +13,23 @@ effects, which are named by them, count once.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
 import structlog
 
 from flux_actors import limits
-from flux_actors.behaviour.calls import FAULTED, LATE, REFUSED, STOPPED, Answered, Ask, Failed
+from flux_actors.behaviour.calls import AWAY, FAULTED, LATE, REFUSED, STOPPED, Answered, Ask, Failed
 from flux_actors.behaviour.effects import EffectWriters
 from flux_actors.behaviour.following import Faults
 from flux_actors.behaviour.lane import Carried, Lane
 from flux_actors.behaviour.loads import Outcome, Share, Standing, orders_of, outcome_of, versions_of
 from flux_actors.behaviour.mailbox import Asked, Item, Mailbox
 from flux_actors.behaviour.noting import Notes
+from flux_actors.behaviour.operating import Operating
+from flux_actors.behaviour.own_processes import OwnProcesses
 from flux_actors.behaviour.ports import CodeUnusable, Escalate, Place, WorkerLost, Workers
-from flux_actors.behaviour.supervising import Follow, facts, rest_s
+from flux_actors.behaviour.supervising import Follow, rest_s
 from flux_actors.behaviour.wire import NO_CODE, Fault, decode_results
 from flux_actors.domain.acting.acting import Acting, ActingFault
 from flux_actors.domain.acting.catalogue import Binding, Version
@@ -39,8 +40,9 @@ from flux_actors.domain.position import pack
 from flux_actors.errors import FluxError, Unavailable
 
 _log = structlog.get_logger(__name__)
-_AWAY_S: Final = 0.5
-_SWEEP_S: Final = 1.0
+_AWAY_S: Final = 0.5  # doubles, up to
+_AWAY_S_MAX: Final = 8.0
+_SWEEP_S: Final = 0.5
 _HANDLERS: Final = {
     MessageKind.CHANGE: "on_change",
     MessageKind.REMINDER: "on_reminder",
@@ -69,7 +71,8 @@ class Dispatcher:
         self._lanes: dict[str, Lane] = {}
         self._faults = Faults(state, self._notes, escalate, self._spawn)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._own: dict[str, tuple[Place, float]] = {}  # processes of entities, and when they were used
+        self.own = OwnProcesses(workers)
+        self.operating = Operating(self, workers, self._faults, self._notes)
         self.fault: BaseException | None = None  # of the dispatcher itself
         self._spawn(self._sweep())
 
@@ -87,9 +90,11 @@ class Dispatcher:
         """Take messages that were just applied, in log order."""
         woken: dict[str, Mailbox] = {}
         for message in messages:
-            mailbox = self._mailbox(message.entity_id)
+            entity_id = message.entity_id
+            mailbox = woken.get(entity_id)
+            if mailbox is None:
+                mailbox = woken[entity_id] = self._mailbox(entity_id)
             mailbox.items.append(message)
-            woken[message.entity_id] = mailbox
         for mailbox in woken.values():
             self._schedule(mailbox)
 
@@ -108,6 +113,9 @@ class Dispatcher:
             return Failed(REFUSED, f"{request.entity_id[:200]!r} has no behaviour that answers questions")
         if self._faults.stopped(request.entity_id, binding):
             return Failed(STOPPED, self._faults.why_stopped(request.entity_id))
+        away = self.mailboxes.get(request.entity_id)
+        if away is not None and away.away and away.resting:
+            return Failed(AWAY, away.away)
         asked = Asked(request.content, request.ask_id, asyncio.get_running_loop().create_future())
         mailbox = self._mailbox(request.entity_id)
         mailbox.items.append(asked)
@@ -119,22 +127,19 @@ class Dispatcher:
             return Failed(LATE, f"{request.entity_id[:200]!r} did not answer in {deadline_s:g} s")
         return answer
 
-    async def kill(self, entity_id: str) -> None:
-        """End what runs of an entity's behaviour; its next message begins anew."""
-        version = self.binding(entity_id).version
-        if version is not None:
-            await self._workers.forget(self.place(entity_id, version), [entity_id])
-
-    async def start(self, entity_id: str) -> None:
-        """Start the behaviour of an entity again."""
-        await self.kill(entity_id)
-        self._faults.start(entity_id)
+    def wake(self, entity_id: str) -> None:
+        """Look again at what waits for an entity: how it stands with its behaviour has changed."""
         mailbox = self.mailboxes.get(entity_id)
         if mailbox is not None:
-            mailbox.tries, mailbox.fault = 0, None
-        await self._notes.start(entity_id)
-        binding = self.binding(entity_id)
-        self._notes.fault(entity_id, self.standing(entity_id).position, facts(binding, "", "", "started", 0))
+            self._schedule(mailbox)
+
+    def written(self) -> int:
+        """Return the sequence of this partition's newest event that is from here, and is durable."""
+        return self._writers.positions().get(self._state.partition, 0) >> limits.offset_bits
+
+    def has_stopped(self, entity_id: str, binding: Binding) -> bool:
+        """Whether the behaviour of an entity is stopped, by whatever."""
+        return self._faults.stopped(entity_id, binding)
 
     async def close(self) -> None:
         """Let go of everything: the outbox has what is not done."""
@@ -152,6 +157,11 @@ class Dispatcher:
     def binding(self, entity_id: str) -> Binding:
         """Return the behaviour of an entity."""
         actor = self._state.find(entity_id)
+        return self.acting.catalogue.binding(entity_id) if actor is None else self.acting.binding(actor)
+
+    def known_binding(self, entity_id: str) -> Binding:
+        """Return the behaviour of an entity, which stays out of memory if it is."""
+        actor = self._state.entities.get(entity_id)
         return self.acting.catalogue.binding(entity_id) if actor is None else self.acting.binding(actor)
 
     def standing(self, entity_id: str) -> Standing:
@@ -192,10 +202,10 @@ class Dispatcher:
             self._drop(mailbox)
         elif version.dedicated is not None or _awaits(version, mailbox.items[0]):
             most = 1 if version.awaits or mailbox.alone else limits.orders_items_max
-            items = mailbox.first(most, limits.orders_bytes_max, lambda _: True)
+            items, size = mailbox.first(most, limits.orders_bytes_max)
             if items:
                 mailbox.busy = True
-                self._spawn(self._run_alone(Share(mailbox, binding, version, items)))
+                self._spawn(self._run_alone(Share(mailbox, binding, version, items, size)))
         else:
             mailbox.busy = True
             self._lane(version.environment).add(mailbox)
@@ -213,9 +223,10 @@ class Dispatcher:
         if version is not None and version.dedicated is None:
             if mailbox.alone:
                 most = 1
-            items = mailbox.first(most, bytes_max, lambda item: not _awaits(version, item))
+            fits = (lambda item: not _awaits(version, item)) if version.awaits else None
+            items, size = mailbox.first(most, bytes_max, fits)
             if items:
-                return Share(mailbox, binding, version, items)
+                return Share(mailbox, binding, version, items, size)
         mailbox.busy = False
         self._schedule(mailbox)
         return None
@@ -237,7 +248,7 @@ class Dispatcher:
         first = load[0]
         place = self.place(first.mailbox.entity_id, first.version)
         if place.is_own:
-            await self._move(place)
+            await self.own.use(place)
         orders = orders_of(self._state.partition, self.acting.outbox.oldest or 0, load, self.standing)
         awaits = bool(first.version.awaits) if place.is_own else _awaits(first.version, first.items[0])
         try:
@@ -247,28 +258,14 @@ class Dispatcher:
         except Unavailable as error:
             _log.warning("behaviour.waits", partition=self._state.partition, reason=error.message)
             for share in load:
-                share.mailbox.back(share.items)
-                self._rest(share.mailbox, _AWAY_S)
+                self._wait(share, error.message)
             return Carried()
-        except CodeUnusable as error:
-            for share in load:
-                if share.version.digest == error.digest:
-                    self._on_no_code(share, error.text)
-                else:
-                    share.mailbox.back(share.items)
+        except (CodeUnusable, FluxError) as error:  # or their runtime_env is gone
+            self._on_unusable(load, error)
             return Carried()
-        except FluxError as error:  # their runtime_env is gone
-            for share in load:
-                self._on_no_code(share, error.message)
-            return Carried()
+        for share in load:
+            share.mailbox.away, share.mailbox.aways, share.mailbox.killed = "", 0, False
         return Carried(self._settle(outcome_of(load, decode_results(data).runs)))
-
-    async def _move(self, place: Place) -> None:
-        """Note that the process of an entity is used, and end the one that it had at another place."""
-        before, _ = self._own.get(place.entity_id, (place, 0.0))
-        self._own[place.entity_id] = (place, time.monotonic())
-        if before != place:
-            await self._workers.forget(before, [place.entity_id])
 
     def _settle(self, outcome: Outcome) -> asyncio.Task[None] | None:
         """Have effects published and faults followed; return what ends when all is in the log."""
@@ -296,6 +293,10 @@ class Dispatcher:
     def _on_lost(self, load: list[Share], lost: WorkerLost) -> bool:
         """Put a load back; return whether nobody knows which item has ended its worker."""
         fault = Fault(lost.kind, lost.text)
+        if len(load) == 1 and load[0].mailbox.killed:  # an operator did it, and nothing is wrong with it
+            load[0].mailbox.killed = False
+            load[0].mailbox.back(load[0].items)
+            return False
         if lost.run is None and len(load) == 1 and len(load[0].items) == 1:
             lost.run, lost.item = 0, 0
         for number, share in enumerate(load):
@@ -309,9 +310,14 @@ class Dispatcher:
                 self._on_fault(share, share.items[0], fault, lost.rest_s)
         return lost.run is None
 
-    def _on_no_code(self, share: Share, text: str) -> None:
-        share.mailbox.back(share.items[1:])
-        self._on_fault(share, share.items[0], Fault(NO_CODE, text))
+    def _on_unusable(self, load: list[Share], error: CodeUnusable | FluxError) -> None:
+        for share in load:
+            if isinstance(error, CodeUnusable) and share.version.digest != error.digest:
+                share.mailbox.back(share.items)
+            else:
+                share.mailbox.back(share.items[1:])
+                text = error.text if isinstance(error, CodeUnusable) else error.message
+                self._on_fault(share, share.items[0], Fault(NO_CODE, text))
 
     def _on_fault(self, share: Share, item: Item, fault: Fault, least_s: float = 0.0) -> None:
         """Follow a fault: what failed is tried again in a while, or its entity is stopped."""
@@ -322,6 +328,17 @@ class Dispatcher:
         if self._faults.follow(share, item, fault) is Follow.RETRY:
             mailbox.back([item])
             self._rest(mailbox, max(least_s, rest_s(share.version.supervision, mailbox.tries - 1)))
+
+    def _wait(self, share: Share, why: str) -> None:
+        """Put a share back whose worker cannot be had now; who asks is told so, and may ask again."""
+        mailbox = share.mailbox
+        mailbox.away = why
+        mailbox.back([item for item in share.items if isinstance(item, Message)])
+        for item in share.items:
+            if isinstance(item, Asked):
+                _answer(item, Failed(AWAY, why))
+        self._rest(mailbox, min(_AWAY_S * 2.0**mailbox.aways, _AWAY_S_MAX))
+        mailbox.aways += 1
 
     def _drop(self, mailbox: Mailbox) -> None:
         """Let go of what waits for an entity that has no behaviour any more, or a stopped one."""
@@ -346,16 +363,18 @@ class Dispatcher:
         self._spawn(rest())
 
     async def _sweep(self) -> None:
-        """End the processes of entities that had nothing to do for long."""
+        """See that the processes of entities are where they are to be, and not for nothing."""
         while True:
             await asyncio.sleep(_SWEEP_S)
-            now = time.monotonic()
-            for entity_id, (place, used_at) in list(self._own.items()):
-                mailbox = self.mailboxes.get(entity_id)
-                is_idle = mailbox is None or not (mailbox.busy or mailbox.items)
-                if is_idle and place.dedicated is not None and now - used_at > place.dedicated.idle_s:
-                    del self._own[entity_id]
-                    await self._workers.forget(place, [entity_id])
+            await self.own.sweep(self._own_place, self._is_idle)
+
+    def _own_place(self, entity_id: str) -> Place | None:
+        version = self.binding(entity_id).version
+        return None if version is None or version.dedicated is None else self.place(entity_id, version)
+
+    def _is_idle(self, entity_id: str) -> bool:
+        mailbox = self.mailboxes.get(entity_id)
+        return mailbox is None or not (mailbox.busy or mailbox.items)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._keep(asyncio.get_running_loop().create_task(work))

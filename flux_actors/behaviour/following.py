@@ -81,11 +81,14 @@ class Faults:
 
     def why_stopped(self, entity_id: str) -> str:
         """Return a sentence that says why, and what to do."""
-        why = self._acting.stopped.get(entity_id) or "a fault"
+        why = self._acting.stopped.get(entity_id) or "it failed"
         return (
-            f"the behaviour of {entity_id[:200]!r} was stopped by {why}; "
-            "`flux actors restart` starts it again"
+            f"the behaviour of {entity_id[:200]!r} is stopped: {why}; `flux actors restart` starts it again"
         )
+
+    def stop(self, entity_id: str) -> None:
+        """Have an entity count as stopped before the log says so."""
+        self._stopping.add(entity_id)
 
     def start(self, entity_id: str) -> None:
         """Forget that an entity was about to be stopped."""

@@ -54,6 +54,9 @@ _CLEANING_S: Final = 5.0  # for an async handler to end after its time was up
 Progress = Callable[[int, int], None]  # the numbers of a run and of its item that is about to be tried
 
 
+_Scenes = dict[str, tuple[Loaded, Scene]]  # by the digest of their code
+
+
 class _Task(NamedTuple):
     """One call of a handler."""
 
@@ -98,14 +101,19 @@ class Handling:
 
     def run(self, orders: Orders) -> Results:
         """Handle orders whose handlers are not async, and return what came of each item."""
-        guard = self._watchdog.guard()
-        return Results([self._run(orders, number, run, guard) for number, run in enumerate(orders.runs)])
+        guard, scenes = self._watchdog.guard(), _Scenes()
+        return Results(
+            [self._run(orders, number, run, guard, scenes) for number, run in enumerate(orders.runs)]
+        )
 
     async def run_async(self, orders: Orders) -> Results:
         """Handle orders of which some handlers are async, run after run."""
-        guard = self._watchdog.guard()
+        guard, scenes = self._watchdog.guard(), _Scenes()
         return Results(
-            [await self._run_async(orders, number, run, guard) for number, run in enumerate(orders.runs)]
+            [
+                await self._run_async(orders, number, run, guard, scenes)
+                for number, run in enumerate(orders.runs)
+            ]
         )
 
     def load(self, digest: str) -> None:
@@ -116,12 +124,12 @@ class Handling:
         """Let go of the instances of entities that are put to sleep or live elsewhere."""
         self._instances.forget(entity_ids)
 
-    def _run(self, orders: Orders, number: int, run: Run, guard: Guard) -> list[Done]:
-        self._tell(number, 0)  # loading code may take long, too
-        code = self._codes.of(run.digest)
-        if isinstance(code, Fault):
-            return [Done(fault=code)]
-        kept, scene = self._instances.of(run.entity_id, run.digest), self._scene(orders, code)
+    def _run(self, orders: Orders, number: int, run: Run, guard: Guard, scenes: _Scenes) -> list[Done]:
+        found = scenes.get(run.digest) or self._found(orders, number, run.digest, scenes)
+        if isinstance(found, Fault):
+            return [Done(fault=found)]
+        code, scene = found
+        kept = self._instances.of(run.entity_id, run.digest)
         tried: list[Done] = []
         for index, item in enumerate(run.items):
             self._tell(number, index)
@@ -131,12 +139,14 @@ class Handling:
                 break
         return tried
 
-    async def _run_async(self, orders: Orders, number: int, run: Run, guard: Guard) -> list[Done]:
-        self._tell(number, 0)
-        code = self._codes.of(run.digest)
-        if isinstance(code, Fault):
-            return [Done(fault=code)]
-        kept, scene = self._instances.of(run.entity_id, run.digest), self._scene(orders, code)
+    async def _run_async(
+        self, orders: Orders, number: int, run: Run, guard: Guard, scenes: _Scenes
+    ) -> list[Done]:
+        found = scenes.get(run.digest) or self._found(orders, number, run.digest, scenes)
+        if isinstance(found, Fault):
+            return [Done(fault=found)]
+        code, scene = found
+        kept = self._instances.of(run.entity_id, run.digest)
         tried: list[Done] = []
         for index, item in enumerate(run.items):
             self._tell(number, index)
@@ -155,9 +165,18 @@ class Handling:
         if self._progress is not None:
             self._progress(number, index)
 
-    def _scene(self, orders: Orders, code: Loaded) -> Scene:
+    def _found(
+        self, orders: Orders, number: int, digest: str, scenes: _Scenes
+    ) -> tuple[Loaded, Scene] | Fault:
+        """Return code, and what all runs of it have in common in these orders."""
+        self._tell(number, 0)  # loading code may take long, too
+        code = self._codes.of(digest)
+        if isinstance(code, Fault):
+            return code
         source = f"{EFFECT_SOURCE}.{code.name}"
-        return Scene(orders.partition, orders.settled, source, code.bounds, self._asker, self._now_ms())
+        scene = Scene(orders.partition, orders.settled, source, code.bounds, self._asker, self._now_ms())
+        found = scenes[digest] = (code, scene)
+        return found
 
     def _task(
         self, code: Loaded, kept: Kept, scene: Scene, item: Work | Question, guard: Guard

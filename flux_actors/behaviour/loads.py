@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from flux_actors.behaviour.mailbox import Asked, Item, Mailbox, size_of
+from flux_actors.behaviour.mailbox import Asked, Item, Mailbox
 from flux_actors.behaviour.wire import Done, Fault, Orders, Question, Run, Work, encode
 from flux_actors.domain.acting.catalogue import Binding, Version
 from flux_actors.domain.acting.messages import Message
@@ -19,11 +19,7 @@ class Share(NamedTuple):
     binding: Binding
     version: Version
     items: list[Item]
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes in orders."""
-        return sum(map(size_of, self.items))
+    size: int  # about how many bytes it takes in orders
 
 
 class Standing(NamedTuple):
@@ -50,7 +46,7 @@ def orders_of(partition: int, settled: int, load: list[Share], standing: Callabl
             share.mailbox.entity_id,
             share.version.digest,
             [
-                _item(share.mailbox.entity_id, number, item, standing)
+                Work(item) if type(item) is Message else _question(share, number, item, standing)
                 for number, item in enumerate(share.items)
             ],
         )
@@ -67,23 +63,27 @@ def versions_of(load: list[Share]) -> dict[str, Version]:
 def outcome_of(load: list[Share], runs: list[list[Done]]) -> Outcome:
     """Return what came of a load; what was not tried is put back."""
     outcome = Outcome()
+    effects, handled = outcome.effects, outcome.handled
     for share, dones in zip(load, runs, strict=True):
-        for item, done in zip(share.items, dones, strict=False):
+        items, mailbox = share.items, share.mailbox
+        for item, done in zip(items, dones, strict=False):
             if done.fault is not None:
                 outcome.faults.append((share, item, done.fault))
                 continue
-            outcome.effects += [(effect.entity_id, effect.encoded) for effect in done.effects]
-            if isinstance(item, Message):
-                share.mailbox.tries = 0
-                outcome.handled.append(item.position)
-            else:
+            if done.effects:
+                effects += [(effect.entity_id, effect.encoded) for effect in done.effects]
+            if type(item) is Message:
+                mailbox.tries = 0
+                handled.append(item.position)
+            elif type(item) is Asked:
                 outcome.answers.append((item, done.answer))
-        share.mailbox.back(share.items[len(dones) :])
+        if len(dones) < len(items):
+            mailbox.back(items[len(dones) :])
     return outcome
 
 
-def _item(entity_id: str, number: int, item: Item, standing: Callable[[str], Standing]) -> Work | Question:
-    if isinstance(item, Message):
-        return Work(item)
+def _question(share: Share, number: int, item: Item, standing: Callable[[str], Standing]) -> Question:
+    assert type(item) is Asked
+    entity_id = share.mailbox.entity_id
     stands = standing(entity_id)
     return Question(number, entity_id, stands.properties, stands.position, item.content, item.ask_id)

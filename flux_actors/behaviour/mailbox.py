@@ -12,7 +12,7 @@ from flux_actors.behaviour.wire import Fault
 from flux_actors.domain.acting.messages import Message
 
 _ITEM_BYTES: Final = 300
-_SIZED: Final = (str, bytes, list, dict)
+_SIZED: Final = frozenset({str, bytes, list, dict})
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +41,9 @@ class Mailbox:
     busy: bool = False  # some of its items are with a worker, or about to be
     resting: bool = False  # a fault is waited out
     alone: bool = False  # its items go one by one: one of them has ended a worker
+    killed: bool = False  # an operator has ended the process that its items are with
+    away: str = ""  # why there is no worker for it
+    aways: int = 0  # how often in a row
     tries: int = 0  # of the first item again, after it failed
     faults: int = 0
     fault: Fault | None = None  # the last one
@@ -50,20 +53,22 @@ class Mailbox:
         """Whether nothing need be kept of it."""
         return not (self.items or self.busy or self.faults)
 
-    def first(self, most: int, bytes_max: int, fits: Callable[[Item], bool]) -> list[Item]:
-        """Take out the first items that fit, but for questions that were given up."""
+    def first(
+        self, most: int, bytes_max: int, fits: Callable[[Item], bool] | None = None
+    ) -> tuple[list[Item], int]:
+        """Take out the first items that fit, but for questions that were given up; return their size, too."""
         taken: list[Item] = []
-        size = 0
-        while self.items and len(taken) < most and size < bytes_max:
-            item = self.items[0]
-            if isinstance(item, Asked) and item.is_given_up:
-                self.items.popleft()
+        items, size = self.items, 0
+        while items and len(taken) < most and size < bytes_max:
+            item = items[0]
+            if type(item) is Asked and item.is_given_up:
+                items.popleft()
                 continue
-            if not fits(item):
+            if fits is not None and not fits(item):
                 break
-            taken.append(self.items.popleft())
+            taken.append(items.popleft())
             size += size_of(item)
-        return taken
+        return taken, size
 
     def back(self, items: Sequence[Item]) -> None:
         """Put items back in front of all others."""
@@ -72,6 +77,9 @@ class Mailbox:
 
 def size_of(item: Item) -> int:
     """Return about how many bytes an item takes in orders."""
-    if isinstance(item, Asked) or item.state is None:
-        return _ITEM_BYTES
-    return _ITEM_BYTES + sum(len(value) for value in item.state.values() if isinstance(value, _SIZED))
+    size = _ITEM_BYTES
+    if type(item) is Message and item.state is not None:
+        for value in item.state.values():
+            if type(value) in _SIZED:
+                size += len(value)
+    return size

@@ -21,6 +21,7 @@ from flux_actors.log.block import encode_event
 STREAM: Final = "flux.behaviours"
 RETRYING: Final = "retrying"
 STOPPED: Final = "stopped"
+STARTED: Final = "started"
 GOES_ON: Final = "goes-on"
 
 
@@ -41,9 +42,9 @@ class Notes:
             some = positions[first : first + limits.handled_positions_max]
             self._write(Terms(handled=some), f"handled.{self._partition}.{some[-1]}")
 
-    def stop(self, entity_id: str, fault: str, position: int) -> None:
-        """Note that an entity's behaviour is stopped."""
-        self._stop(Order(STOP, entity_id, fault[: limits.fault_chars_max], position))
+    def stop(self, entity_id: str, fault: str, position: int) -> asyncio.Future[None]:
+        """Note that an entity's behaviour is stopped; return what ends when that is durable."""
+        return self._stop(Order(STOP, entity_id, fault[: limits.fault_chars_max], position))
 
     def stop_as_it_is(self, entity_id: str, fault: str, position: int, state: dict[str, Any] | None) -> None:
         """Stop an entity whose reducer could not decide on an event: it is as `state` says, everywhere."""
@@ -69,9 +70,9 @@ class Notes:
         encoded = encode_event(with_terms(event, Terms()))
         self._writers.write(self._partitioning.of_entity(marked), [encoded])
 
-    def _stop(self, order: Order) -> None:
+    def _stop(self, order: Order) -> asyncio.Future[None]:
         digest = blake2b(order.entity_id.encode(), digest_size=8).hexdigest()
-        self._write(Terms(order=order), f"stop.{order.position}.{digest}")
+        return self._write(Terms(order=order), f"stop.{order.position}.{digest}")
 
     def _write(self, terms: Terms, event_id: str) -> asyncio.Future[None]:
         event = Event(

@@ -70,6 +70,10 @@ class Workers(Protocol):
         """Have the instances of entities dropped; the process of an entity of its own ends."""
         ...
 
+    def begin(self, place: Place) -> None:
+        """Have a process started before it is needed; whether it can be is seen when it is."""
+        ...
+
     def node(self, place: Place) -> str:
         """Return the Ray node on which a place is, `""` when it is not there."""
         ...

@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskErro
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from flux_actors.behaviour.code_store import CodeStore
+from flux_actors.behaviour.lacking import lacking
 from flux_actors.behaviour.ports import NOBODY, CodeUnusable, Place, WorkerLost
 from flux_actors.behaviour.progress import Progress, Step
 from flux_actors.behaviour.wire import LOST, TOO_LARGE, TOO_LONG
@@ -41,6 +43,9 @@ from flux_actors.log.connection import NatsAccess
 
 _log = structlog.get_logger(__name__)
 _START_S: Final = 60.0  # a runtime_env may have to be made first
+_PATIENCE_S: Final = 2.0  # before whoever waits is told what the cluster lacks
+_FREE_S: Final = 10.0  # for Ray to end an actor and let go of its name
+_FREE_LOOK_S: Final = 0.05
 _CALL_S: Final = 5.0
 _LOAD_S: Final = 30.0  # to load a code with all that it imports
 _LOADS_MAX: Final = 2  # that fail, then the code is no good
@@ -71,8 +76,7 @@ class _Worker:
         if self.process is not None:
             with suppress(ProcessLookupError):
                 os.kill(self.facts.pid, signal.SIGKILL)
-        with suppress(RayError, ValueError):
-            ray.kill(self.actor, no_restart=True)
+        _kill(self.actor)
 
     @property
     def lives(self) -> bool:
@@ -170,8 +174,15 @@ class RayWorkers:
         with suppress(RayError, TimeoutError):
             await asyncio.wait_for(worker.actor.forget.remote(entity_ids), _CALL_S)
 
+    def begin(self, place: Place) -> None:
+        """Have a process started before it is needed."""
+        if place not in self._workers:
+            self._start_once(place)
+
     def node(self, place: Place) -> str:
         """Return the Ray node of a place."""
+        if not place.is_own:
+            return self._node
         worker = self._workers.get(place)
         return "" if worker is None else worker.facts.node
 
@@ -188,11 +199,27 @@ class RayWorkers:
         worker = self._workers.get(place)
         if worker is not None:
             return worker
+        task = self._start_once(place)
+        done, _ = await asyncio.wait({task}, timeout=_PATIENCE_S)
+        if not done and place.is_own:
+            # The wish for it stays with Ray meanwhile: a cluster that can grow does so for it.
+            why = lacking(place, await asyncio.to_thread(ray.nodes))
+            if why:
+                raise Unavailable(why)
+        return await asyncio.shield(task)
+
+    def _start_once(self, place: Place) -> asyncio.Task[_Worker]:
         task = self._starting.get(place)
         if task is None:
             task = self._starting[place] = asyncio.create_task(self._start(place))
-            task.add_done_callback(lambda _: self._starting.pop(place, None))
-        return await asyncio.shield(task)
+            task.add_done_callback(partial(self._started, place))
+        return task
+
+    def _started(self, place: Place, task: asyncio.Task[_Worker]) -> None:
+        if self._starting.get(place) is task:
+            del self._starting[place]
+        if not task.cancelled():
+            task.exception()  # whoever waits for it hears of it; nobody need
 
     async def _start(self, place: Place) -> _Worker:
         spare = self._spares.pop(place, None)
@@ -207,14 +234,17 @@ class RayWorkers:
         options = await self._options(place)
         actor: Any = None
         try:
+            if place.is_own:
+                await asyncio.to_thread(self._free, options["name"])
             actor = RemoteWorker.options(**options).remote(self._access, self._partitioning)
             facts = WorkerFacts(*await asyncio.wait_for(actor.facts.remote(), _START_S))
         except (RayError, TimeoutError, GetTimeoutError, ValueError) as error:
-            if actor is not None:
-                with suppress(RayError, ValueError):
-                    ray.kill(actor, no_restart=True)
-            self._clear_name(options)
-            raise Unavailable(_why_not_started(place, error)) from error
+            _kill(actor)
+            why = lacking(place, await asyncio.to_thread(ray.nodes))
+            raise Unavailable(why or _why_not_started(place, error)) from error
+        except BaseException:
+            _kill(actor)
+            raise
         return _Worker(actor, facts, self._node)
 
     async def _load(self, worker: _Worker, digest: str) -> None:
@@ -260,12 +290,15 @@ class RayWorkers:
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(place.node, soft=False)
         return options
 
-    def _clear_name(self, options: dict[str, Any]) -> None:
-        """End an actor that a dead shard has left under the name of ours."""
-        name = options.get("name")
-        if name is not None:
-            with suppress(RayError, ValueError):
-                ray.kill(ray.get_actor(name, namespace=self._ray_namespace), no_restart=True)
+    def _free(self, name: str) -> None:
+        """End an actor that has our name: one of a dead shard, or our last one, which Ray still ends."""
+        until_s = time.monotonic() + _FREE_S
+        while time.monotonic() < until_s:
+            try:
+                _kill(ray.get_actor(name, namespace=self._ray_namespace))
+            except ValueError:
+                return
+            time.sleep(_FREE_LOOK_S)
 
     @staticmethod
     async def _watched(call: Any, watch: _Watch) -> bytes:
@@ -316,6 +349,12 @@ async def _end(spare: asyncio.Task[_Worker]) -> None:
 async def _awaited(call: Any) -> bytes:
     answer: bytes = await call
     return answer
+
+
+def _kill(actor: Any) -> None:
+    if actor is not None:
+        with suppress(RayError, ValueError):
+            ray.kill(actor, no_restart=True)
 
 
 def actor_name(entity_id: str) -> str:

@@ -19,6 +19,7 @@ from flux_actors.behaviour.code import load
 from flux_actors.behaviour.faults import fault_of
 from flux_actors.behaviour.plain import encoded, plain_object
 from flux_actors.behaviour.watchdog import Overran
+from flux_actors.domain.acting.difference import difference
 from flux_actors.domain.acting.reducers import Fact, ReduceRun
 
 _Result = TypeVar("_Result")
@@ -120,7 +121,7 @@ class Reduction:
         for index, fact in enumerate(run.facts):
             mark.reduces(number, index)
             try:
-                state = call(cpu_s, _one, make, partition, _decode(state), fact, bytes_max)
+                after = call(cpu_s, _one, make, partition, _decode(state), fact, bytes_max)
             except MemoryError:
                 raise
             except BaseException as error:  # noqa: BLE001 - users' code may raise whatever it likes
@@ -129,7 +130,9 @@ class Reduction:
                 if overran:
                     break
             else:
-                outcomes.append(Outcome(msgspec.Raw(state)))
+                outcomes.append(Outcome(msgspec.Raw(after)))
+                if index + 1 < len(run.facts):
+                    state = _kept(state, after)
         return outcomes
 
     def _told(self, error: BaseException) -> str:
@@ -139,6 +142,12 @@ class Reduction:
             raise
         except BaseException:  # noqa: BLE001 - the exception cannot even say what it is
             return type(error).__name__[:64]
+
+
+def _kept(before: bytes, after: bytes) -> bytes:
+    """Return how an entity is then, with which its next event begins, in this run or in another one."""
+    state = _decode(before)
+    return _encode(state | difference(state, _decode(after)))
 
 
 def _one(make: type[Behaviour], partition: int, state: dict[str, Any], fact: Fact, bytes_max: int) -> bytes:

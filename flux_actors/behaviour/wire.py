@@ -20,7 +20,7 @@ class Question(msgspec.Struct, array_like=True, frozen=True, tag="question"):
     ask_id: str  # its effects are named by it
 
 
-class Work(msgspec.Struct, array_like=True, frozen=True, tag="work"):
+class Work(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="work"):
     """A message to handle."""
 
     message: Message
@@ -42,21 +42,21 @@ class Orders(msgspec.Struct, array_like=True, frozen=True):
     runs: list[Run]
 
 
-class Effect(msgspec.Struct, array_like=True, frozen=True):
+class Effect(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An event to publish: of which entity, and its bytes as a block holds them (with terms)."""
 
     entity_id: str
     encoded: bytes
 
 
-class Fault(msgspec.Struct, array_like=True, frozen=True):
+class Fault(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Why an item could not be handled."""
 
     kind: str  # one of FAULTS
     text: str
 
 
-class Done(msgspec.Struct, array_like=True, frozen=True):
+class Done(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What came of one item."""
 
     effects: list[Effect] = []

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from flux_actors import __version__
 from flux_actors.cli import (
+    actors,
     behaviours,
     bench,
     claims,
@@ -76,6 +77,7 @@ watch.register(app)
 demo.register(app)
 tenants.register(app)
 connectors.register(app)
+actors.register(app)
 behaviours.register(app)
 joining.register(app)
 bench.register(app)

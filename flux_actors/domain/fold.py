@@ -338,16 +338,12 @@ class PartitionState:
 
     def take(self, actor: EntityActor, step: Step, terms: Terms | None, void: list[int]) -> None:
         """Have an actor take one event as it stands."""
-        if self.witness is not None and actor.cut < self.cut_number:
-            self.witness.before_change(actor)
+        self.before_change(actor)
         if terms is None:
             difference = actor.receive(step, self.history_positions, void)
         else:
             difference = actor.receive_termed(step, terms, self.history_positions, void)
-        totals = actor.namespace
-        totals.updated_us = max(totals.updated_us, actor.updated_us)
-        totals.entities += difference
-        self.alive += difference
+        self.after_change(actor, difference)
         if terms is not None and actor.leases is not None:
             self.timers.note(actor.entity_id, actor.leases)
             for name in terms.remind or ():
@@ -355,6 +351,17 @@ class PartitionState:
                 if deadline_us is not None:
                     self.timers.remind(actor.entity_id, name, deadline_us)
                     self.timers.thin(self._reminds)
+
+    def before_change(self, actor: EntityActor) -> None:
+        """Have a snapshot that is under way see an actor as it is now."""
+        if self.witness is not None and actor.cut < self.cut_number:
+            self.witness.before_change(actor)
+
+    def after_change(self, actor: EntityActor, difference: int) -> None:
+        """Count what an actor has become; `difference` is by how many living entities there are more."""
+        actor.namespace.updated_us = max(actor.namespace.updated_us, actor.updated_us)
+        actor.namespace.entities += difference
+        self.alive += difference
 
     def watch(self, entity_id: str, leases: Leases) -> None:
         """Have everything watched that ends for an entity."""
@@ -364,8 +371,7 @@ class PartitionState:
 
     def _reminds(self, deadline_us: int, entity_id: str, name: str) -> bool:
         """Whether a reminder may still stand; of an entity that is not in memory it may."""
-        actor = self.entities.get(entity_id)
-        if actor is None:
+        if (actor := self.entities.get(entity_id)) is None:
             return self.cold is not None
         return actor.leases is not None and actor.leases.reminder_us(name) == deadline_us
 

@@ -128,6 +128,10 @@ class Timers:
         """How many entries are kept for reminders, useless ones included."""
         return len(self._reminders)
 
+    def reminded(self) -> list[str]:
+        """Return the entities of all entries for reminders; some may have none any more."""
+        return [entity_id for _, entity_id, _ in self._reminders]
+
     @property
     def entries(self) -> int:
         """How many entries are kept, useless ones included."""

@@ -74,7 +74,8 @@ class Asking:
         try_s: float,
         again: frozenset[str],
     ) -> Answered | Rows | Failed | None:
-        """Return an answer that is final, `None` for none until the deadline."""
+        """Return an answer that is final, else the last that was not, `None` for none until the deadline."""
+        last: Failed | None = None
         now = asyncio.get_running_loop().time
         deadline = now() + deadline_s
         subject = call_subject(partition)
@@ -87,8 +88,9 @@ class Asking:
                 answer: Answered | Rows | Failed = calls.decode_answer(data)
                 if not isinstance(answer, Failed) or answer.kind not in again:
                     return answer
+                last = answer
             await asyncio.sleep(min(limits.native_retry_s, max(0.0, deadline - now())))
-        return None
+        return last
 
 
 def _ask_error(entity_id: str, failed: Failed, deadline_s: float) -> FluxError:

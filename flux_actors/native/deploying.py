@@ -58,19 +58,21 @@ def deploy(
     join()
     read = msgspec.json.decode(environment) if environment else None
     try_out(name, code, read, reduces=REDUCE in description.handles)
-    deployed: Version = _ask("deploy", admin_token, DeployRequest(name, version, code, environment, canary))
+    deployed: Version = ask_router(
+        "deploy", admin_token, DeployRequest(name, version, code, environment, canary)
+    )
     return deployed
 
 
 def behaviours(*, admin_token: str | None = None) -> list[Deployed]:
     """Return all that is deployed, sorted by name."""
-    catalogue: Catalogue = _ask("behaviours", admin_token)
+    catalogue: Catalogue = ask_router("behaviours", admin_token)
     return catalogue.deployed
 
 
 def promote(name: str, *, admin_token: str | None = None) -> Deployed:
     """Have the canary of a behaviour hold for all, and return what is deployed then."""
-    return _of(_ask("promote", admin_token, name), name)
+    return _of(ask_router("promote", admin_token, name), name)
 
 
 def rollback(name: str, *, admin_token: str | None = None) -> Deployed:
@@ -78,22 +80,17 @@ def rollback(name: str, *, admin_token: str | None = None) -> Deployed:
 
     Of a canary that was all there was, nothing is left.
     """
-    return _of(_ask("rollback", admin_token, name), name)
+    return _of(ask_router("rollback", admin_token, name), name)
 
 
 def remove(name: str, *, admin_token: str | None = None) -> None:
     """Take a behaviour away: its entities stay as they are, and act no longer."""
-    _ask("remove", admin_token, name)
+    ask_router("remove", admin_token, name)
 
 
 def resume(name: str, *, admin_token: str | None = None) -> Deployed:
     """Start a behaviour again that a fault has stopped, and return what is deployed then."""
-    return _of(_ask("resume", admin_token, name), name)
-
-
-def pin(entity_id: str, node: str | None, *, admin_token: str | None = None) -> None:
-    """Have an entity's own actor stay on the Ray node of that id; `None` has it go where there is room."""
-    _ask("pin", admin_token, entity_id, node)
+    return _of(ask_router("resume", admin_token, name), name)
 
 
 def _version(description: Description, code: bytes, environment: bytes) -> Version:
@@ -114,13 +111,13 @@ def _of(catalogue: Catalogue, name: str) -> Deployed:
     return next((one for one in catalogue.deployed if one.name == name), Deployed(name))
 
 
-def _ask(method: str, admin_token: str | None, *arguments: Any) -> Any:
+def ask_router(method: str, admin_token: str | None, *arguments: Any) -> Any:
     """Return the router's answer; what it raises is raised as it is."""
     join()
     import ray  # noqa: PLC0415 - a second, which those who never deploy do not pay
     from ray.exceptions import GetTimeoutError, RayError, RayTaskError  # noqa: PLC0415
 
-    from flux_actors.router.namespace_router import router_handle  # noqa: PLC0415 - the same
+    from flux_actors.router.handle import router_handle  # noqa: PLC0415 - the same
 
     token = admin_token or os.environ.get("FLUX_ADMIN_TOKEN")
     try:

@@ -9,8 +9,8 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from flux_actors.errors import FluxError, Unavailable
+from flux_actors.router.handle import router_handle
 from flux_actors.router.introductions import Introduction
-from flux_actors.router.namespace_router import router_handle
 
 _CALL_S: Final = 30.0
 _RETRY_S: Final = 0.2

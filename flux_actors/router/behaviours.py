@@ -104,6 +104,14 @@ class Behaviours:
         self._admins.check(admin_token)
         return await self._deployer.catalogue()
 
+    def admit(self, admin_token: str | None) -> str:
+        """Return who somebody is, in words for the record; raises `Refused` for who is no admin."""
+        return self._admins.check(admin_token)
+
+    async def catalogue(self) -> Catalogue:
+        """Return all that is deployed, for the router itself."""
+        return await self._deployer.catalogue()
+
     async def promote(self, name: str, admin_token: str | None) -> Catalogue:
         """Have the canary of a behaviour hold for all."""
         return await self._change_named(deploying.promote, "behaviour.promote", name, admin_token)
@@ -173,12 +181,12 @@ class Behaviours:
         before = await self._deployer.catalogue()
         if change(before).revision == before.revision:  # refuses before it is recorded
             return before
-        await self._record(who, what, details)
+        await self.record(who, what, details)
         try:
             catalogue = await self._deployer.wish(change)
         except (Refused, Unavailable) as error:
             with suppress(Unavailable):  # the log may be away as well; the change may even have been made
-                await self._record(who, _NO_CHANGE, {"reason": error.message})
+                await self.record(who, _NO_CHANGE, {"reason": error.message})
             raise
         try:
             await self._deployer.spread(catalogue)
@@ -193,7 +201,7 @@ class Behaviours:
                 with suppress(Unavailable):
                     await self._show(catalogue, self._shown)
 
-    async def _record(self, who: str, what: str, details: dict[str, Any]) -> None:
+    async def record(self, who: str, what: str, details: dict[str, Any]) -> None:
         """Keep that somebody is about to do something; the record is public and holds no secret."""
         record = {"who": who, "what": what, "when": iso_of(self._now_us()), "details": details}
         await self._events.write(AUDIT_ID, record, _AUDITED)

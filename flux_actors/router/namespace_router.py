@@ -18,6 +18,7 @@ from nats.aio.client import Client
 from flux_actors import limits
 from flux_actors.behaviour.code_store import JetStreamCodeStore
 from flux_actors.behaviour.deployer import CATALOGUE_BUCKET, Deployer, DeployRequest
+from flux_actors.behaviour.roster import ActorRow
 from flux_actors.domain.acting.catalogue import Catalogue, Version
 from flux_actors.domain.entity_id import BEHAVIOURS_PREFIX, DIRECTORY_ID
 from flux_actors.errors import FluxError, Unavailable
@@ -25,11 +26,11 @@ from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.logs import set_up_logs
+from flux_actors.router.actors import Actors
 from flux_actors.router.behaviours import Admins, Behaviours, Shown
 from flux_actors.router.core_events import CoreEvents
 from flux_actors.router.directory import directory_properties
 from flux_actors.router.introductions import Introducer, Introduction
-from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.router.ray_shards import RayShards
 from flux_actors.router.router import Router, note_history, register_log
 from flux_actors.router.shard_host import ShardGone
@@ -148,7 +149,15 @@ class NamespaceRouter:
 
     async def pin(self, entity_id: str, node: str | None, admin_token: str | None = None) -> Catalogue:
         """Have an entity's own actor stay on a Ray node, or anywhere for `None`."""
-        return await (await self._deploying()).pin(entity_id, node, admin_token)
+        return await (await self._acting()).pin(entity_id, node, admin_token)
+
+    async def actors(self, prefix: str, rows_max: int, admin_token: str | None = None) -> list[ActorRow]:
+        """Return how entities with behaviours stand."""
+        return await (await self._acting()).find(prefix, rows_max, admin_token)
+
+    async def act(self, verb: str, entity_id: str, admin_token: str | None = None) -> None:
+        """Kill, restart or stop the behaviour of an entity."""
+        await (await self._acting()).act(verb, entity_id, admin_token)
 
     async def escalate(self, name: str, number: int | None = None) -> Catalogue:
         """Stop a version of a behaviour for all its entities; for shards, which met a fault that wants it."""
@@ -225,6 +234,12 @@ class NamespaceRouter:
             raise Unavailable("the router is still opening")
         return self._behaviours
 
+    async def _acting(self) -> Actors:
+        behaviours = await self._deploying()
+        if self._host is None:
+            raise Unavailable("the router is still opening")
+        return Actors(self._opened(), self._host, behaviours, ray.nodes)
+
     async def _keep_behaviours(self) -> None:
         """See that every partition and every reader has the newest catalogue."""
         while True:
@@ -293,15 +308,3 @@ def _now_us() -> int:
 
 # Another name than the class: Ray then pickles the class by reference, not with its module's globals.
 RemoteRouter = ray.remote(NamespaceRouter)
-
-
-def router_handle() -> Any:
-    """Return the router of this Ray cluster.
-
-    Raises:
-        Unavailable: there is none.
-    """
-    try:
-        return ray.get_actor(ROUTER_NAME, namespace=RAY_NAMESPACE)
-    except ValueError:
-        raise Unavailable("no Flux router runs on this Ray cluster; start Flux with `flux up`") from None

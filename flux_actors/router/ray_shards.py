@@ -8,17 +8,20 @@ from typing import Any, Final
 import ray
 from ray.exceptions import RayActorError, RayError
 
+from flux_actors.behaviour.roster import ActorRow
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.shard.actor import RemoteShard
+from flux_actors.shard.operating import decode_actors
 from flux_actors.shard.partition import PartitionStatus
 from flux_actors.shard.plan import ShardPlan
 from flux_actors.shard.reads import decode_namespaces, decode_readings
 
 _START_S: Final = 30.0
 _CALL_S: Final = 5.0
+_ACTORS_S: Final = 20.0
 _DRAIN_S: Final = 60.0
 
 
@@ -75,6 +78,14 @@ class RayShards:
         """Return ids of living entities."""
         found: list[str] = await self._call(name, "matching", _CALL_S, partition, prefix, limit)
         return found
+
+    async def actors(self, name: str, partition: int, prefix: str, rows_max: int) -> list[ActorRow]:
+        """Return rows of entities with behaviours."""
+        return decode_actors(await self._call(name, "actors", _ACTORS_S, partition, prefix, rows_max))
+
+    async def act_on(self, name: str, partition: int, verb: str, entity_id: str) -> None:
+        """Kill, restart or stop the behaviour of an entity."""
+        await self._call(name, "act_on", _ACTORS_S, partition, verb, entity_id)
 
     async def drain(self, name: str) -> None:
         """End it with snapshots."""

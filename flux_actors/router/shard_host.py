@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from flux_actors.behaviour.roster import ActorRow
 from flux_actors.shard.partition import PartitionStatus
 
 
@@ -44,6 +45,14 @@ class ShardHost(Protocol):
 
     async def matching(self, name: str, partition: int, prefix: str, limit: int) -> list[str]:
         """Return up to `limit` ids of living entities beginning with `prefix`."""
+        ...
+
+    async def actors(self, name: str, partition: int, prefix: str, rows_max: int) -> list[ActorRow]:
+        """Return up to `rows_max` rows of entities with behaviours, those with something to tell first."""
+        ...
+
+    async def act_on(self, name: str, partition: int, verb: str, entity_id: str) -> None:
+        """Kill, restart or stop the behaviour of an entity; raises `Refused` when it has none."""
         ...
 
     async def drain(self, name: str) -> None:

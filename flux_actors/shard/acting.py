@@ -53,7 +53,7 @@ class Acting:
 
     def __init__(self, host: HostedPartition, dispatcher: Dispatcher | None) -> None:
         self._host = host
-        self.dispatcher = dispatcher
+        self.dispatcher = host.dispatcher = dispatcher
         self._service: Subscription | None = None
 
     @classmethod
@@ -90,6 +90,7 @@ class Acting:
         """Answer no more, and let go of what is under way."""
         if self._service is not None:
             await self._service.unsubscribe()
+        self._host.dispatcher = None
         if self.dispatcher is not None:
             await self.dispatcher.close()
 

@@ -13,7 +13,7 @@ from flux_actors.domain.acting.faults import FAULTS_PREFIX
 from flux_actors.domain.entity_id import CORE_NAMESPACE
 from flux_actors.errors import Unavailable
 from flux_actors.log.ports import EventLog, Wire
-from flux_actors.shard import reads
+from flux_actors.shard import operating, reads
 from flux_actors.shard.life import live
 from flux_actors.shard.listing import living_ids, page_of
 from flux_actors.shard.memory import Memory
@@ -198,6 +198,15 @@ class EntityShard:
             if totals.entities
         ]
         return reads.encode(rows)
+
+    async def actors(self, partition: int, prefix: str, rows_max: int) -> bytes:
+        """Return encoded rows of entities with behaviours, those with something to tell first."""
+        async with self._listing:
+            return await operating.actors(self._host(partition), prefix, rows_max)
+
+    async def act_on(self, partition: int, verb: str, entity_id: str) -> None:
+        """Kill, restart or stop the behaviour of an entity."""
+        await operating.act_on(self._host(partition), verb, entity_id)
 
     def _host(self, partition: int) -> HostedPartition:
         try:

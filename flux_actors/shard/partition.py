@@ -9,6 +9,7 @@ from typing import NamedTuple
 import structlog
 
 from flux_actors import limits
+from flux_actors.behaviour.dispatching import Dispatcher
 from flux_actors.behaviour.equipment import Equipment
 from flux_actors.domain.change import FeedMessage, Step, encode_feed
 from flux_actors.domain.event import EventHead
@@ -74,6 +75,7 @@ class HostedPartition:
         self.history_positions = history_positions
         self.memory = memory
         self.equipment: Equipment | None = None  # what its entities need to act, if they may
+        self.dispatcher: Dispatcher | None = None  # while it runs, if its entities act
         self.told: Applied | None = None  # what the last pull brought
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self.become(PartitionState(partition))
@@ -156,6 +158,13 @@ class HostedPartition:
         if self.phase is Phase.RECOVERING:
             raise Unavailable(f"partition {self.partition} is recovering; read again in a second")
         return self.state
+
+    def acts(self) -> Dispatcher:
+        """Return what has its entities act, or say why nothing does now."""
+        self.readable()
+        if self.dispatcher is None:
+            raise Unavailable(f"partition {self.partition} does not act now; try again in a second")
+        return self.dispatcher
 
     def status(self) -> PartitionStatus:
         """Return where this partition is."""

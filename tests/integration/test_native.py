@@ -130,7 +130,7 @@ def test_tasks_and_actors_use_it_and_handles_travel(flux, api, namespace):
 
 
 def test_many_events_go_in_blocks(flux, api, namespace):
-    """At 150,000 a second on an idle machine (docs/ray.md); here, beside other tests, at least at a third."""
+    """Some 280,000 a second on an idle machine (docs/ray.md): here beside single ones of the same minute."""
     out = run(
         flux,
         """
@@ -141,17 +141,22 @@ def test_many_events_go_in_blocks(flux, api, namespace):
         pairs = [(f"{space}/s{n % 20_000}", {"n": n, "at": "roof", "celsius": n / 7}) for n in range(200_000)]
         fx.publish_many(pairs[:10_000])
         began = time.monotonic()
+        for pair in pairs[:200]:
+            fx.publish(*pair)
+        single = 200 / (time.monotonic() - began)
+        began = time.monotonic()
         receipts = fx.publish_many(pairs)
-        print(len(pairs) / (time.monotonic() - began))
+        print(len(pairs) / (time.monotonic() - began) / single)
         assert len(set(receipts.event_ids)) == len(pairs)
         assert fx.entity(f"{space}/s19999").state()["n"] == 199_999
         """,
         namespace,
     )
-    assert float(out) > 50_000
+    assert float(out) > 30
     assert api.get(f"/api/state/entities/{namespace}/s0").json()["properties"]["n"] == 180_000
 
 
+@pytest.mark.timeout(240)  # it has a Flux of its own, and waits for a token to end
 def test_with_tokens_on_each_process_does_what_its_token_is_good_for(make_flux):
     tokens_on = {"FLUX_AUTH_ENABLED": "true", "FLUX_ADMIN_TOKEN": "the-admins-own-token"}
     flux = make_flux([], tokens_on)

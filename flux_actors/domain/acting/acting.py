@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flux_actors import limits
 from flux_actors.domain.acting.catalogue import Binding, Catalogue
 from flux_actors.domain.acting.causes import Causes
+from flux_actors.domain.acting.difference import difference
 from flux_actors.domain.acting.messages import Message, MessageKind, Outbox
 from flux_actors.domain.acting.reducers import Fact, NoReducers, Reduced, Reducers, ReduceRun
 from flux_actors.domain.change import Step
@@ -58,6 +60,7 @@ class Acting:
     fresh: list[Message] = field(default_factory=list)
     faults: list[ActingFault] = field(default_factory=list)
     replaced: dict[int, dict[str, Any]] = field(default_factory=dict)  # what reduced events set, by position
+    _coming: dict[str, int] = field(default_factory=dict)  # messages of an entity on their way to the outbox
 
     @property
     def binds(self) -> bool:
@@ -96,10 +99,14 @@ class Acting:
                 actor.mailbox = None
         if bound:
             first = len(self.fresh)
-            for (actor, _), steps in zip(bound, self._reduced(bound), strict=True):
-                for step in steps:
-                    self._apply(state, actor, step, None, void)
-            self._put(self.fresh[first:])
+            answers = self._answers(bound)
+            for actor, steps in bound:
+                if self.binding(actor).reduces:
+                    for step in steps:
+                        self._apply(state, actor, self._answered(actor, step, answers), None, void)
+                else:
+                    self._run(state, actor, steps, void)
+            self._put(first)
         return others
 
     def receive(
@@ -107,10 +114,10 @@ class Acting:
     ) -> Step:
         """Have an actor with a behaviour take one event with terms; return the step as it was taken."""
         if terms.claim is None and terms.expires_us is None:
-            (((step,),)) = self._reduced([(actor, [step])])
+            step = self._answered(actor, step, self._answers([(actor, [step])]))
         first = len(self.fresh)
         self._apply(state, actor, step, terms, void)
-        self._put(self.fresh[first:])
+        self._put(first)
         return step
 
     def order(self, state: PartitionState, order: Order, position: int) -> Step | None:
@@ -126,29 +133,23 @@ class Acting:
             return None
         if order.state is None:
             return (position, order.entity_id, None, state.clock_us) if actor.lives else None
-        delta = difference(actor.properties, order.state)
-        return (position, order.entity_id, delta, state.clock_us) if delta else None
+        # All of it, also where it is so already: the entity has then changed here, for whoever folds.
+        whole = difference(actor.properties, order.state) | order.state
+        return (position, order.entity_id, whole, state.clock_us) if whole else None
 
-    def _reduced(self, bound: Sequence[tuple[EntityActor, list[Step]]]) -> list[list[Step]]:
-        """Return the runs with what their reducers say in the place of what their events would merge."""
+    def _answers(self, bound: Sequence[tuple[EntityActor, list[Step]]]) -> dict[int, Reduced]:
+        """Return by position what reducers say to the events of runs."""
         runs: list[ReduceRun] = []
         for actor, steps in bound:
-            if self._reduces(actor):
+            if self.binding(actor).reduces and not self._holds_still(actor):
                 runs += self._segments(actor, steps)
         if not runs:
-            return [
-                [self._frozen(step) for step in steps] if self._holds_still(actor) else steps
-                for actor, steps in bound
-            ]
-        answers = {
+            return {}
+        return {
             fact.position: reduced
             for run, reduceds in zip(runs, self.reducers.reduce(runs), strict=True)
             for fact, reduced in zip(run.facts, reduceds, strict=False)
         }
-        return [self._answered(actor, steps, answers) for actor, steps in bound]
-
-    def _reduces(self, actor: EntityActor) -> bool:
-        return self.binding(actor).reduces and not self._holds_still(actor)
 
     def _holds_still(self, actor: EntityActor) -> bool:
         """Whether an entity's reducer is stopped: what comes changes nothing, until it is started again."""
@@ -178,31 +179,18 @@ class Acting:
         if facts:
             yield ReduceRun(digest, actor.entity_id, state, facts)
 
-    def _answered(self, actor: EntityActor, steps: list[Step], answers: dict[int, Reduced]) -> list[Step]:
-        """Return the steps of an actor with their reducer's answers."""
-        if not self.binding(actor).reduces:
-            return steps
-        taken: list[Step] = []
-        state = actor.properties
-        for step in steps:
-            position, entity_id, properties, clock_us = step
-            if properties is None:
-                state = None
-                taken.append(step)
-                continue
-            reduced = answers.get(position)
-            if not properties or self._holds_still(actor) or reduced is None:
-                taken.append(self._frozen(step))
-                continue
-            if reduced.state is None:
-                self._reducer_failed(actor, position, reduced)
-                taken.append(self._frozen(step))
-                continue
-            delta = difference(state, reduced.state)
-            state = (state or {}) | delta
-            self.replaced[position] = delta
-            taken.append((position, entity_id, delta, clock_us))
-        return taken
+    def _answered(self, actor: EntityActor, step: Step, answers: dict[int, Reduced]) -> Step:
+        """Return a step with its reducer's answer: the entity is as the steps before have left it."""
+        position, entity_id, properties, clock_us = step
+        if not properties or not self.binding(actor).reduces:
+            return step
+        reduced = None if self._holds_still(actor) else answers.get(position)
+        if reduced is not None and reduced.state is None:
+            self._reducer_failed(actor, position, reduced)
+        if reduced is None or reduced.state is None:
+            return self._frozen(step)
+        delta = self.replaced[position] = difference(actor.properties, reduced.state)
+        return (position, entity_id, delta, clock_us)
 
     def _reducer_failed(self, actor: EntityActor, position: int, reduced: Reduced) -> None:
         version = self.binding(actor).version
@@ -216,12 +204,54 @@ class Acting:
             self.stopped[actor.entity_id] = reduced.fault
 
     def _frozen(self, step: Step) -> Step:
-        """Return a step that changes nothing; a deletion stays one."""
-        position, entity_id, properties, clock_us = step
-        if not properties:
-            return step
+        """Return a step that changes nothing."""
+        position, entity_id, _, clock_us = step
         self.replaced[position] = {}
         return (position, entity_id, {}, clock_us)
+
+    def _run(self, state: PartitionState, actor: EntityActor, steps: list[Step], void: list[int]) -> None:
+        """Have an actor that merges take a run of plain events, and make messages of them.
+
+        This is what a message costs in the fold, so it is one loop over locals.
+        """
+        hears = self.binding(actor).reacts and self._hears(actor)
+        room = limits.mailbox_messages_max - self.outbox.waiting(actor.entity_id)
+        history, fresh, events = state.history_positions, self.fresh, self.events
+        receive, entity_id = actor.receive, actor.entity_id
+        state.before_change(actor)
+        difference = 0
+        for step in steps:
+            position, _, properties, clock_us = step
+            current = actor.properties
+            previous = (
+                {name: current[name] for name in properties if name in current}
+                if hears and current and properties
+                else {}
+            )
+            difference += receive(step, history, void)
+            if not hears or not (properties or (properties is None and current is not None)):
+                continue
+            if not room:
+                self._full(entity_id, position)
+                hears = False
+                continue
+            room -= 1
+            event = events[position >> limits.offset_bits][position & _OFFSET]
+            after = actor.properties
+            fresh.append(
+                Message(
+                    position,
+                    entity_id,
+                    _CHANGE,
+                    clock_us,
+                    None if after is None else after.copy(),
+                    properties,
+                    previous,
+                    event.event_id,
+                    event.source,
+                )
+            )
+        state.after_change(actor, difference)
 
     def _apply(
         self, state: PartitionState, actor: EntityActor, step: Step, terms: Terms | None, void: list[int]
@@ -234,11 +264,16 @@ class Acting:
         state.take(actor, step, terms, void)
         if reacts and (properties or (properties is None and lived)):
             self._message(actor, step, MessageKind.CHANGE, before)
-        if terms is not None:
-            if terms.reminder is not None:
-                self._message(actor, step, MessageKind.REMINDER, {}, terms.reminder)
-            elif terms.told is not None:
-                self._message(actor, step, MessageKind.TOLD, {}, terms.told)
+        if terms is None:
+            return
+        if terms.reminder is not None:
+            self._message(actor, step, MessageKind.REMINDER, {}, terms.reminder)
+        elif terms.told is not None:
+            self._message(actor, step, MessageKind.TOLD, {}, terms.told)
+
+    def _hears(self, actor: EntityActor) -> bool:
+        """Whether messages are made for an entity: none are for one whose behaviour is stopped."""
+        return actor.entity_id not in self.stopped and not self._is_escalated(actor)
 
     def _message(
         self,
@@ -253,7 +288,7 @@ class Acting:
         version = binding.version
         if version is None or _HANDLERS[kind] not in version.handles:
             return
-        if entity_id in self.stopped or self._is_escalated(actor):
+        if not self._hears(actor) or not self._has_room(entity_id, position):
             return
         event = self._event(position)
         terms = terms_in(event) if isinstance(event, Event) else None
@@ -274,19 +309,24 @@ class Acting:
             )
         )
 
-    def _put(self, messages: list[Message]) -> None:
-        """Put messages into the outbox in log order; an entity with too many of them is stopped."""
-        for message in sorted(messages, key=_position):
-            entity_id = message.entity_id
-            if self.outbox.waiting(entity_id) >= limits.mailbox_messages_max:
-                if entity_id not in self.stopped:
-                    text = f"more than {limits.mailbox_messages_max} messages were waiting"
-                    self.stopped[entity_id] = text
-                    self.faults.append(
-                        ActingFault(entity_id, message.position, MAILBOX_FULL, text, stops=True)
-                    )
-                continue
-            self.outbox.add(message)
+    def _has_room(self, entity_id: str, position: int) -> bool:
+        """Count a message in; an entity with too many of them is stopped, from here on."""
+        coming = self._coming.get(entity_id, 0)
+        if self.outbox.waiting(entity_id) + coming < limits.mailbox_messages_max:
+            self._coming[entity_id] = coming + 1
+            return True
+        self._full(entity_id, position)
+        return False
+
+    def _full(self, entity_id: str, position: int) -> None:
+        text = f"more than {limits.mailbox_messages_max} messages were waiting"
+        self.stopped[entity_id] = text
+        self.faults.append(ActingFault(entity_id, position, MAILBOX_FULL, text, stops=True))
+
+    def _put(self, first: int) -> None:
+        """Put the fresh messages from there on into the outbox, in log order."""
+        self._coming.clear()
+        self.outbox.extend(sorted(self.fresh[first:], key=_position))
 
     def _event(self, position: int) -> Any:
         return self.events[position >> limits.offset_bits][position & _OFFSET]
@@ -299,21 +339,5 @@ _HANDLERS: Final = {
 }
 
 
-def difference(before: dict[str, Any] | None, after: dict[str, Any]) -> dict[str, Any]:
-    """Return what must be set to come from one state to another: a property that is gone becomes null."""
-    if before is None:
-        return dict(after)
-    delta = {
-        name: value for name, value in after.items() if name not in before or not _same(before[name], value)
-    }
-    delta.update({name: None for name, value in before.items() if value is not None and name not in after})
-    return delta
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values are written alike: for Python `True == 1 == 1.0`."""
-    return one is other or (type(one) is type(other) and bool(one == other))
-
-
-def _position(message: Message) -> int:
-    return message.position
+_CHANGE: Final = MessageKind.CHANGE
+_position: Final = attrgetter("position")

@@ -60,10 +60,22 @@ class Outbox:
         """Return how many messages of an entity wait."""
         return self._waiting.get(entity_id, 0)
 
+    def entities(self) -> list[str]:
+        """Return the entities for which messages wait."""
+        return list(self._waiting)
+
     def add(self, message: Message) -> None:
         """Put a message in, behind all others."""
         self.messages[message.position] = message
         self._waiting[message.entity_id] = self._waiting.get(message.entity_id, 0) + 1
+
+    def extend(self, messages: Iterable[Message]) -> None:
+        """Put messages in, behind all others, in their order."""
+        waiting, found = self._waiting, self.messages
+        for message in messages:
+            entity_id = message.entity_id
+            waiting[entity_id] = waiting.get(entity_id, 0) + 1
+            found[message.position] = message
 
     def remove(self, positions: Iterable[int]) -> None:
         """Take messages out; one that is not there does no harm."""

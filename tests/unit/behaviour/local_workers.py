@@ -26,6 +26,7 @@ class LocalWorkers:
         self.handlings: dict[Place, Handling] = {}
         self.calls: list[Place] = []
         self.forgotten: list[str] = []
+        self.begun: list[Place] = []
         self.losses: list[WorkerLost] = []
         self.away = 0
         self.unusable = ""  # the digest of a code
@@ -53,6 +54,11 @@ class LocalWorkers:
         self.forgotten += entity_ids
         if place.is_own:
             self.handlings.pop(place, None)
+        elif place in self.handlings:
+            self.handlings[place].forget(entity_ids)
+
+    def begin(self, place: Place) -> None:
+        self.begun.append(place)
 
     def node(self, place: Place) -> str:
         return "here" if place in self.handlings else ""

@@ -9,7 +9,7 @@ import pytest
 from flux_actors import limits
 from flux_actors.behaviour.acting_entity import ActingEntity
 from flux_actors.behaviour.behaviour import Behaviour
-from flux_actors.behaviour.calls import FAULTED, LATE, REFUSED, STOPPED, Answered, Failed
+from flux_actors.behaviour.calls import AWAY, FAULTED, LATE, REFUSED, STOPPED, Answered, Failed
 from flux_actors.behaviour.change import Change
 from flux_actors.behaviour.ports import NOBODY, WorkerLost
 from flux_actors.behaviour.wire import LOST, NO_CODE, TOO_LONG
@@ -143,7 +143,7 @@ async def test_stopped_entity_that_is_started_goes_on_with_what_comes(home: Worl
     assert home.state_of("hall/fan") is None
     dispatcher = home.dispatchers[home.partitioning.of_entity(ID)]
     assert dispatcher is not None
-    await dispatcher.start(ID)
+    await dispatcher.operating.start(ID)
     await home.idle()
     await home.publish(ID, {"celsius": 41})
     await home.idle()
@@ -402,3 +402,30 @@ async def test_many_messages_go_in_few_calls(world: World) -> None:
     await world.idle()
     assert len(world.workers.calls) == 1
     assert limits.orders_items_max >= 200
+
+
+async def test_own_process_moves_when_its_entity_is_pinned_and_ends_when_its_behaviour_goes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Staying(Thermostat):
+        placement = Dedicated(num_cpus=0)
+
+    monkeypatch.setattr("flux_actors.behaviour.dispatching._SWEEP_S", 0.001)
+    world.restart(world.partitioning.of_entity(ID))
+    await world.deploy(Staying)
+    await world.publish(ID, {"celsius": 31})
+    await world.idle()
+    catalogue = world.catalogue
+    await world.control(Catalogue(catalogue.revision + 1, catalogue.deployed, {ID: "0f"}))
+    await world.until(lambda: [place.node for place in world.workers.begun] == ["0f"])
+    await world.control(Catalogue(catalogue.revision + 2))
+    await world.until(lambda: world.workers.forgotten == [ID, ID])
+
+
+async def test_who_asks_an_entity_without_room_is_told_so_at_once(world: World) -> None:
+    await world.deploy(Own)
+    world.workers.away = 1
+    for _ in range(2):  # the second while it waits to try again
+        answer = await world.ask(ID, "?")
+        assert isinstance(answer, Failed)
+        assert (answer.kind, answer.text) == (AWAY, "no worker can be started now")

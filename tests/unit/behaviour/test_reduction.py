@@ -7,6 +7,7 @@ import pytest
 
 from flux_actors.behaviour.behaviour import Behaviour
 from flux_actors.behaviour.reduction import Reduction, Unbounded
+from flux_actors.domain.acting.difference import difference
 from tests.unit.behaviour.reducers import packed, run_of
 
 
@@ -38,6 +39,15 @@ class Short(Behaviour):
         return {"ok": True}
 
 
+class Forgetful(Behaviour):
+    """Keeps the last property alone, and sees which ones there were."""
+
+    match = "shop/*"
+
+    def reduce(self, state: dict[str, Any], event: Any) -> dict[str, Any]:
+        return event.properties | {"before": list(state)}
+
+
 def reduction_of(cls: type[Behaviour]) -> tuple[Reduction, str]:
     digest, code = packed(cls)
     reduction = Reduction(Unbounded())
@@ -63,3 +73,16 @@ def test_lack_of_memory_is_for_who_runs_the_process() -> None:
     reduction, digest = reduction_of(Short)
     with pytest.raises(MemoryError):
         reduction.reduce(0, 0, run_of(digest, {}, {"memory": True}), Marks())
+
+
+def test_next_event_of_a_run_begins_with_what_the_fold_has_kept() -> None:
+    reduction, digest = reduction_of(Forgetful)
+    at_once = reduction.reduce(0, 0, run_of(digest, {"a": 1}, {"b": 1}, {"c": 1}), Marks())
+    state: dict[str, Any] = {}
+    one_by_one = []
+    for name in "abc":
+        (outcome,) = reduction.reduce(0, 0, run_of(digest, {name: 1})._replace(state=state), Marks())
+        one_by_one.append(outcome)
+        after = msgspec.msgpack.decode(outcome.state or b"")
+        state = state | difference(state, after)
+    assert at_once == one_by_one

@@ -121,14 +121,17 @@ def test_a_renewal_that_changed_nothing_is_none(fx, twin):
     """A claim that ran out shows until its end is in the log; to renew it is refused there."""
 
     async def stale(link):
-        claim = Claiming(link, "work/task", "me", 600)
-        await claim.take()
-        claim.expires_at = (await claim._held(0)).expires_at  # noqa: SLF001
-        claim._ttl_ms = 1  # noqa: SLF001
-        claim.token += 1
-        with pytest.raises(AlreadyClaimed):
+        claim = Claiming(link, "work/task", "me", LONG_S)
+        taken_at = await claim.take()
+
+        async def refused(_):
+            return taken_at
+
+        publish, claim._publish = claim._publish, refused  # noqa: SLF001
+        with pytest.raises(AlreadyClaimed, match="over"):
             await claim._renew()  # noqa: SLF001
-        claim.token -= 1
+        claim._publish = publish  # noqa: SLF001
+        await claim._renew()  # noqa: SLF001
         await claim.close()
 
     twin.thread.run(stale(twin.thread.run(twin.link(Ticket()))))

@@ -9,11 +9,18 @@ import pytest
 
 from flux_actors import limits
 from flux_actors.domain.entity import EntityRow
+from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import pack
 from flux_actors.errors import Refused, Unavailable
+from flux_actors.log.memory import MemoryBus
 from flux_actors.native import copies as copies_module
+from flux_actors.native.copies import Copies
+from flux_actors.native.following import Following
+from flux_actors.native.session import Session
+from flux_actors.native.standing import Standing
 from flux_actors.native.ticket import Ticket
 from flux_actors.shard import reads
+from tests.unit.api.standing import FakeCalls, change, feed, say, settle, until
 from tests.unit.native.twin import RULE, holder, introduction
 
 
@@ -102,6 +109,39 @@ def test_what_comes_while_it_is_filled_is_taken_once(fx, twin):
         assert home.snapshot() == expected
         assert len(home["home/0001"]) == len(home["home/2499"]) == 1 + calls.count("rows")
         assert "home/1200" not in home
+
+
+async def test_what_a_page_has_in_it_is_not_taken_again():
+    """A change that the feed brings late, of an entity whose page is here and newer."""
+    rule, go_on, pages = Partitioning(1), asyncio.Event(), []
+
+    async def rows(_, __, after):
+        pages.append(after)
+        if after is None:
+            return reads.encode(reads.Rows(9, [EntityRow("home/a", {"n": 9}, pack(9, 0), 1)], "home/b"))
+        await go_on.wait()
+        return reads.encode(reads.Rows(9, [], None))
+
+    async def way():
+        return FakeCalls({"announce": None, "rows": rows})
+
+    bus = MemoryBus()
+    following = Following(rule, bus, way)
+    standing = Standing(Ticket(), introduction(), way)
+    copies = Copies("home/", following, standing, Session())
+    opening = asyncio.create_task(copies.open())
+    await settle()
+    await say(bus, [feed(4, 4)])
+    await until(lambda: len(pages) == 2)
+    await say(bus, [feed(4, 5, change("home/a", {"n": 5}, 5)), feed(5, 9, change("home/z", {"n": 1}, 6))])
+    assert copies.rows["home/a"].properties == {"n": 9}
+    await say(bus, [feed(9, 10, change("home/a", {"n": 10}, 10))])
+    assert copies.rows["home/a"].properties == {"n": 10}
+    go_on.set()
+    await opening
+    assert list(copies.rows) == ["home/a"]  # the second page has it in it that home/z is not there any more
+    await copies.close()
+    await following.close()
 
 
 def test_a_shard_that_is_behind_the_feed_is_asked_again(fx, twin, monkeypatch):

@@ -41,7 +41,7 @@ class Cluster:
         patch.delenv("FLUX_ADMIN_TOKEN", raising=False)
         patch.setattr(deploying, "join", self._join)
         patch.setattr(deploying, "try_out", self._try)
-        patch.setattr("flux_actors.router.namespace_router.router_handle", lambda: self)
+        patch.setattr("flux_actors.router.handle.router_handle", lambda: self)
         patch.setattr(ray, "get", self._get)
 
     def __getattr__(self, method: str) -> Any:

@@ -19,7 +19,7 @@ from flux_actors.log.block import decode_block, has_control
 from flux_actors.log.connection import NatsAccess
 from flux_actors.log.memory import MemoryKeyValue, MemoryLog
 from flux_actors.router import namespace_router
-from flux_actors.router.namespace_router import NamespaceRouter, RouterPlan, router_handle
+from flux_actors.router.namespace_router import NamespaceRouter, RouterPlan
 from flux_actors.tenancy.principal import ANYONE
 from tests.unit.router.fake_shards import FakeShards, until
 
@@ -273,12 +273,3 @@ async def test_draining_ends_the_shards_and_the_directory(around):
     async with routing() as router:
         await router.open()
     assert around.shards.drained == [SHARD]
-
-
-async def test_there_is_no_handle_without_a_router(monkeypatch):
-    def nobody(*_, **__):
-        raise ValueError("no such actor")
-
-    monkeypatch.setattr(namespace_router.ray, "get_actor", nobody)
-    with pytest.raises(Unavailable, match="flux up"):
-        router_handle()

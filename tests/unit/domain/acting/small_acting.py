@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from flux_actors.domain.acting.catalogue import Catalogue, Deployed, Version
+from flux_actors.domain.acting.difference import difference
 from flux_actors.domain.acting.reducers import Fact, Reduced, ReduceRun
 from flux_actors.domain.event import Event, with_terms
 from flux_actors.domain.terms import Terms
@@ -45,7 +46,8 @@ class Functions:
             answers.append(self.functions[run.digest](state, fact))
             if answers[-1].overran:
                 break
-            state = answers[-1].state or state
+            if answers[-1].state is not None:
+                state = (state or {}) | difference(state, answers[-1].state)
         return answers
 
 

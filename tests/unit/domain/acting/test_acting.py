@@ -2,15 +2,17 @@ from __future__ import annotations
 
 from itertools import pairwise
 from typing import Any
+from unittest import mock
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flux_actors import limits
-from flux_actors.domain.acting.acting import MAILBOX_FULL, REDUCER_FAILED, REDUCER_OVERRAN, difference
+from flux_actors.domain.acting.acting import MAILBOX_FULL, REDUCER_FAILED, REDUCER_OVERRAN
 from flux_actors.domain.acting.catalogue import Deployed, Supervision
 from flux_actors.domain.acting.causes import Cause
+from flux_actors.domain.acting.difference import difference
 from flux_actors.domain.acting.messages import MessageKind
 from flux_actors.domain.change import Step
 from flux_actors.domain.event import DELETED, Event
@@ -74,6 +76,20 @@ def test_reducer_that_must_stop_at_a_fault_leaves_the_entity_as_it_is() -> None:
     assert log.entity == {"events": 2, "sum": 5}
 
 
+def test_fault_that_stops_takes_no_message_of_what_came_before_it() -> None:
+    log = ActingLog(catalogue(Deployed("Counting", STOPPING)))
+    log.put(event({"n": 1}), event({"n": "one"}), event({"n": 2}))
+    assert log.waiting == [pack(2, 0)]
+
+
+def test_full_mailbox_stops_the_reducer_at_its_place(monkeypatch: Any) -> None:
+    monkeypatch.setattr(limits, "mailbox_messages_max", 1)
+    log = ActingLog(REDUCING)
+    log.put(event({"n": 1}), event({"n": 2}), event({"n": 3}))
+    assert log.entity == {"events": 2, "sum": 3}
+    assert log.waiting == [pack(2, 0)]
+
+
 def test_reducer_that_overran_waits_for_an_order_and_all_agree_behind_it() -> None:
     log = ActingLog(REDUCING)
     log.put(event({"n": 1}))
@@ -92,6 +108,7 @@ def test_reducer_that_overran_waits_for_an_order_and_all_agree_behind_it() -> No
     assert other.entity == log.entity == {"events": 1, "sum": 1}
     assert changes_of(told.changes) == [{"events": 1, "sum": 1}]
     assert other.state.acting.stopped == log.state.acting.stopped
+    assert other.state.entities["a/1"].position == log.state.entities["a/1"].position == pack(5, 0)
     for one in (log, other):
         one.put(event({"n": 9}))
         assert one.entity == {"events": 1, "sum": 1}
@@ -301,9 +318,11 @@ events = st.builds(
     st.just(""),
     st.sampled_from(["a/1", "a/2", "b/1"]),
 )
+STOPPING = version(COUNTING, handles=["reduce", "on_change"], supervision=Supervision("stop"))
 notes = st.sampled_from(
     [
         note(Terms(control=REDUCING)),
+        note(Terms(control=catalogue(Deployed("Counting", STOPPING), revision=3))),
         note(Terms(control=catalogue(*REACTING.deployed, revision=2))),
         note(Terms(order=Order(STOP, "a/1", "x"))),
         note(Terms(order=Order(START, "a/1"))),
@@ -326,8 +345,15 @@ def everything(log: ActingLog) -> Any:
     )
 
 
-@given(blocks, st.sets(st.integers(1, 7)))
-def test_state_does_not_depend_on_how_the_log_was_pulled(written: list[list[Event]], cuts: set[int]) -> None:
+@given(blocks, st.sets(st.integers(1, 7)), st.sampled_from([2, 10_000]))
+def test_state_does_not_depend_on_how_the_log_was_pulled(
+    written: list[list[Event]], cuts: set[int], waiting_max: int
+) -> None:
+    with mock.patch.object(limits, "mailbox_messages_max", waiting_max):
+        check_pulls(written, cuts)
+
+
+def check_pulls(written: list[list[Event]], cuts: set[int]) -> None:
     log = [(n, Block(1, n, n * MS, some, has_terms=True)) for n, some in enumerate(written, 1)]
     one_by_one, in_pulls = ActingLog(), ActingLog()
     told: list[Step] = []

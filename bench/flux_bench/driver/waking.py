@@ -1,0 +1,43 @@
+"""Waking entities that have left their shard's memory, and have no instance at the worker."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import msgspec
+
+import flux_actors as flux
+from flux_bench.driver.asks import ask_once, told
+from flux_bench.driver.behaviours import Answering, entity_of
+from flux_bench.latencies import latencies_of
+
+_KIND: Final = "answering"
+_PAD: Final = "x" * 200
+
+
+class Waking(msgspec.Struct):
+    """So many entities are written; then the first of them, which were idle the longest, are asked."""
+
+    entities: int
+    samples: int
+
+    def run(self) -> dict[str, Any]:
+        """Return the percentiles of the first question of each, and of the second."""
+        flux.deploy(Answering)
+        return asyncio.run(self._run())
+
+    async def _run(self) -> dict[str, Any]:
+        user = await flux.connect_async(source="flux-bench")
+        ids = [entity_of(_KIND, number) for number in range(self.entities)]
+        await user.publish_many(
+            [(one, {"sequence": number, "pad": _PAD}) for number, one in enumerate(ids)], once=False
+        )
+        last = self.entities - 1
+        await user.entity(ids[last]).state()  # all before it is applied
+        for number in range(last, last - self.samples, -1):
+            await ask_once(user, ids, number)  # the worker is there
+        cold = [await ask_once(user, ids, number) for number in range(self.samples)]
+        warm = [await ask_once(user, ids, number) for number in range(self.samples)]
+        await user.close()
+        return {"cold": told(latencies_of(cold)), "warm": told(latencies_of(warm))}
