@@ -1,7 +1,7 @@
-"""The state machine of entities that act: publishes, reminders, crashes, lost workers and shards that are twice.
+"""The state machine of entities that act: publishes, reminders, crashes, lost workers, shards that are twice.
 
-Its laws: the state is a pure fold of the log; and once nothing waits, every message has had its effects exactly
-once and in order, and every reminder has rung exactly once.
+Its laws: the state is a pure fold of the log; and once nothing waits, every message has had its effects once
+and in order, and every reminder has rung once.
 """
 
 from __future__ import annotations
