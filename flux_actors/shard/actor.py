@@ -74,7 +74,7 @@ class ShardProcess(EntityShard):
         return await super().status()
 
     # In a thread of its own: the fold waits for reducers, and the loop of all other methods with it.
-    @ray.method(concurrency_group=WATCH)  # type: ignore[untyped-decorator]
+    @ray.method(concurrency_group=WATCH)
     async def reducing_s(self) -> float:
         """Return for how long reducers have kept this shard from answering, 0.0 if they do not."""
         return self._reducers.busy_s if self._opened else 0.0
