@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -74,8 +72,8 @@ class _Worker:
     def kill(self) -> None:
         """End its process, whatever it is doing."""
         if self.process is not None:
-            with suppress(ProcessLookupError):
-                os.kill(self.facts.pid, signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):
+                self.process.kill()  # not by its pid alone, which may be another's by now
         _kill(self.actor)
 
     @property
@@ -197,8 +195,10 @@ class RayWorkers:
 
     async def _worker(self, place: Place) -> _Worker:
         worker = self._workers.get(place)
-        if worker is not None:
+        if worker is not None and worker.lives:
             return worker
+        if worker is not None:  # it ended while nothing was under way: no fault of what comes next
+            self._lose(place, worker)
         task = self._start_once(place)
         done, _ = await asyncio.wait({task}, timeout=_PATIENCE_S)
         if not done and place.is_own:

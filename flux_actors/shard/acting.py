@@ -62,6 +62,16 @@ class Acting:
             self.dispatcher.report(told.faults)
             self.dispatcher.offer(told.messages)
 
+    async def mend(self) -> None:
+        """Replace a dispatcher that has failed: whatever it has not done is in the outbox."""
+        failed, equipment = self.dispatcher, self._host.equipment
+        if failed is None or failed.fault is None or equipment is None:
+            return
+        _log.error("dispatcher.replaced", partition=self._host.partition, error=repr(failed.fault))
+        self.dispatcher = self._host.dispatcher = None
+        await failed.close()
+        self.dispatcher = self._host.dispatcher = equipment.dispatcher(self._host.state)
+
     async def answer(self, data: bytes) -> bytes:
         """Answer a call."""
         request = decode_request(data)
@@ -93,6 +103,8 @@ class Acting:
                 rows = [actor.reading() for actor in found if actor is not None and actor.lives]
                 return Rows(state.sequence, rows)
             case Ask():
+                if self.dispatcher is None and self._host.equipment is not None:
+                    return Failed(AWAY, "the behaviours of this partition begin anew; ask again")
                 if self.dispatcher is None:
                     return Failed(REFUSED, "no behaviours run on this shard")
                 return await self.dispatcher.ask(request)

@@ -30,6 +30,18 @@ from tests.unit.domain.acting.small_acting import (
 )
 from tests.unit.domain.small_log import MS, event
 
+<<<<<<< HEAD
+=======
+STOPS = version(COUNTING, handles=["reduce", "on_change"], supervision=Supervision("stop"))
+STOPPING = catalogue(
+    Deployed(
+        "Counting",
+        version(COUNTING, handles=["reduce", "on_change"], supervision=Supervision("stop")),
+    ),
+    revision=3,
+)
+
+>>>>>>> main
 
 def changes_of(steps: list[Step]) -> list[dict[str, Any] | None]:
     return [step[2] for step in steps]
@@ -77,7 +89,7 @@ def test_reducer_that_must_stop_at_a_fault_leaves_the_entity_as_it_is() -> None:
 
 
 def test_fault_that_stops_takes_no_message_of_what_came_before_it() -> None:
-    log = ActingLog(catalogue(Deployed("Counting", STOPPING)))
+    log = ActingLog(catalogue(Deployed("Counting", STOPS)))
     log.put(event({"n": 1}), event({"n": "one"}), event({"n": 2}))
     assert log.waiting == [pack(2, 0)]
 
@@ -318,11 +330,10 @@ events = st.builds(
     st.just(""),
     st.sampled_from(["a/1", "a/2", "b/1"]),
 )
-STOPPING = version(COUNTING, handles=["reduce", "on_change"], supervision=Supervision("stop"))
 notes = st.sampled_from(
     [
         note(Terms(control=REDUCING)),
-        note(Terms(control=catalogue(Deployed("Counting", STOPPING), revision=3))),
+        note(Terms(control=catalogue(Deployed("Counting", STOPS), revision=3))),
         note(Terms(control=catalogue(*REACTING.deployed, revision=2))),
         note(Terms(order=Order(STOP, "a/1", "x"))),
         note(Terms(order=Order(START, "a/1"))),
