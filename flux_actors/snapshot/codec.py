@@ -51,11 +51,6 @@ class Behaviours(msgspec.Struct, array_like=True, frozen=True):
     @classmethod
     def of(cls, acting: Acting) -> Behaviours:
         """Return what a state has of it."""
-<<<<<<< HEAD
-        suspended = list(acting.suspended.values())
-        causes, ever_reduced = acting.causes.rows(), acting.ever_reduced.rows()
-        return cls(acting.catalogue, causes, dict(acting.stopped), suspended, ever_reduced)
-=======
         return cls(
             acting.catalogue,
             acting.causes.rows(),
@@ -63,7 +58,6 @@ class Behaviours(msgspec.Struct, array_like=True, frozen=True):
             list(acting.suspended.values()),
             acting.ever_reduced.rows(),
         )
->>>>>>> main
 
 
 class Header(msgspec.Struct, array_like=True, frozen=True):

@@ -62,10 +62,7 @@ class Acting:
     fresh: list[Message] = field(default_factory=list)
     faults: list[ActingFault] = field(default_factory=list)
     replaced: dict[int, dict[str, Any]] = field(default_factory=dict)  # what reduced events set, by position
-<<<<<<< HEAD
     _bindings: dict[tuple[Any, ...], Binding] = field(default_factory=dict)  # entities share them
-=======
->>>>>>> main
     _coming: dict[str, int] = field(default_factory=dict)  # messages of an entity on their way to the outbox
 
     @property
