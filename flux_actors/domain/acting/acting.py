@@ -62,6 +62,7 @@ class Acting:
     fresh: list[Message] = field(default_factory=list)
     faults: list[ActingFault] = field(default_factory=list)
     replaced: dict[int, dict[str, Any]] = field(default_factory=dict)  # what reduced events set, by position
+    _bindings: dict[tuple[Any, ...], Binding] = field(default_factory=dict)  # entities share them
     _coming: dict[str, int] = field(default_factory=dict)  # messages of an entity on their way to the outbox
 
     @property
@@ -81,12 +82,16 @@ class Acting:
         if catalogue.revision > self.catalogue.revision:
             self.catalogue = catalogue
             self.ever_reduced.note(catalogue)
+            self._bindings = {}
 
     def binding(self, actor: EntityActor) -> Binding:
         """Return the behaviour of an entity."""
         binding = actor.binding
         if binding is None or binding.revision != self.catalogue.revision:
-            binding = actor.binding = self.catalogue.binding(actor.entity_id)
+            found = self.catalogue.binding(actor.entity_id)
+            version = found.version
+            key = (found.revision, found.name, *(() if version is None else (version.number, version.digest)))
+            binding = actor.binding = self._bindings.setdefault(key, found)
         return binding
 
     def deliver(self, state: PartitionState, woken: list[EntityActor], void: list[int]) -> list[EntityActor]:

@@ -189,6 +189,14 @@ async def test_between_an_overrun_and_its_verdict_an_entity_is_as_it_was_before(
         assert seen(state)["a/1"][0] == {"events": 1, "sum": 1}
 
 
+async def test_an_effect_in_another_namespace_is_known_when_an_earlier_one_comes_again() -> None:
+    """What is not behind the last effect of an entity came before, wherever that one was."""
+    second, first = event("b/1", {"n": 2}, caused(2)), event("a/1", {"n": 1}, caused(1))
+    folding = await written(5, second, first)
+    assert seen(await folding.refolder.state(0, "a/", PRESENT)) == {}
+    assert seen(folding.state(3), "a/") == {}
+
+
 async def test_messages_that_wait_are_counted_and_not_kept() -> None:
     folding = await written(5, *[event("a/1", {"n": n}) for n in range(4)])
     folding.snapshot(3)

@@ -8,6 +8,7 @@ from flux_actors import limits
 from flux_actors.domain.acting.catalogue import Deployed
 from flux_actors.domain.acting.reduced import EverReduced
 from tests.unit.domain.acting.small_acting import REACTING, REDUCING, ActingLog, catalogue, version
+from tests.unit.domain.small_log import event
 
 
 def test_a_pattern_is_kept_when_its_version_is_gone() -> None:
@@ -21,6 +22,19 @@ def test_a_pattern_is_kept_when_its_version_is_gone() -> None:
 
 def test_one_that_only_reacts_is_none() -> None:
     assert "a/1" not in ActingLog(REACTING).state.acting.ever_reduced
+
+
+def test_entities_share_what_they_know_of_their_behaviour() -> None:
+    log = ActingLog(REDUCING)
+    log.put(*(event({"n": 1}, key=f"{name}/{number}") for name in "ab" for number in range(3)))
+    bindings = [actor.binding for actor in log.state.entities.values()]
+    assert len({id(binding) for binding in bindings}) == 2
+    log.deploy(catalogue(revision=2))
+    log.put(event({"n": 1}), event({"n": 1}, key="b/1"))
+    log.deploy(catalogue(*REACTING.deployed, revision=3))
+    log.put(event({"n": 1}), event({"n": 1}, key="b/1"))
+    found = [log.state.entities[key].binding for key in ("a/1", "b/1")]
+    assert [one.name for one in found if one is not None] == ["Echo", ""]
 
 
 def test_a_canary_counts() -> None:
