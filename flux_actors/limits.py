@@ -178,6 +178,7 @@ code_bytes_max: Final = 16 * MIB  # of one behaviour: code, not data; every work
 behaviour_name_chars_max: Final = 100
 behaviour_patterns_max: Final = 100  # of one version: each is asked of an entity once in a revision
 behaviours_max: Final = 200  # deployed at once: the same
+reduced_patterns_max: Final = 1_000  # that ever had a reducer; of more, whole namespaces are remembered
 behaviour_versions_kept: Final = 10  # earlier ones, to roll back to
 pins_max: Final = 1_000
 actor_rows_max: Final = (

@@ -342,10 +342,9 @@ class Dispatcher:
         """Put a share back whose worker cannot be had now; who asks is told so, and may ask again."""
         mailbox = share.mailbox
         mailbox.away = why
-        mailbox.back([item for item in share.items if isinstance(item, Message)])
-        for item in share.items:
-            if isinstance(item, Asked):
-                item.tell(Failed(AWAY, why))
+        mailbox.back(share.items)
+        for asked in mailbox.questions():
+            asked.tell(Failed(AWAY, why))
         self._rest(mailbox, min(_AWAY_S * 2.0**mailbox.aways, _AWAY_S_MAX))
         mailbox.aways += 1
 

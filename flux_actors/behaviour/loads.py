@@ -10,7 +10,7 @@ from flux_actors.behaviour.mailbox import Asked, Item, Mailbox
 from flux_actors.behaviour.ports import NOBODY, CodeUnusable, WorkerLost
 from flux_actors.behaviour.wire import NO_CODE, Done, Fault, Orders, Question, Run, Work, encode
 from flux_actors.domain.acting.catalogue import Binding, Version
-from flux_actors.domain.acting.messages import Message, MessageKind
+from flux_actors.domain.acting.messages import MessageKind
 from flux_actors.errors import FluxError
 
 _HANDLERS: Final = {
@@ -54,7 +54,7 @@ def orders_of(partition: int, settled: int, load: list[Share], standing: Callabl
             share.mailbox.entity_id,
             share.version.digest,
             [
-                Work(item) if isinstance(item, Message) else _question(share, number, item, standing)
+                _question(share, number, item, standing) if isinstance(item, Asked) else Work(item)
                 for number, item in enumerate(share.items)
             ],
         )
@@ -82,11 +82,11 @@ def outcome_of(load: list[Share], runs: list[list[Done]]) -> Outcome:
                 continue
             if done.effects:
                 effects += [(effect.entity_id, effect.encoded) for effect in done.effects]
-            if type(item) is Message:
+            if isinstance(item, Asked):
+                outcome.answers.append((item, done.answer))
+            else:
                 mailbox.tries = 0
                 handled.append(item.position)
-            elif type(item) is Asked:
-                outcome.answers.append((item, done.answer))
         if len(dones) < len(items):
             mailbox.back(items[len(dones) :])
     return outcome

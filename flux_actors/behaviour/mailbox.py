@@ -76,6 +76,13 @@ class Mailbox:
             size += size_of(item)
         return taken, size
 
+    def questions(self) -> list[Asked]:
+        """Take out all questions."""
+        found = [item for item in self.items if isinstance(item, Asked)]
+        if found:
+            self.items = deque(item for item in self.items if not isinstance(item, Asked))
+        return found
+
     def back(self, items: Sequence[Item]) -> None:
         """Put items back in front of all others."""
         self.items.extendleft(reversed(items))

@@ -57,8 +57,8 @@ class ActorRow(msgspec.Struct, array_like=True, frozen=True):
     @property
     def tells(self) -> bool:
         """Whether there is more to tell of it than that it is."""
-        awake = self.placement == DEDICATED and bool(self.node)
-        return awake or bool(self.messages or self.fault or self.reminders) or self.state != ActorState.IDLE
+        apart = self.placement == DEDICATED and (bool(self.node) or self.pinned)
+        return apart or bool(self.messages or self.fault or self.reminders) or self.state != ActorState.IDLE
 
 
 class Index(Protocol):
@@ -109,7 +109,7 @@ def row_of(state: PartitionState, dispatcher: Dispatcher, entity_id: str) -> Act
         return None
     mailbox = dispatcher.mailboxes.get(entity_id) or Mailbox(entity_id)
     reminders = _leases(state, entity_id).reminder_rows()
-    asked = sum(isinstance(item, Asked) for item in mailbox.items)
+    asked = sum(isinstance(item, Asked) and not item.is_given_up for item in mailbox.items)
     return ActorRow(
         entity_id,
         binding.name,
@@ -156,11 +156,11 @@ def _state(dispatcher: Dispatcher, binding: Binding, mailbox: Mailbox) -> ActorS
         return ActorState.ESCALATED
     if dispatcher.has_stopped(mailbox.entity_id, binding):
         return ActorState.STOPPED
+    if mailbox.away:
+        return ActorState.WAITING
     if mailbox.busy:
         return ActorState.RUNNING
-    if mailbox.resting:
-        return ActorState.WAITING if mailbox.away else ActorState.RETRYING
-    return ActorState.IDLE
+    return ActorState.RETRYING if mailbox.resting else ActorState.IDLE
 
 
 def _fault(dispatcher: Dispatcher, mailbox: Mailbox) -> str:
@@ -168,7 +168,7 @@ def _fault(dispatcher: Dispatcher, mailbox: Mailbox) -> str:
     why = acting.stopped.get(entity_id)
     if why:
         return why
-    if mailbox.resting and mailbox.away:
+    if mailbox.away:
         return mailbox.away
     fault = mailbox.fault
     return "" if fault is None else f"{fault.kind}: {fault.text}"

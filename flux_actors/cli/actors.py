@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from flux_actors.behaviour.roster import ActorRow
 
 _NODE_CHARS: Final = 8
-_FAULT_CHARS: Final = 80
 _ROWS: Final = 200
 
 Entity = Annotated[str, typer.Argument(metavar="ENTITY", help="Its id, such as home/hall/thermostat.")]
@@ -134,25 +133,28 @@ def _show(prefix: str, limit: int, data: Any, output: OutputFormat) -> None:
     if not rows:
         say(f"no entity{f' beginning with {prefix}' if prefix else ''} has a behaviour")
         return
-    columns = "entity", "behaviour", "placement", "node", "state", "mailbox", "faults", "last fault"
-    table = new_table(*columns, "reminders", "next")
+    table = new_table("entity", "behaviour", "placement", "state", "mailbox", "faults", "reminders")
+    for column in table.columns[1:]:
+        column.no_wrap = True  # ids are folded first
     for row in rows:
         table.add_row(*as_texts(*_cells(row)))
     show_table(table)
+    for row in rows:
+        if row.fault:
+            say(f"{row.entity}: {row.fault}")
     if len(rows) == limit:
         warn(f"there may be more than these {limit}: name how their ids begin, or give a higher --limit")
 
 
 def _cells(row: ActorRow) -> list[str]:
-    facts = _facts(row)
-    fault = row.fault if len(row.fault) <= _FAULT_CHARS else row.fault[:_FAULT_CHARS] + "…"
-    node = row.node[:_NODE_CHARS] + (" (pinned)" if row.pinned else "")
+    next_reminder = _facts(row)["next_reminder"]
+    reminders = f"{row.reminders}, next {next_reminder[:19]}" if next_reminder else ""
+    node = row.node[:_NODE_CHARS] + (" pinned" if row.pinned else "")
     return [
         row.entity,
         f"{row.behaviour} {row.version}",
-        *(row.placement, node.strip(), row.state),
-        *(str(row.messages or ""), str(row.faults or ""), fault),
-        *(str(row.reminders or ""), facts["next_reminder"] or ""),
+        f"{row.placement} {node}".strip(),
+        *(row.state, str(row.messages or ""), str(row.faults or ""), reminders),
     ]
 
 

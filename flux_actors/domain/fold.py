@@ -152,7 +152,8 @@ class PartitionState:
                 self.clock_us = max(self.clock_us, block.clock_us)
                 if not self._repeated(block):
                     first = pack(sequence, 0)
-                    acting.events[sequence] = block.events
+                    if block.has_terms or acting.binds:  # else their events are let go of one after the other
+                        acting.events[sequence] = block.events
                     if block.has_terms:
                         termed = TermedBlock(self, woken, changes, void, refused)
                         retries = termed.apply(block.events, first)
@@ -163,10 +164,9 @@ class PartitionState:
                         sources |= found - SERVER_SOURCES if block.has_terms else found
         finally:
             self.deliver(woken, void)
-            acting.events = {}  # whole blocks; nobody looks at them between two pulls
         poison = self.poison[poison_before:]
         del self.poison[: -limits.poison_kept_max]
-        told = _told(changes or [], void, acting.replaced)
+        told = _told(changes or [], void, acting.end())
         return Applied(told, sorted(sources), poison, refused, acting.fresh, acting.faults)
 
     def adopt(self, actor: EntityActor) -> EntityActor:

@@ -20,6 +20,7 @@ from flux_actors.domain.acting.catalogue import Binding, Catalogue
 from flux_actors.domain.acting.causes import Causes
 from flux_actors.domain.acting.difference import difference
 from flux_actors.domain.acting.messages import Message, MessageKind, Outbox
+from flux_actors.domain.acting.reduced import EverReduced
 from flux_actors.domain.acting.reducers import Fact, NoReducers, Reduced, Reducers, ReduceRun
 from flux_actors.domain.change import Step
 from flux_actors.domain.event import Event, terms_in
@@ -55,6 +56,7 @@ class Acting:
     causes: Causes = field(default_factory=Causes)
     stopped: dict[str, str] = field(default_factory=dict)  # entity id → why
     suspended: dict[str, ActingFault] = field(default_factory=dict)  # they wait for an order
+    ever_reduced: EverReduced = field(default_factory=EverReduced)
     # Of the pull that is being applied:
     events: dict[int, Sequence[Any]] = field(default_factory=dict)  # by the sequence of their block
     fresh: list[Message] = field(default_factory=list)
@@ -74,10 +76,16 @@ class Acting:
         self.faults = []
         self.replaced = {}
 
+    def end(self) -> dict[int, dict[str, Any]]:
+        """Let go of the blocks of a pull; return what reducers have made of its events, by position."""
+        self.events = {}
+        return self.replaced
+
     def take(self, catalogue: Catalogue) -> None:
         """Go by a catalogue from here on, if it is a newer one."""
         if catalogue.revision > self.catalogue.revision:
             self.catalogue = catalogue
+            self.ever_reduced.note(catalogue)
 
     def binding(self, actor: EntityActor) -> Binding:
         """Return the behaviour of an entity."""

@@ -117,7 +117,6 @@ def test_everything_else_is_asked_of_the_router(cluster: Cluster) -> None:
     assert deploying.rollback("Fan", admin_token="t") == FAN_1
     assert deploying.resume("Fan") == FAN_1
     deploying.remove("Fan")
-    deploying.pin("home/fan", "0f")
     assert deploying.rollback("Canary") == Deployed("Canary")
     assert cluster.asked == [
         ("behaviours", None),
@@ -125,7 +124,6 @@ def test_everything_else_is_asked_of_the_router(cluster: Cluster) -> None:
         ("rollback", "Fan", "t"),
         ("resume", "Fan", None),
         ("remove", "Fan", None),
-        ("pin", "home/fan", "0f", None),
         ("rollback", "Canary", None),
     ]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from flux_actors.behaviour.roster import ActorRow, ActorState
 from flux_actors.errors import Unavailable
 from flux_actors.log.memory import MemoryKeyValue
 from flux_actors.router.shard_host import ShardGone
@@ -32,6 +33,7 @@ class FakeShards:
     started: list[str] = field(default_factory=list)
     killed: list[str] = field(default_factory=list)
     drained: list[str] = field(default_factory=list)
+    acted: list[tuple[int, str, str]] = field(default_factory=list)
 
     async def start(self, name: str) -> None:
         if self.starts_to_fail:
@@ -72,6 +74,15 @@ class FakeShards:
     async def matching(self, name: str, partition: int, prefix: str, limit: int) -> list[str]:
         self._shard(name)
         return [entity_id for entity_id in self.entities if entity_id.startswith(prefix)][:limit]
+
+    async def actors(self, name: str, partition: int, prefix: str, rows_max: int) -> list[ActorRow]:
+        self._shard(name)
+        idle = ActorState.IDLE
+        return [ActorRow(f"{prefix}{partition}", "Fan", 1, "hosted", "0f", False, idle, 0, 0, "", 0, None)]
+
+    async def act_on(self, name: str, partition: int, verb: str, entity_id: str) -> None:
+        self._shard(name)
+        self.acted.append((partition, verb, entity_id))
 
     async def drain(self, name: str) -> None:
         self._shard(name)

@@ -226,9 +226,20 @@ async def test_admins_deploy_and_every_partition_is_told(around):
             await router.rollback("Fan", "secret")
         assert (await router.escalate("Fan", 1)).deployed[0].stopped
         assert not (await router.resume("Fan", "secret")).deployed[0].stopped
-        assert (await router.pin("home/a", "0f", "secret")).pins == {"home/a": "0f"}
         assert (await router.remove("Fan", "secret")).deployed == []
-        assert (await router.behaviours("secret")).revision == 5
+        assert (await router.behaviours("secret")).revision == 4
+
+
+async def test_admins_see_entities_that_act_and_act_on_them(around):
+    async with routing(admin_token="secret") as router:
+        await router.deploy(FAN, "secret")
+        (row,) = await router.actors("home/", 9, "secret")
+        assert row.entity.startswith("home/")
+        await router.act("stop", "home/a", "secret")
+        assert [(verb, entity) for _, verb, entity in around.shards.acted] == [("stop", "home/a")]
+        with pytest.raises(Refused, match="hosted in its shard"):
+            await router.pin("home/a", "0f", "secret")
+        assert (await router.pin("home/a", None, "secret")).revision == 1
 
 
 async def test_partition_that_shows_an_older_catalogue_is_brought_the_newest(around):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 from ray.exceptions import RayActorError, RaySystemError, RayTaskError
 
+from flux_actors.behaviour.roster import ActorRow, ActorState
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.errors import Unavailable
 from flux_actors.log.connection import NatsAccess
@@ -183,3 +185,11 @@ async def test_ids_of_entities_come_back(actors, shards):
     actors["one"] = FakeActor(matching=["a/1", "a/2"])
     assert await shards.matching("one", 2, "a/", 9) == ["a/1", "a/2"]
     assert actors["one"].calls == [("matching", 2, "a/", 9)]
+
+
+async def test_entities_that_act_come_back_as_rows_and_are_acted_on(actors, shards):
+    row = ActorRow("a/1", "Fan", 1, "hosted", "0a", False, ActorState.IDLE, 2, 0, "", 0, None)
+    actor = actors["one"] = FakeActor(actors=msgspec.msgpack.encode([row]))
+    assert await shards.actors("one", 2, "a/", 9) == [row]
+    await shards.act_on("one", 2, "kill", "a/1")
+    assert actor.calls == [("actors", 2, "a/", 9), ("act_on", 2, "kill", "a/1")]
