@@ -22,9 +22,7 @@ from flux_actors.behaviour.calls import (
     encode,
 )
 from flux_actors.behaviour.dispatching import Dispatcher
-from flux_actors.domain.event import terms_in
 from flux_actors.errors import Unavailable
-from flux_actors.log.block import decode_block, has_control
 from flux_actors.log.ports import StoredBlock, Subscription
 from flux_actors.shard.partition import HostedPartition
 
@@ -37,15 +35,8 @@ async def prepare(host: HostedPartition, blocks: Iterable[StoredBlock]) -> None:
     Raises:
         Unavailable: the code cannot be had now. Corrupt: it is gone.
     """
-    if host.equipment is None:
-        return
-    for stored in blocks:
-        if not has_control(stored.data):
-            continue
-        for event in decode_block(stored.data).events:
-            terms = None if event.entity_id is not None else terms_in(event)  # type: ignore[arg-type]
-            if terms is not None and terms.control is not None:
-                await host.equipment.prepare(terms.control)
+    if host.equipment is not None:
+        await host.equipment.reducer_code.prepare_for(blocks)
 
 
 class Acting:

@@ -51,13 +51,9 @@ class Behaviours(msgspec.Struct, array_like=True, frozen=True):
     @classmethod
     def of(cls, acting: Acting) -> Behaviours:
         """Return what a state has of it."""
-        return cls(
-            acting.catalogue,
-            acting.causes.rows(),
-            dict(acting.stopped),
-            list(acting.suspended.values()),
-            acting.ever_reduced.rows(),
-        )
+        suspended = list(acting.suspended.values())
+        causes, ever_reduced = acting.causes.rows(), acting.ever_reduced.rows()
+        return cls(acting.catalogue, causes, dict(acting.stopped), suspended, ever_reduced)
 
 
 class Header(msgspec.Struct, array_like=True, frozen=True):

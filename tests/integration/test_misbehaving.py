@@ -107,6 +107,7 @@ class Neighbour:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(60)
+        self._client.close()
 
     def worst_since(self, moment: float) -> float:
         """Return how long it took, at worst, what was not done before a moment."""
@@ -131,9 +132,11 @@ def fault_of(client: Client, entity_id: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def client(acting: RunningFlux) -> Client:
+def client(acting: RunningFlux) -> Iterator[Client]:
     """A client that tries again."""
-    return Client(acting.url)
+    client = Client(acting.url)
+    yield client
+    client.close()
 
 
 @pytest.fixture(scope="module")

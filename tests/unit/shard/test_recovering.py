@@ -9,6 +9,7 @@ import pytest
 from flux_actors import limits
 from flux_actors.domain.entity import EntityRow
 from flux_actors.errors import Corrupt, Unavailable
+from flux_actors.log.block import VERSION
 from flux_actors.log.memory import MemoryLog
 from flux_actors.shard import recovering
 from flux_actors.shard.recovering import recover
@@ -214,7 +215,7 @@ async def test_what_was_set_aside_is_remembered_by_the_snapshot(hosting):
 async def test_a_block_of_a_later_version_stops_rather_than_being_guessed_at(hosting):
     await write_numbers(hosting, 1)
     await hosting.write_bytes(NEWER_BLOCK)
-    with pytest.raises(Corrupt, match=r"version \d+.*upgrade"):
+    with pytest.raises(Corrupt, match=f"version {VERSION + 1}.*upgrade"):
         await hosting.recovered()
 
 
