@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import psutil
 import pytest
 
@@ -22,6 +23,10 @@ from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.ports import free_ports
 from flux_cluster.processes import lives, of_run
 from flux_cluster.ray_head import ray_environment
+
+# A busy machine is no fault of what is tested; pytest's timeout bounds each test.
+hypothesis.settings.register_profile("flux", deadline=None)
+hypothesis.settings.load_profile("flux")
 
 START_S = 90.0
 STOP_S = 60.0
