@@ -66,7 +66,7 @@ class Alarm(flux.Behaviour):
 
     async def look(self, entity: Any, times: int) -> None:
         """Decide by what those next door answer."""
-        if "felt" not in entity.state:
+        if entity.state.get("felt") is None:
             return  # it has cooled down since
         rooms = next_door(room_of(entity.id))
         answers = await asyncio.gather(*(entity.ask(f"{room}/sensor", "how warm?") for room in rooms))

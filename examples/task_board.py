@@ -22,8 +22,6 @@ import time
 from collections import Counter
 from typing import Any, Final
 
-import ray
-
 import flux_actors as flux
 from flux_actors.errors import AlreadyClaimed, FluxError, Refused, Unavailable
 
@@ -59,9 +57,9 @@ class Agent:
         while open_ones:
             self._chance.shuffle(open_ones)
             for task in open_ones:
-                if not self._tasks[task].keys() & {"result", "claim"}:
+                if not is_done(self._tasks[task]) and not claim_on(self._tasks[task]):
                     self._try(task)
-            open_ones = [task for task in open_ones if "result" not in self._tasks[task]]
+            open_ones = [task for task in open_ones if not is_done(self._tasks[task])]
             time.sleep(_LOOK_S if open_ones else 0)
 
     def _try(self, task: str) -> None:
@@ -69,7 +67,7 @@ class Agent:
         try:
             with self._fx.entity(task).claim(holder=self.name, ttl_s=self._ttl_s) as claimed:
                 self._tasks.wait(self._fx.position)  # now our own claim is in what we see
-                if "result" not in self._tasks[task]:
+                if not is_done(self._tasks[task]):
                     self._complete(claimed, self._work(self._tasks[task]["number"]))
         except (AlreadyClaimed, Unavailable):
             pass  # it is looked at again as long as it is open
@@ -85,9 +83,9 @@ class Agent:
         while not claimed.lost:
             position = self._tasks.position_of(task)
             seen = self._tasks[task]  # as it was there, or later
-            if "result" in seen or seen.get("claim", {}).get("token") != claimed.token:
+            if is_done(seen) or claim_on(seen).get("token") != claimed.token:
                 return
-            done = {"result": result, "by": self.name, "completions": seen.get("completions", 0) + 1}
+            done = {"result": result, "by": self.name, "completions": seen["completions"] + 1}
             try:
                 self._fx.publish(task, done, if_match=position)
             except Refused as refused:
@@ -96,6 +94,16 @@ class Agent:
                 # The claim was renewed meanwhile, or somebody else has it: what we see by now tells which.
             else:
                 return
+
+
+def is_done(task: dict[str, Any]) -> bool:
+    """Whether a task has a result."""
+    return task["result"] is not None
+
+
+def claim_on(task: dict[str, Any]) -> dict[str, Any]:
+    """Return the claim on a task, as Flux shows it; `{}` for none, or one that has ended."""
+    return task.get("claim") or {}
 
 
 def result_of(number: int) -> int:
@@ -107,10 +115,13 @@ class Fleet:
     """The agents, as Ray actors."""
 
     def __init__(self, board: str, agents: int, ttl_s: float, work_s: float) -> None:
+        import ray  # noqa: PLC0415 - it reads the environment that `main` has set
+
+        self._ray: Any = ray
         # They come back when they die, and what they were asked to do is done again then.
         actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Agent)
         self.agents = {f"agent-{i}": actor.remote(board, f"agent-{i}", ttl_s, work_s) for i in range(agents)}
-        ray.get([agent.ready.remote() for agent in self.agents.values()])
+        self._ray.get([agent.ready.remote() for agent in self.agents.values()])
 
     def begin(self) -> None:
         """Have all agents begin."""
@@ -118,16 +129,16 @@ class Fleet:
 
     def kill(self, name: str) -> None:
         """Kill an agent's process, as `kill -9` does."""
-        ray.kill(self.agents[name.partition("/")[0]], no_restart=False)
+        self._ray.kill(self.agents[name.partition("/")[0]], no_restart=False)
 
     def ended(self) -> bool:
         """Whether all agents say that all is done."""
-        return not ray.wait(self._running, num_returns=len(self._running), timeout=0)[1]
+        return not self._ray.wait(self._running, num_returns=len(self._running), timeout=0)[1]
 
     def close(self) -> None:
         """End all agents."""
         for agent in self.agents.values():
-            ray.kill(agent)
+            self._ray.kill(agent)
 
 
 def run(fleet: Fleet, tasks: flux.Live, kills: int, chance: random.Random, timeout_s: float) -> list[str]:
@@ -144,10 +155,10 @@ def run(fleet: Fleet, tasks: flux.Live, kills: int, chance: random.Random, timeo
         if time.monotonic() > deadline:
             raise TimeoutError(f"not all was done in {timeout_s:g} s")
         now = tasks.snapshot().values()
-        done = sum("result" in one for one in now)
+        done = sum(map(is_done, now))
         if len(killed) < kills and done * (kills + 1) >= len(now) * (len(killed) + 1):
-            at_work = sorted(one["claim"]["holder"] for one in now if "claim" in one and "result" not in one)
-            victims = [name for name in at_work if name not in killed]
+            at_work = {claim_on(one)["holder"] for one in now if claim_on(one) and not is_done(one)}
+            victims = sorted(at_work.difference(killed))
             if victims:
                 killed.append(chance.choice(victims))
                 fleet.kill(killed[-1])
@@ -161,10 +172,10 @@ def run(fleet: Fleet, tasks: flux.Live, kills: int, chance: random.Random, timeo
 
 def check(tasks: Tasks) -> bool:
     """Say what became of the tasks; return whether each was done once, and rightly."""
-    undone = [task for task, found in tasks.items() if "result" not in found]
-    often = [task for task, found in tasks.items() if found.get("completions", 0) > 1]
-    wrong = [task for task, found in tasks.items() if found.get("result") != result_of(found["number"])]
-    shares = Counter(found["by"] for found in tasks.values() if "by" in found)
+    undone = [task for task, found in tasks.items() if not is_done(found)]
+    often = [task for task, found in tasks.items() if found["completions"] > 1]
+    wrong = [task for task, found in tasks.items() if found["result"] != result_of(found["number"])]
+    shares = Counter(found["by"] for found in tasks.values() if is_done(found))
     print(
         f"{len(shares)} processes did {shares.total()} tasks, at most {max(shares.values(), default=0)} each"
     )
@@ -186,6 +197,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=7, help="of who is killed (%(default)s)")
     parser.add_argument("--timeout-s", type=float, default=300, help="for all of it (%(default)s)")
     given = parser.parse_args()
+    os.environ.setdefault(
+        "RAY_LOG_TO_DRIVER", "0"
+    )  # it warns of each few processes, and of each that is killed
     try:
         return 0 if have_done(given) else 1
     except (FluxError, TimeoutError) as error:
@@ -197,7 +211,8 @@ def have_done(given: argparse.Namespace) -> bool:
     """Put up the tasks, have them done, and return whether all went well."""
     fx = flux.connect(source="board")
     names = [f"{given.board}/task-{number:05}" for number in range(given.tasks)]
-    fx.publish_many((name, {"number": number}) for number, name in enumerate(names))
+    fresh = {"result": None, "by": None, "completions": 0}
+    fx.publish_many((name, {"number": number, **fresh}) for number, name in enumerate(names))
     began = time.monotonic()
     fleet = Fleet(given.board, given.agents, given.ttl_s, given.work_s)
     print(f"{given.agents} agents are ready after {time.monotonic() - began:.1f} s", flush=True)

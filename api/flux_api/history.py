@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from flux_actors.domain.event import Event
+from flux_actors.domain.event import Event, terms_in
 from flux_actors.domain.position import Packed, pack, unpack
 from flux_actors.errors import Corrupt
 from flux_actors.log.block import events_at
@@ -92,14 +92,20 @@ def _told_from(kept: Sequence[tuple[int, int]], first: int) -> int:
 
 
 async def raw_events(log: EventLog, partition: int, positions: Sequence[int]) -> bytes:
-    """Return the JSON array of the events at `positions`, in that order.
+    """Return the JSON array of the events at `positions`, in that order, but for notes about behaviours.
 
     Raises:
         Unavailable: the log cannot be reached.
         Corrupt: the log no longer holds one of them.
     """
     events = await events_at_positions(log, partition, positions)
-    return b"[" + b",".join([_encode(event.public()) for event in events]) + b"]"
+    return b"[" + b",".join([_encode(event.public()) for event in events if not _is_note(event)]) + b"]"
+
+
+def _is_note(event: Event) -> bool:
+    """Whether an event is a note about behaviours: one that sets an entity's state is nobody's event."""
+    terms = terms_in(event)
+    return terms is not None and terms.is_note
 
 
 async def events_at_positions(log: EventLog, partition: int, positions: Sequence[int]) -> list[Event]:

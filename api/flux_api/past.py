@@ -88,6 +88,9 @@ class DoorPast:
         wanted = [(p, c) for p, c in kept if target.has(p, c)]
         if not wanted:
             return (None,) if whole else None
+        # Asked behind `kept`: what a reducer made of any of those events is known by now.
+        if await self._shards.call(partition, "ever_reduced", partition, entity_id):
+            return None
         try:
             events = await events_at_positions(self._log, partition, [position for position, _ in wanted])
         except Corrupt:

@@ -19,7 +19,7 @@ from flux_actors.behaviour.handling import Handling
 from flux_actors.behaviour.loads import Outcome, Share, Standing, orders_of, outcome_of
 from flux_actors.behaviour.mailbox import Mailbox
 from flux_actors.behaviour.watchdog import Watchdog
-from flux_actors.behaviour.wire import decode_orders, decode_results, encode
+from flux_actors.behaviour.wire import Results, decode_orders, decode_results, encode
 from flux_actors.domain.acting.catalogue import Catalogue, Deployed, Version
 from flux_actors.domain.acting.messages import Message
 from flux_actors.domain.event import Event, with_terms
@@ -81,10 +81,10 @@ class _Clock:
     def __init__(self) -> None:
         self.steps: dict[str, Step] = {}
 
-    def time(self, where: str, name: str, work: Callable[[], Any]) -> Any:
+    def time(self, where: str, name: str, work: Callable[..., Any], *arguments: Any) -> Any:
         """Return what `work` returns."""
         started = time.thread_time()  # of the processor: others may run beside it
-        made = work()
+        made = work(*arguments)
         seconds = time.thread_time() - started
         before = self.steps.get(name)
         self.steps[name] = Step(name, where, seconds + (before.seconds if before else 0.0))
@@ -102,17 +102,15 @@ def measure(made: type[Behaviour], messages: int, entities: int) -> list[Step]:
     for first in range(0, messages, _BLOCK_EVENTS * _PULL_BLOCKS):
         blocks = list(_blocks(range(first, min(first + _BLOCK_EVENTS * _PULL_BLOCKS, messages)), entities))
         sequences = range(sequence + 1, sequence + 1 + len(blocks))
-        clock.time(
-            "–", "for comparison: the fold without behaviours", lambda: _apply(plain, sequences, blocks)
-        )
-        applied = clock.time("shard", "fold, with the messages", lambda: _apply(state, sequences, blocks))
-        shares = clock.time("shard", "mailboxes", lambda: _shares(applied.messages, state, code.version))
+        clock.time("–", "for comparison: the fold without behaviours", _apply, plain, sequences, blocks)
+        applied = clock.time("shard", "fold, with the messages", _apply, state, sequences, blocks)
+        shares = clock.time("shard", "mailboxes", _shares, applied.messages, state, code.version)
         outcome = _carried(clock, shares, handling)
         handled += len(outcome.handled)
-        note = clock.time("shard", "the note that it is done", lambda: _note(outcome.handled))
+        note = clock.time("shard", "the note that it is done", _note, outcome.handled)
         sequence = sequences[-1] + 1
         plain.sequence = sequence
-        clock.time("shard", "fold of the note", lambda: _apply(state, [sequence], [note]))
+        clock.time("shard", "fold of the note", _apply, state, [sequence], [note])
     watchdog.close()
     assert handled == messages, (handled, messages)
     assert not len(state.acting.outbox)
@@ -120,12 +118,12 @@ def measure(made: type[Behaviour], messages: int, entities: int) -> list[Step]:
 
 
 def _carried(clock: _Clock, load: list[Share], handling: Handling) -> Outcome:
-    orders = clock.time("shard", "encode orders", lambda: orders_of(0, 0, load, _stands))
-    decoded = clock.time("worker", "decode orders", lambda: decode_orders(orders))
-    results = clock.time("worker", "handle", lambda: handling.run(decoded))
-    data = clock.time("worker", "encode results", lambda: encode(results))
-    runs = clock.time("shard", "decode results", lambda: decode_results(data).runs)
-    outcome: Outcome = clock.time("shard", "what came of it", lambda: outcome_of(load, runs))
+    orders = clock.time("shard", "encode orders", orders_of, 0, 0, load, _stands)
+    decoded = clock.time("worker", "decode orders", decode_orders, orders)
+    results = clock.time("worker", "handle", handling.run, decoded)
+    data = clock.time("worker", "encode results", encode, results)
+    decoded_results: Results = clock.time("shard", "decode results", decode_results, data)
+    outcome: Outcome = clock.time("shard", "what came of it", outcome_of, load, decoded_results.runs)
     assert not outcome.faults, outcome.faults[0]
     return outcome
 

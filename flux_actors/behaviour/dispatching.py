@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -23,17 +24,27 @@ from flux_actors.behaviour.calls import AWAY, FAULTED, LATE, REFUSED, STOPPED, A
 from flux_actors.behaviour.effects import EffectWriters
 from flux_actors.behaviour.following import Faults
 from flux_actors.behaviour.lane import Carried, Lane
-from flux_actors.behaviour.loads import Outcome, Share, Standing, orders_of, outcome_of, versions_of
+from flux_actors.behaviour.loads import (
+    Outcome,
+    Share,
+    Standing,
+    awaited,
+    orders_of,
+    outcome_of,
+    put_back,
+    put_back_unusable,
+    versions_of,
+)
 from flux_actors.behaviour.mailbox import Asked, Item, Mailbox
 from flux_actors.behaviour.noting import Notes
 from flux_actors.behaviour.operating import Operating
 from flux_actors.behaviour.own_processes import OwnProcesses
 from flux_actors.behaviour.ports import CodeUnusable, Escalate, Place, WorkerLost, Workers
 from flux_actors.behaviour.supervising import Follow, rest_s
-from flux_actors.behaviour.wire import NO_CODE, Fault, decode_results
+from flux_actors.behaviour.wire import LOST, Fault, decode_results
 from flux_actors.domain.acting.acting import Acting, ActingFault
 from flux_actors.domain.acting.catalogue import Binding, Version
-from flux_actors.domain.acting.messages import Message, MessageKind
+from flux_actors.domain.acting.messages import Message
 from flux_actors.domain.fold import PartitionState
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import pack
@@ -43,11 +54,6 @@ _log = structlog.get_logger(__name__)
 _AWAY_S: Final = 0.5  # doubles, up to
 _AWAY_S_MAX: Final = 8.0
 _SWEEP_S: Final = 0.5
-_HANDLERS: Final = {
-    MessageKind.CHANGE: "on_change",
-    MessageKind.REMINDER: "on_reminder",
-    MessageKind.TOLD: "on_tell",
-}
 
 
 class Dispatcher:
@@ -71,6 +77,7 @@ class Dispatcher:
         self._lanes: dict[str, Lane] = {}
         self._faults = Faults(state, self._notes, escalate, self._spawn)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._asked: set[Asked] = set()  # that somebody waits for
         self.own = OwnProcesses(workers)
         self.operating = Operating(self, workers, self._faults, self._notes)
         self.fault: BaseException | None = None  # of the dispatcher itself
@@ -119,12 +126,15 @@ class Dispatcher:
         asked = Asked(request.content, request.ask_id, asyncio.get_running_loop().create_future())
         mailbox = self._mailbox(request.entity_id)
         mailbox.items.append(asked)
+        self._asked.add(asked)
         self._schedule(mailbox)
         deadline_s = min(request.deadline_s, limits.ask_deadline_s_max)
         try:
             answer: Answered | Failed = await asyncio.wait_for(asked.answer, deadline_s)
         except TimeoutError:
             return Failed(LATE, f"{request.entity_id[:200]!r} did not answer in {deadline_s:g} s")
+        finally:
+            self._asked.discard(asked)
         return answer
 
     def wake(self, entity_id: str) -> None:
@@ -148,10 +158,8 @@ class Dispatcher:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for mailbox in self.mailboxes.values():
-            for item in mailbox.items:
-                if isinstance(item, Asked) and not item.is_given_up:
-                    item.answer.set_result(Failed(LATE, "the partition moves; ask again"))
+        for asked in self._asked:
+            asked.tell(Failed(LATE, "the partition moves; ask again"))
         await self._writers.close()
 
     def binding(self, entity_id: str) -> Binding:
@@ -200,9 +208,9 @@ class Dispatcher:
         version = binding.version
         if version is None or self._faults.stopped(mailbox.entity_id, binding):
             self._drop(mailbox)
-        elif version.dedicated is not None or _awaits(version, mailbox.items[0]):
+        elif version.dedicated is not None or awaited(version, mailbox.items[0]):
             most = 1 if version.awaits or mailbox.alone else limits.orders_items_max
-            items, size = mailbox.first(most, limits.orders_bytes_max)
+            items, size = self._first(mailbox, most, limits.orders_bytes_max)
             if items:
                 mailbox.busy = True
                 self._spawn(self._run_alone(Share(mailbox, binding, version, items, size)))
@@ -211,25 +219,35 @@ class Dispatcher:
             self._lane(version.environment).add(mailbox)
 
     def _lane(self, environment: str) -> Lane:
-        lane = self._lanes.get(environment)
-        if lane is None:
-            lane = self._lanes[environment] = Lane(self._take, self._carry)
-        return lane
+        if environment not in self._lanes:
+            self._lanes[environment] = Lane(partial(self._take, environment), self._carry, self._spawn)
+        return self._lanes[environment]
 
-    def _take(self, mailbox: Mailbox, most: int, bytes_max: int) -> Share | None:
-        """Return what an entity has for the next orders of its lane, `None` for nothing any more."""
+    def _take(self, environment: str, mailbox: Mailbox, most: int, bytes_max: int) -> Share | None:
+        """Return what an entity has for the next orders of a lane, `None` for nothing any more."""
         binding = self.binding(mailbox.entity_id)
         version = binding.version
-        if version is not None and version.dedicated is None:
-            if mailbox.alone:
-                most = 1
-            fits = (lambda item: not _awaits(version, item)) if version.awaits else None
-            items, size = mailbox.first(most, bytes_max, fits)
+        is_here = version is not None and version.dedicated is None and version.environment == environment
+        if version is not None and is_here and not self._faults.stopped(mailbox.entity_id, binding):
+            most = 1 if mailbox.alone else most
+            fits = (lambda item: not awaited(version, item)) if version.awaits else None
+            items, size = self._first(mailbox, most, bytes_max, fits)
             if items:
                 return Share(mailbox, binding, version, items, size)
         mailbox.busy = False
         self._schedule(mailbox)
         return None
+
+    def _first(
+        self, mailbox: Mailbox, most: int, bytes_max: int, fits: Callable[[Item], bool] | None = None
+    ) -> tuple[list[Item], int]:
+        """Take out the first items; messages that are not in the outbox any more are done, or let go."""
+        waiting = self.acting.outbox.messages
+        while True:
+            items, size = mailbox.first(most, bytes_max, fits)
+            left = [item for item in items if isinstance(item, Asked) or item.position in waiting]
+            if left or not items:
+                return left, size
 
     async def _run_alone(self, share: Share) -> None:
         carried = await self._carry([share])
@@ -245,36 +263,32 @@ class Dispatcher:
         return carried
 
     async def _handle(self, load: list[Share]) -> Carried:
-        first = load[0]
-        place = self.place(first.mailbox.entity_id, first.version)
+        place = self.place(load[0].mailbox.entity_id, load[0].version)
         if place.is_own:
             await self.own.use(place)
-        orders = orders_of(self._state.partition, self.acting.outbox.oldest or 0, load, self.standing)
-        awaits = bool(first.version.awaits) if place.is_own else _awaits(first.version, first.items[0])
         try:
-            data = await self._workers.run(place, versions_of(load), orders, awaits=awaits)
-        except WorkerLost as lost:
-            return Carried(lost=self._on_lost(load, lost))
-        except Unavailable as error:
-            _log.warning("behaviour.waits", partition=self._state.partition, reason=error.message)
-            for share in load:
-                self._wait(share, error.message)
-            return Carried()
-        except (CodeUnusable, FluxError) as error:  # or their runtime_env is gone
-            self._on_unusable(load, error)
-            return Carried()
+            outcome = await self._outcome(load, place)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the entities beside it must go on
+            return Carried(lost=self._on_failed(load, error))
         for share in load:
             share.mailbox.away, share.mailbox.aways, share.mailbox.killed = "", 0, False
-        return Carried(self._settle(outcome_of(load, decode_results(data).runs)))
+        return Carried(self._settle(outcome))
+
+    async def _outcome(self, load: list[Share], place: Place) -> Outcome:
+        first = load[0]
+        orders = orders_of(self._state.partition, self.acting.outbox.oldest or 0, load, self.standing)
+        awaits = bool(first.version.awaits) if place.is_own else awaited(first.version, first.items[0])
+        data = await self._workers.run(place, versions_of(load), orders, awaits=awaits)
+        return outcome_of(load, decode_results(data).runs)
 
     def _settle(self, outcome: Outcome) -> asyncio.Task[None] | None:
         """Have effects published and faults followed; return what ends when all is in the log."""
-        for share, item, fault in outcome.faults:
-            self._on_fault(share, item, fault)
         by_partition: dict[int, list[bytes]] = {}
         for entity_id, encoded in outcome.effects:
             by_partition.setdefault(self._partitioning.of_entity(entity_id), []).append(encoded)
         waits = [self._writers.write(partition, events) for partition, events in by_partition.items()]
+        for share, item, fault in outcome.faults:  # behind the effects, for which a stop waits
+            self._on_fault(share, item, fault)
         if not (outcome.handled or outcome.answers):
             return None
         return self._spawn(self._finish(outcome, waits))
@@ -288,42 +302,37 @@ class Dispatcher:
             await self._writers.flushed()
             positions = self._writers.positions()
             for asked, content in outcome.answers:
-                _answer(asked, Answered(content, positions))
+                asked.tell(Answered(content, positions))
+
+    def _on_failed(self, load: list[Share], error: Exception) -> bool:
+        """Put a load back that nothing came of; return as `_on_lost` does."""
+        match error:
+            case WorkerLost():
+                return self._on_lost(load, error)
+            case Unavailable():
+                _log.warning("behaviour.waits", partition=self._state.partition, reason=error.message)
+                for share in load:
+                    self._wait(share, error.message)
+            case CodeUnusable() | FluxError():  # or their runtime_env is gone
+                for share, fault in put_back_unusable(load, error):
+                    self._on_fault(share, share.items[0], fault)
+            case _:
+                _log.error("dispatcher.call_failed", partition=self._state.partition, exc_info=error)
+                return self._on_lost(load, WorkerLost(LOST, f"its call failed: {type(error).__name__}"))
+        return False
 
     def _on_lost(self, load: list[Share], lost: WorkerLost) -> bool:
         """Put a load back; return whether nobody knows which item has ended its worker."""
-        fault = Fault(lost.kind, lost.text)
-        if len(load) == 1 and load[0].mailbox.killed:  # an operator did it, and nothing is wrong with it
-            load[0].mailbox.killed = False
-            load[0].mailbox.back(load[0].items)
-            return False
-        if lost.run is None and len(load) == 1 and len(load[0].items) == 1:
-            lost.run, lost.item = 0, 0
-        for number, share in enumerate(load):
-            if number != lost.run:
-                share.mailbox.back(share.items)
-            elif lost.item:
-                share.mailbox.alone = True  # what it did before is lost as well, and is done again
-                share.mailbox.back(share.items)
-            else:
-                share.mailbox.back(share.items[1:])
-                self._on_fault(share, share.items[0], fault, lost.rest_s)
+        blamed = put_back(load, lost)
+        if blamed is not None:
+            self._on_fault(blamed, blamed.items[0], Fault(lost.kind, lost.text), lost.rest_s)
         return lost.run is None
-
-    def _on_unusable(self, load: list[Share], error: CodeUnusable | FluxError) -> None:
-        for share in load:
-            if isinstance(error, CodeUnusable) and share.version.digest != error.digest:
-                share.mailbox.back(share.items)
-            else:
-                share.mailbox.back(share.items[1:])
-                text = error.text if isinstance(error, CodeUnusable) else error.message
-                self._on_fault(share, share.items[0], Fault(NO_CODE, text))
 
     def _on_fault(self, share: Share, item: Item, fault: Fault, least_s: float = 0.0) -> None:
         """Follow a fault: what failed is tried again in a while, or its entity is stopped."""
         mailbox = share.mailbox
         if isinstance(item, Asked):
-            _answer(item, Failed(FAULTED, f"{fault.kind}: {fault.text}"))
+            item.tell(Failed(FAULTED, f"{fault.kind}: {fault.text}"))
             return
         if self._faults.follow(share, item, fault) is Follow.RETRY:
             mailbox.back([item])
@@ -335,7 +344,7 @@ class Dispatcher:
         mailbox.away = why
         mailbox.back(share.items)
         for asked in mailbox.questions():
-            _answer(asked, Failed(AWAY, why))
+            asked.tell(Failed(AWAY, why))
         self._rest(mailbox, min(_AWAY_S * 2.0**mailbox.aways, _AWAY_S_MAX))
         mailbox.aways += 1
 
@@ -348,7 +357,7 @@ class Dispatcher:
             self._notes.handled(positions)
         for item in items:
             if isinstance(item, Asked):
-                _answer(item, Failed(STOPPED, self._faults.why_stopped(mailbox.entity_id)))
+                item.tell(Failed(STOPPED, self._faults.why_stopped(mailbox.entity_id)))
 
     def _rest(self, mailbox: Mailbox, seconds: float) -> None:
         """Leave a mailbox alone for a while."""
@@ -388,14 +397,3 @@ class Dispatcher:
         if not task.cancelled() and task.exception() is not None:
             _log.error("dispatcher.fault", partition=self._state.partition, error=repr(task.exception()))
             self.fault = task.exception()
-
-
-def _awaits(version: Version, item: Item) -> bool:
-    """Whether the handler of an item is a coroutine."""
-    handler = "on_ask" if isinstance(item, Asked) else _HANDLERS[item.kind]
-    return handler in version.awaits
-
-
-def _answer(asked: Asked, answer: Answered | Failed) -> None:
-    if not asked.is_given_up:
-        asked.answer.set_result(answer)

@@ -52,7 +52,7 @@ class Faults:
             mailbox.tries += 1
         else:
             self._stopping.add(mailbox.entity_id)
-            self._notes.stop(mailbox.entity_id, _text(fault), message.position)
+            self._spawn(self._stop(mailbox.entity_id, _text(fault), message.position))
         if follow is Follow.ESCALATE:
             self._spawn(self._escalate_it(name, share.version.number))
         state = RETRYING if follow is Follow.RETRY else STOPPED
@@ -93,6 +93,18 @@ class Faults:
     def start(self, entity_id: str) -> None:
         """Forget that an entity was about to be stopped."""
         self._stopping.discard(entity_id)
+
+    async def _stop(self, entity_id: str, fault: str, position: int) -> None:
+        """Note that an entity is stopped, once the effects of its messages before are durable.
+
+        The order takes all messages of the entity out of the outbox, also those whose effects would be
+        published again after a crash. Whoever starts the entity meanwhile has only this message let go.
+        """
+        await self._notes.flushed()
+        if entity_id in self._stopping:
+            self._notes.stop(entity_id, fault, position)
+        else:
+            self._notes.handled([position])
 
     async def _escalate_it(self, name: str, number: int) -> None:
         while True:

@@ -8,8 +8,8 @@ one item in a call: so the one that does it is found, and the others go on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NamedTuple
 
 from flux_actors import limits
 from flux_actors.behaviour.loads import Share
@@ -30,9 +30,11 @@ class Lane:
         self,
         take: Callable[[Mailbox, int, int], Share | None],
         carry: Callable[[list[Share]], Awaitable[Carried]],
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         self._take = take
         self._carry = carry
+        self._spawn = spawn  # somebody is told if it fails
         self._ready: dict[str, Mailbox] = {}
         self._task: asyncio.Task[None] | None = None
         self._finishing: set[asyncio.Task[None]] = set()
@@ -42,7 +44,7 @@ class Lane:
         """Have the items of a mailbox handled in its turn."""
         self._ready[mailbox.entity_id] = mailbox
         if self._task is None:
-            self._task = asyncio.create_task(self._run())
+            self._task = self._spawn(self._run())
 
     async def close(self) -> None:
         """End what is under way."""

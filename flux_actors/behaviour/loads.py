@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from flux_actors.behaviour.mailbox import Asked, Item, Mailbox
-from flux_actors.behaviour.wire import Done, Fault, Orders, Question, Run, Work, encode
+from flux_actors.behaviour.ports import NOBODY, CodeUnusable, WorkerLost
+from flux_actors.behaviour.wire import NO_CODE, Done, Fault, Orders, Question, Run, Work, encode
 from flux_actors.domain.acting.catalogue import Binding, Version
-from flux_actors.domain.acting.messages import Message
+from flux_actors.domain.acting.messages import MessageKind
+from flux_actors.errors import FluxError
+
+_HANDLERS: Final = {
+    MessageKind.CHANGE: "on_change",
+    MessageKind.REMINDER: "on_reminder",
+    MessageKind.TOLD: "on_tell",
+}
 
 
 class Share(NamedTuple):
@@ -46,7 +54,7 @@ def orders_of(partition: int, settled: int, load: list[Share], standing: Callabl
             share.mailbox.entity_id,
             share.version.digest,
             [
-                Work(item) if type(item) is Message else _question(share, number, item, standing)
+                _question(share, number, item, standing) if isinstance(item, Asked) else Work(item)
                 for number, item in enumerate(share.items)
             ],
         )
@@ -63,6 +71,8 @@ def versions_of(load: list[Share]) -> dict[str, Version]:
 def outcome_of(load: list[Share], runs: list[list[Done]]) -> Outcome:
     """Return what came of a load; what was not tried is put back."""
     outcome = Outcome()
+    if len(runs) != len(load):
+        raise ValueError(f"{len(runs)} results of {len(load)} runs")
     effects, handled = outcome.effects, outcome.handled
     for share, dones in zip(load, runs, strict=True):
         items, mailbox = share.items, share.mailbox
@@ -72,18 +82,59 @@ def outcome_of(load: list[Share], runs: list[list[Done]]) -> Outcome:
                 continue
             if done.effects:
                 effects += [(effect.entity_id, effect.encoded) for effect in done.effects]
-            if type(item) is Message:
+            if isinstance(item, Asked):
+                outcome.answers.append((item, done.answer))
+            else:
                 mailbox.tries = 0
                 handled.append(item.position)
-            elif type(item) is Asked:
-                outcome.answers.append((item, done.answer))
         if len(dones) < len(items):
             mailbox.back(items[len(dones) :])
     return outcome
 
 
-def _question(share: Share, number: int, item: Item, standing: Callable[[str], Standing]) -> Question:
-    assert type(item) is Asked
+def put_back(load: list[Share], lost: WorkerLost) -> Share | None:
+    """Put a load back whose worker was lost, but for what ended it: return whose first item that was."""
+    blamed: Share | None = None
+    only = load[0] if len(load) == 1 else None
+    if only is not None and only.mailbox.killed:  # an operator did it, and nothing is wrong with it
+        only.mailbox.killed = False
+        lost.run = NOBODY
+    elif lost.run is None and only is not None and len(only.items) == 1:
+        lost.run, lost.item = 0, 0
+    for number, share in enumerate(load):
+        mailbox = share.mailbox
+        if number != lost.run:
+            mailbox.back(share.items)
+        elif lost.item:
+            mailbox.alone = True  # what it did before is lost as well, and is done again
+            mailbox.back(share.items)
+        else:
+            mailbox.back(share.items[1:])
+            blamed = share
+    return blamed
+
+
+def put_back_unusable(load: list[Share], error: CodeUnusable | FluxError) -> list[tuple[Share, Fault]]:
+    """Put a load back whose code is no good: return whose first item failed for that."""
+    blamed: list[tuple[Share, Fault]] = []
+    for share in load:
+        if isinstance(error, CodeUnusable) and share.version.digest != error.digest:
+            share.mailbox.back(share.items)
+            continue
+        share.mailbox.back(share.items[1:])
+        blamed.append(
+            (share, Fault(NO_CODE, error.text if isinstance(error, CodeUnusable) else error.message))
+        )
+    return blamed
+
+
+def awaited(version: Version, item: Item) -> bool:
+    """Whether the handler of an item is a coroutine."""
+    handler = "on_ask" if isinstance(item, Asked) else _HANDLERS[item.kind]
+    return handler in version.awaits
+
+
+def _question(share: Share, number: int, item: Asked, standing: Callable[[str], Standing]) -> Question:
     entity_id = share.mailbox.entity_id
     stands = standing(entity_id)
     return Question(number, entity_id, stands.properties, stands.position, item.content, item.ask_id)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from flux_actors.behaviour.calls import Answered, Failed
 from flux_actors.behaviour.wire import Fault
 from flux_actors.domain.acting.messages import Message
 
@@ -21,12 +22,17 @@ class Asked:
 
     content: Any
     ask_id: str
-    answer: asyncio.Future[Any]  # of `Answered` or `Failed`
+    answer: asyncio.Future[Answered | Failed]
 
     @property
     def is_given_up(self) -> bool:
         """Whether nobody waits any more."""
         return self.answer.done()
+
+    def tell(self, answer: Answered | Failed) -> None:
+        """Answer it, if anybody waits."""
+        if not self.is_given_up:
+            self.answer.set_result(answer)
 
 
 Item = Message | Asked

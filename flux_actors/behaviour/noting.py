@@ -42,6 +42,10 @@ class Notes:
             some = positions[first : first + limits.handled_positions_max]
             self._write(Terms(handled=some), f"handled.{self._partition}.{some[-1]}")
 
+    async def flushed(self) -> None:
+        """Return when everything that was handed over before is durable."""
+        await self._writers.flushed()
+
     def stop(self, entity_id: str, fault: str, position: int) -> asyncio.Future[None]:
         """Note that an entity's behaviour is stopped; return what ends when that is durable."""
         return self._stop(Order(STOP, entity_id, fault[: limits.fault_chars_max], position))

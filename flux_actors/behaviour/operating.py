@@ -56,10 +56,10 @@ class Operating:
         """
         self._faults.stop(entity_id)
         position = self._dispatcher.standing(entity_id).position
-        stopping = self._notes.stop(entity_id, BY_OPERATOR, position)
         await self.kill(entity_id)
         self._dispatcher.wake(entity_id)
-        await stopping
+        await self._notes.flushed()  # or a crash would take effects of what it has done
+        await self._notes.stop(entity_id, BY_OPERATOR, position)
         self._tell(entity_id, BY_OPERATOR, STOPPED)
 
     def _tell(self, entity_id: str, text: str, state: str) -> None:

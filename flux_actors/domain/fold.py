@@ -152,7 +152,8 @@ class PartitionState:
                 self.clock_us = max(self.clock_us, block.clock_us)
                 if not self._repeated(block):
                     first = pack(sequence, 0)
-                    acting.events[sequence] = block.events
+                    if block.has_terms or acting.binds:  # else their events are let go of one after the other
+                        acting.events[sequence] = block.events
                     if block.has_terms:
                         termed = TermedBlock(self, woken, changes, void, refused)
                         retries = termed.apply(block.events, first)
@@ -165,7 +166,7 @@ class PartitionState:
             self.deliver(woken, void)
         poison = self.poison[poison_before:]
         del self.poison[: -limits.poison_kept_max]
-        told = _told(changes or [], void, acting.replaced)
+        told = _told(changes or [], void, acting.end())
         return Applied(told, sorted(sources), poison, refused, acting.fresh, acting.faults)
 
     def adopt(self, actor: EntityActor) -> EntityActor:

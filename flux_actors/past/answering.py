@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from flux_actors import limits
+from flux_actors.behaviour.reducer_code import ReducerCode
 from flux_actors.domain.acting.faults import audience_of
 from flux_actors.domain.fold import PartitionState
 from flux_actors.errors import Refused
@@ -30,8 +31,8 @@ from flux_actors.snapshot.store import SnapshotStore
 class Answering:
     """A `Past` that folds where it is."""
 
-    def __init__(self, log: EventLog, store: SnapshotStore, room: Room = always) -> None:
-        self._refolder = Refolder(log, store, room)
+    def __init__(self, log: EventLog, store: SnapshotStore, code: ReducerCode, room: Room = always) -> None:
+        self._refolder = Refolder(log, store, code, room)
         self._room = room
 
     async def answer(self, order: Order) -> bytes:

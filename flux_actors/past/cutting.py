@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from flux_actors.domain.change import Step
 from flux_actors.domain.entity import EntityActor
-from flux_actors.domain.event import EventHead
+from flux_actors.domain.event import Event, EventHead, terms_in
 from flux_actors.domain.fold import PartitionState
-from flux_actors.log.block import Block
+from flux_actors.log.block import Block, Poison
 
 
 class _Before(NamedTuple):
@@ -27,7 +27,7 @@ _UNBORN = _Before(None, -1, 0)
 
 def apply_up_to(state: PartitionState, sequence: int, block: Block[EventHead], position: int) -> None:
     """Apply the events of a block up to the one at a packed position."""
-    ids = {event.entity_id for event in block.events if event.entity_id is not None}
+    ids = {entity_id for event in block.events if (entity_id := _concerned(event)) is not None}
     before = {entity_id: _of(state.entities.get(entity_id)) for entity_id in ids}
     changes = state.apply([(sequence, block)]).changes
     for entity_id, was in before.items():
@@ -37,6 +37,14 @@ def apply_up_to(state: PartitionState, sequence: int, block: Block[EventHead], p
     for step in changes:
         if step[0] <= position:
             _take(state.entities[step[1]], step)
+
+
+def _concerned(event: EventHead | Poison) -> str | None:
+    """Return the entity that an event may change: an order about a behaviour names one in its terms."""
+    if event.entity_id is not None or not isinstance(event, Event):
+        return event.entity_id
+    terms = terms_in(event)
+    return None if terms is None or terms.order is None else terms.order.entity_id
 
 
 def _of(actor: EntityActor | None) -> _Before:

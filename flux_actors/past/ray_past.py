@@ -18,9 +18,14 @@ from typing import Any, Final, cast
 import psutil
 import ray
 import structlog
+from nats.aio.client import Client
 from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
 
 from flux_actors import limits
+from flux_actors.behaviour.code_store import CodeStore, JetStreamCodeStore
+from flux_actors.behaviour.reducer_code import ReducerCode
+from flux_actors.behaviour.reducing import ReducerProcess
+from flux_actors.behaviour.reducing_wire import ReduceBounds
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
@@ -30,6 +35,13 @@ from flux_actors.past.orders import Order, PagesOrder
 from flux_actors.past.turns import Turns
 from flux_actors.snapshot.files import FileSnapshotStore
 
+# What came to an end in a shard must do so here, on a machine that may be slower or busier.
+_BOUNDS: Final = ReduceBounds(
+    cpu_s=2 * limits.reduce_cpu_s,
+    cpu_hard_s=2 * limits.reduce_cpu_hard_s,
+    sleep_s=2 * limits.reduce_sleep_s,
+    memory_bytes=2 * limits.reduce_memory_bytes_max,
+)
 _log = structlog.get_logger(__name__)
 _TOO_LONG: Final = (
     f"telling this past took longer than {limits.past_s:.0f} s; ask for a later time, for fewer entities, "
@@ -57,15 +69,31 @@ async def _with_log(access: NatsAccess, snapshots: Path, ask: Any) -> Any:
     os.setpriority(os.PRIO_PROCESS, 0, limits.past_niceness)
     room = _Room()
     client = await connect(access, "flux-past")
+    code = ReducerCode(ReducerProcess(_BOUNDS), _LateCode(client))
     gc.disable()  # millions of young objects that all stay until the end: nothing to find
     try:
         async with asyncio.timeout(limits.past_s):
-            return await ask(Answering(JetStreamLog(client), FileSnapshotStore(snapshots), room))
+            return await ask(Answering(JetStreamLog(client), FileSnapshotStore(snapshots), code, room))
     except TimeoutError:
         raise Unavailable(_TOO_LONG) from None
     finally:
         gc.enable()
+        code.close()
         await client.close()
+
+
+class _LateCode:
+    """The code store, opened when the first reducer is met: most pasts have none."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._store: CodeStore | None = None
+
+    async def get(self, digest: str) -> bytes:
+        """Return code."""
+        if self._store is None:
+            self._store = await JetStreamCodeStore.open(self._client)
+        return await self._store.get(digest)
 
 
 class _Room:

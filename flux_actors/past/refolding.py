@@ -2,6 +2,11 @@
 
 The blocks go through `PartitionState.apply`, as they do in a shard; of the one in which the target stands, a
 part. Between two pulls others have a turn, so that a deadline around all this is kept.
+
+Reducers run here as they do in a shard, in the version that held at each place: the catalogue comes with the
+snapshot, or with the control events of the log. One that overran is decided by an order that stands later in
+the log. A past between the two has the entity as it was before that event, as readers of the shard saw it
+then; if here the reducer comes to an end, which has more time to do so, it has what that one made of it.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 from flux_actors import limits
+from flux_actors.behaviour.reducer_code import ReducerCode
 from flux_actors.domain.change import Step
 from flux_actors.domain.event import EventHead
 from flux_actors.domain.fold import Unreadable
@@ -30,11 +36,19 @@ _FoldedBlock = tuple[int, Block[EventHead] | Unreadable]
 
 
 class Refolder:
-    """The past of the partitions of one log."""
+    """The past of the partitions of one log.
 
-    def __init__(self, log: EventLog, store: SnapshotStore, room: Room = always) -> None:
+    Arguments:
+        log: holds the events.
+        store: has snapshots to begin with.
+        code: runs the reducers that held at each place, and is ended by whoever made it.
+        room: whether a state may grow.
+    """
+
+    def __init__(self, log: EventLog, store: SnapshotStore, code: ReducerCode, room: Room = always) -> None:
         self._log = log
         self._store = store
+        self._code = code
         self._room = room
 
     async def state(self, partition: int, prefix: str, target: Target) -> FilteredState:
@@ -42,11 +56,13 @@ class Refolder:
 
         Raises:
             Refused: 410, that past is gone; 413, it holds too many entities.
-            Unavailable: the log cannot be reached, or does not reach to the target yet.
+            Unavailable: the log or the code of a reducer cannot be reached, or the log does not reach to the
+                target yet.
         """
         wanted = Wanted(prefix)
         state = await self._begin(partition, wanted, target)
         async for blocks in self._blocks(state, target):
+            await self._code.prepare_for(blocks, wanted.keeps)
             state.apply(_whole(target, state, wanted, blocks), feed=False)
             _cut(target, state, wanted, blocks)
             check_size(state, self._room)
@@ -63,7 +79,7 @@ class Refolder:
 
         Raises:
             Refused: 410, the log no longer reaches back to `after`; 413, there are too many changes.
-            Unavailable: the log cannot be reached, or has no such block yet.
+            Unavailable: the log or the code of a reducer cannot be reached, or the log has no such block yet.
         """
         wanted, target = Wanted(prefix), through_block(until_sequence)
         found: list[Step] = []
@@ -71,6 +87,7 @@ class Refolder:
             return found
         state = await self._begin(partition, wanted, ThroughPosition(after))
         async for blocks in self._blocks(state, target):
+            await self._code.prepare_for(blocks, wanted.keeps)
             told = blocks[-1].sequence >= after >> limits.offset_bits
             applied = state.apply(_whole(target, state, wanted, blocks), feed=told)
             found += [step for step in applied.changes if step[0] > after and step[1].startswith(prefix)]
@@ -83,8 +100,10 @@ class Refolder:
         return found
 
     async def _begin(self, partition: int, wanted: Wanted, target: Target) -> FilteredState:
-        blank = FilteredState.blank(partition, wanted, self._room)
-        return await begin(self._log, self._store, blank, target)
+        blank = FilteredState.blank(partition, wanted, self._room, self._code)
+        state = await begin(self._log, self._store, blank, target)
+        await self._code.prepare(state.acting.catalogue, wanted.keeps)
+        return state
 
     async def _blocks(self, state: FilteredState, target: Target) -> AsyncIterator[list[StoredBlock]]:
         """Yield what the log holds behind `state`, as long as some of it may count."""

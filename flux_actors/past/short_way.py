@@ -2,6 +2,9 @@
 
 An entity keeps the positions of its newest events. When these reach back to its first event, or to a
 deletion, what it was at any moment since follows from them: nothing of what was before is left in it.
+
+That holds of entities that no reducer was ever for (`domain/acting/reduced.py`): a reducer makes of an event
+what it likes, and an event that came while it was stopped changes nothing.
 """
 
 from __future__ import annotations

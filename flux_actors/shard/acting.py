@@ -22,9 +22,7 @@ from flux_actors.behaviour.calls import (
     encode,
 )
 from flux_actors.behaviour.dispatching import Dispatcher
-from flux_actors.domain.event import terms_in
 from flux_actors.errors import Unavailable
-from flux_actors.log.block import decode_block, has_control
 from flux_actors.log.ports import StoredBlock, Subscription
 from flux_actors.shard.partition import HostedPartition
 
@@ -37,15 +35,8 @@ async def prepare(host: HostedPartition, blocks: Iterable[StoredBlock]) -> None:
     Raises:
         Unavailable: the code cannot be had now. Corrupt: it is gone.
     """
-    if host.equipment is None:
-        return
-    for stored in blocks:
-        if not has_control(stored.data):
-            continue
-        for event in decode_block(stored.data).events:
-            terms = None if event.entity_id is not None else terms_in(event)  # type: ignore[arg-type]
-            if terms is not None and terms.control is not None:
-                await host.equipment.prepare(terms.control)
+    if host.equipment is not None:
+        await host.equipment.reducer_code.prepare_for(blocks)
 
 
 class Acting:
@@ -70,6 +61,16 @@ class Acting:
         if self.dispatcher is not None and told is not None:
             self.dispatcher.report(told.faults)
             self.dispatcher.offer(told.messages)
+
+    async def mend(self) -> None:
+        """Replace a dispatcher that has failed: whatever it has not done is in the outbox."""
+        failed, equipment = self.dispatcher, self._host.equipment
+        if failed is None or failed.fault is None or equipment is None:
+            return
+        _log.error("dispatcher.replaced", partition=self._host.partition, error=repr(failed.fault))
+        self.dispatcher = self._host.dispatcher = None
+        await failed.close()
+        self.dispatcher = self._host.dispatcher = equipment.dispatcher(self._host.state)
 
     async def answer(self, data: bytes) -> bytes:
         """Answer a call."""
@@ -102,6 +103,8 @@ class Acting:
                 rows = [actor.reading() for actor in found if actor is not None and actor.lives]
                 return Rows(state.sequence, rows)
             case Ask():
+                if self.dispatcher is None and self._host.equipment is not None:
+                    return Failed(AWAY, "the behaviours of this partition begin anew; ask again")
                 if self.dispatcher is None:
                     return Failed(REFUSED, "no behaviours run on this shard")
                 return await self.dispatcher.ask(request)

@@ -175,6 +175,10 @@ class EntityShard:
         kept = min(count, self._history_positions)
         return positions(self._host(partition).readable(), entity_id, since_us, until_us, kept)
 
+    async def ever_reduced(self, partition: int, entity_id: str) -> bool:
+        """Whether a reducer may ever have been for an entity."""
+        return entity_id in self._host(partition).readable().acting.ever_reduced
+
     async def log_facts(self, partition: int) -> bytes:
         """Return the `LogFacts` of a partition, which may be recovering."""
         host = self._host(partition)

@@ -63,7 +63,7 @@ async def _recover(host: HostedPartition) -> None:
     await asyncio.to_thread(host.store.sweep, host.partition)
     host.become(await _newest_state(host, bounds))
     if host.equipment is not None:
-        await host.equipment.prepare(host.state.acting.catalogue)
+        await host.equipment.reducer_code.prepare(host.state.acting.catalogue)
     host.snapshot_sequence = host.state.sequence
     _check_bounds(host, bounds)
     await _replay(host, bounds.last)

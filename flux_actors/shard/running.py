@@ -59,6 +59,7 @@ async def _turn(
     elif not snapshotter.encoding:
         host.pending = 0
         await host.publish([host.heartbeat()])
+    await acting.mend()
     expirer.step(host.state)
     await host.relieve()
     await snapshotter.step()

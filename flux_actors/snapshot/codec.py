@@ -21,6 +21,7 @@ from flux_actors.domain.acting.acting import Acting, ActingFault
 from flux_actors.domain.acting.catalogue import Catalogue
 from flux_actors.domain.acting.causes import Causes
 from flux_actors.domain.acting.messages import Message
+from flux_actors.domain.acting.reduced import EverReduced
 from flux_actors.domain.dedupe import DedupeWindow, Generation
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.fold import PartitionState, SetAside
@@ -45,12 +46,18 @@ class Behaviours(msgspec.Struct, array_like=True, frozen=True):
     causes: list[Any]
     stopped: dict[str, str]
     suspended: list[ActingFault] = []
+    ever_reduced: list[str] = []
 
     @classmethod
     def of(cls, acting: Acting) -> Behaviours:
         """Return what a state has of it."""
-        suspended = list(acting.suspended.values())
-        return cls(acting.catalogue, acting.causes.rows(), dict(acting.stopped), suspended)
+        return cls(
+            acting.catalogue,
+            acting.causes.rows(),
+            dict(acting.stopped),
+            list(acting.suspended.values()),
+            acting.ever_reduced.rows(),
+        )
 
 
 class Header(msgspec.Struct, array_like=True, frozen=True):
@@ -263,7 +270,8 @@ def _state(header: Header, frames: Iterator[bytes], state: PartitionState) -> Pa
     state.committers = dict(header.committers)
     state.poison = [SetAside(position, reason) for position, reason in header.poison]
     if header.behaviours is not None:
-        state.acting.catalogue = header.behaviours.catalogue
+        state.acting.ever_reduced = EverReduced(header.behaviours.ever_reduced)
+        state.acting.take(header.behaviours.catalogue)
         state.acting.causes = Causes.of(header.behaviours.causes)
         state.acting.stopped = dict(header.behaviours.stopped)
         state.acting.suspended = {fault.entity_id: fault for fault in header.behaviours.suspended}

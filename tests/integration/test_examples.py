@@ -86,7 +86,7 @@ def holders_and_completions(story):
         claim, properties = payload.get("claim"), payload.get("properties") or {}
         if claim is not None and claim["verb"] == "acquire" and not completed:
             holders.append(claim["holder"])
-        if "result" in properties:
+        if properties.get("result") is not None:
             completed.append(properties)
     return holders, completed
 

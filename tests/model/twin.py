@@ -42,6 +42,7 @@ from flux_api.past import DoorPast
 from flux_api.view import LiveView
 from tests.model.world import DELETED, Acked, Draft, Observed, Place, Seen, text_of
 from tests.unit.domain.strategies import rows_of
+from tests.unit.past.folding import no_reducers
 
 PARTITIONS = 3
 DOORS = 2
@@ -138,7 +139,11 @@ class TwinDriver:
         answers = []
         for complete_below in (0, limits.history_positions_max):  # by folding, and the short way
             past = DoorPast(
-                Answering(self.log, self.store), _Calls(self), self.log, Registry(), complete_below
+                Answering(self.log, self.store, no_reducers()),
+                _Calls(self),
+                self.log,
+                Registry(),
+                complete_below,
             )
             answers.append(self.run(past.entity(partition, entity_id, target)))
         assert answers[0] == answers[1]

@@ -1,4 +1,4 @@
-"""Entities that act: messages, questions, memory, waking, and a plain Ray actor for each entity beside them."""
+"""Entities that act, and plain Ray actors beside them: messages, questions, memory, waking."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flux_bench.driver.plain_actors import PlainActors
 from flux_bench.driver.publishing import Publishing
 from flux_bench.driver.waking import Waking
 from flux_bench.driving import drive
-from flux_bench.lab import Lab, wait
+from flux_bench.lab import Lab
 from flux_bench.latencies import Latencies
 from flux_bench.opening import on_own
 from flux_bench.outcome import Measured, Row
@@ -27,7 +27,6 @@ from flux_bench.targets import at_least, at_most
 _MESSAGES: Final = 20  # of each entity
 _ASKERS: Final = 32
 _ASKED: Final = 4  # entities
-_SETTLE_S: Final = 1.0
 _ACTORS: Final = 8
 _REMINDERS: Final = 10  # times `memory_entities`
 _WAKE_MEMORY_BYTES: Final = 2_000_000  # room for a few thousand entities: most of those written leave it
@@ -36,11 +35,9 @@ _WAKE_ENTITIES: Final = 20_000
 
 def behaviour_messages(lab: Lab) -> Measured:
     """Publish events to entities that hear of them, until the log says that all were handled."""
-    entities = lab.scale.entities
-    silent = drive(lab.mine, Messages(_MESSAGES * entities, entities))
-    emitting = drive(lab.mine, Messages(_MESSAGES * entities, entities, emits=True))
-    note = f"published at {silent['published_per_s']:,.0f}/s meanwhile"
-    return Measured({"rate": silent["rate"], "emits": emitting["rate"]}, None, silent["cpu_us"], note=note)
+    found = drive(lab.mine, Messages(_MESSAGES * lab.scale.entities, lab.scale.entities))
+    note = f"published at {found['published_per_s']:,.0f}/s meanwhile"
+    return Measured({"rate": found["rate"], "emits": found["emits"]}, None, found["cpu_us"], note=note)
 
 
 def ask_hosted(lab: Lab) -> Measured:
@@ -62,18 +59,9 @@ def _asked(found: dict[str, Any]) -> Measured:
 def acting_memory(lab: Lab) -> Measured:
     """Have many entities handle a message each; see what shard and worker have grown by afterwards."""
     entities = lab.scale.memory_entities
-    drive(lab.mine, Filling(0, entities // 10))  # everything has run once
-    before = _settled(lab)
-    drive(lab.mine, Filling(entities // 10, entities))
-    after = _settled(lab)
-    grown = {part: after[part] - before[part] for part in after}
+    grown = drive(lab.mine, Filling(entities))
     parts = ", ".join(f"{part} {size / entities:,.0f} bytes" for part, size in grown.items())
     return Measured({"kb": max(0.0, sum(grown.values())) / entities / 1000}, note=parts)
-
-
-def _settled(lab: Lab) -> dict[str, int]:
-    wait(_SETTLE_S)
-    return {part: int(lab.mine.part(part).memory_info().rss) for part in ("shard", "worker")}
 
 
 class _Told(msgspec.Struct):

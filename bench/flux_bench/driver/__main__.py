@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -15,7 +15,7 @@ from flux_bench.driver.plain_actors import PlainActors
 from flux_bench.driver.publishing import Publishing
 from flux_bench.driver.waking import Waking
 
-_JOBS: Final = (Messages, Asks, Publishing, Filling, Waking, PlainActors)
+_JOBS: Final[tuple[type[Any], ...]] = (Messages, Asks, Publishing, Filling, Waking, PlainActors)
 
 
 def main(name: str, job: str) -> None:

@@ -4,44 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Final
-
-from nats.aio.client import Client
 
 from flux_actors.domain.event import terms_in
 from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.block import PLAIN, decode_block
 from flux_actors.log.connection import connect
 from flux_actors.log.jetstream import JetStreamLog
+from flux_actors.log.ports import EventLog
 from flux_actors.native.introducing import introduce
 
 _VERSION_AT: Final = 2
 
 
+@asynccontextmanager
+async def watching() -> AsyncIterator[Handled]:
+    """Yield what stands at the end of all partitions of the Flux of this cluster."""
+    introduction = await introduce(None)
+    client = await connect(introduction.access, "bench-driver")
+    try:
+        log = JetStreamLog(client)
+        places = {one: (await log.bounds(one)).last for one in range(introduction.partitions)}
+        yield Handled(log, places)
+    finally:
+        await client.close()
+
+
 class Handled:
     """What the log notes as handled behind the places where it stood when this was opened."""
 
-    def __init__(self, client: Client, log: JetStreamLog, places: dict[int, int]) -> None:
-        self._client = client
+    def __init__(self, log: EventLog, places: dict[int, int]) -> None:
         self._log = log
         self._places = places
         self.count = 0
         self.twice = 0
         self._positions: dict[int, set[int]] = {partition: set() for partition in places}
         self.last_at = 0.0  # when the last note was read
-
-    @classmethod
-    async def open(cls) -> Handled:
-        """Stand at the end of all partitions."""
-        introduction = await introduce(None)
-        client = await connect(introduction.access, "bench-driver")
-        log = JetStreamLog(client)
-        return cls(client, log, {p: (await log.bounds(p)).last for p in range(introduction.partitions)})
-
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._client.close()
 
     async def wait(self, count: int, within_s: float) -> None:
         """Return when so many messages were handled, each once.

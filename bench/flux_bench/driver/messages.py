@@ -13,7 +13,7 @@ import msgspec
 import flux_actors as flux
 from flux_actors.errors import Corrupt
 from flux_bench.driver.behaviours import COUNTED, EMITS_EVERY, Emitting, Silent, entity_of
-from flux_bench.driver.handled import Handled
+from flux_bench.driver.handled import watching
 from flux_bench.metering import Meter
 from flux_cluster.data_folder import DataFolder
 
@@ -32,26 +32,26 @@ class Messages(msgspec.Struct):
 
     messages: int
     entities: int
-    emits: bool = False
 
     def run(self) -> dict[str, Any]:
-        """Return messages per second, and how fast the events alone were published."""
-        made = Emitting if self.emits else Silent
-        flux.deploy(made)
+        """Return messages per second of both behaviours, and how fast the events alone were published."""
+        flux.deploy(Silent)
+        flux.deploy(Emitting)
         with flux.connect(source="flux-bench") as user:
-            _pass(user, self.pairs(made, self.messages // _WARM_UP_SHARE))
-            found = _pass(user, self.pairs(made, self.messages))
-            if self.emits:
-                self._check(user)
+            silent, emitting = self._measured(user, "silent"), self._measured(user, "emitting")
+            self._check(user)
         return {
-            "rate": self.messages / found.seconds,
-            "published_per_s": self.messages / found.published_s,
-            "cpu_us": found.cpu_us,
+            "rate": self.messages / silent.seconds,
+            "emits": self.messages / emitting.seconds,
+            "published_per_s": self.messages / silent.published_s,
+            "cpu_us": silent.cpu_us,
         }
 
-    def pairs(self, made: type[flux.Behaviour], count: int) -> list[tuple[str, dict[str, Any]]]:
-        """Return what is published."""
-        kind = made.__name__.lower()
+    def _measured(self, user: flux.Flux, kind: str) -> _Pass:
+        handled_all(user, self._pairs(kind, self.messages // _WARM_UP_SHARE))
+        return handled_all(user, self._pairs(kind, self.messages))
+
+    def _pairs(self, kind: str, count: int) -> list[tuple[str, dict[str, Any]]]:
         return [
             (
                 entity_of(kind, number % self.entities),
@@ -69,30 +69,25 @@ class Messages(msgspec.Struct):
             raise Corrupt("the effects are not those of the messages")
 
 
-def handled_all(user: flux.Flux, pairs: list[tuple[str, dict[str, Any]]]) -> None:
+def handled_all(user: flux.Flux, pairs: list[tuple[str, dict[str, Any]]]) -> _Pass:
     """Publish, and return when all messages of that were handled."""
-    _pass(user, pairs)
-
-
-def _pass(user: flux.Flux, pairs: list[tuple[str, dict[str, Any]]]) -> _Pass:
     return asyncio.run(_measured(user, pairs))
 
 
-async def _measured(user: flux.Flux, pairs: list[tuple[str, dict[str, Any]]]) -> _Pass:
-    handled = await Handled.open()
-    meter = _meter()
-    started = time.perf_counter()
-    waiting = asyncio.create_task(handled.wait(len(pairs), _WITHIN_S))
-    own_s = time.process_time()
-    await asyncio.to_thread(user.publish_many, pairs, once=False)
-    published_s = time.perf_counter() - started
-    await waiting
-    used = meter.cpu_s() | {"generator": time.process_time() - own_s}
-    cpu_us = {part: seconds * 1e6 / len(pairs) for part, seconds in used.items()}
-    await handled.close()
-    return _Pass(handled.last_at - started, published_s, cpu_us)
-
-
-def _meter() -> Meter:
+def run_id() -> str:
+    """Return which Flux this is."""
     run = DataFolder(Path(os.environ["FLUX_DATA"])).run()
-    return Meter(run.run_id if run is not None else "")
+    return "" if run is None else run.run_id
+
+
+async def _measured(user: flux.Flux, pairs: list[tuple[str, dict[str, Any]]]) -> _Pass:
+    async with watching() as handled:
+        meter, own_s = Meter(run_id()), time.process_time()
+        started = time.perf_counter()
+        waiting = asyncio.create_task(handled.wait(len(pairs), _WITHIN_S))
+        await asyncio.to_thread(user.publish_many, pairs, once=False)
+        published_s = time.perf_counter() - started
+        await waiting
+        used = meter.cpu_s() | {"generator": time.process_time() - own_s}
+    cpu_us = {part: seconds * 1e6 / len(pairs) for part, seconds in used.items()}
+    return _Pass(handled.last_at - started, published_s, cpu_us)

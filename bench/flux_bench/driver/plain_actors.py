@@ -43,7 +43,7 @@ class PlainActors(msgspec.Struct):
     def run(self) -> dict[str, Any]:
         """Return starts per second, memory of each, and calls per second."""
         join()
-        remote = ray.remote(num_cpus=0)(PlainEntity)
+        remote: Any = ray.remote(num_cpus=0)(PlainEntity)
         first = remote.remote("first")  # Ray keeps a process or two at hand; that is not what is measured
         ray.get(first.pid.remote(), timeout=_WITHIN_S)
         started = time.perf_counter()

@@ -20,6 +20,7 @@ from flux_actors.domain.acting.catalogue import Binding, Catalogue
 from flux_actors.domain.acting.causes import Causes
 from flux_actors.domain.acting.difference import difference
 from flux_actors.domain.acting.messages import Message, MessageKind, Outbox
+from flux_actors.domain.acting.reduced import EverReduced
 from flux_actors.domain.acting.reducers import Fact, NoReducers, Reduced, Reducers, ReduceRun
 from flux_actors.domain.change import Step
 from flux_actors.domain.event import Event, terms_in
@@ -55,11 +56,13 @@ class Acting:
     causes: Causes = field(default_factory=Causes)
     stopped: dict[str, str] = field(default_factory=dict)  # entity id → why
     suspended: dict[str, ActingFault] = field(default_factory=dict)  # they wait for an order
+    ever_reduced: EverReduced = field(default_factory=EverReduced)
     # Of the pull that is being applied:
     events: dict[int, Sequence[Any]] = field(default_factory=dict)  # by the sequence of their block
     fresh: list[Message] = field(default_factory=list)
     faults: list[ActingFault] = field(default_factory=list)
     replaced: dict[int, dict[str, Any]] = field(default_factory=dict)  # what reduced events set, by position
+    _bindings: dict[tuple[Any, ...], Binding] = field(default_factory=dict)  # entities share them
     _coming: dict[str, int] = field(default_factory=dict)  # messages of an entity on their way to the outbox
 
     @property
@@ -74,16 +77,26 @@ class Acting:
         self.faults = []
         self.replaced = {}
 
+    def end(self) -> dict[int, dict[str, Any]]:
+        """Let go of the blocks of a pull; return what reducers have made of its events, by position."""
+        self.events = {}
+        return self.replaced
+
     def take(self, catalogue: Catalogue) -> None:
         """Go by a catalogue from here on, if it is a newer one."""
         if catalogue.revision > self.catalogue.revision:
             self.catalogue = catalogue
+            self.ever_reduced.note(catalogue)
+            self._bindings = {}
 
     def binding(self, actor: EntityActor) -> Binding:
         """Return the behaviour of an entity."""
         binding = actor.binding
         if binding is None or binding.revision != self.catalogue.revision:
-            binding = actor.binding = self.catalogue.binding(actor.entity_id)
+            found = self.catalogue.binding(actor.entity_id)
+            version = found.version
+            key = (found.revision, found.name, *(() if version is None else (version.number, version.digest)))
+            binding = actor.binding = self._bindings.setdefault(key, found)
         return binding
 
     def deliver(self, state: PartitionState, woken: list[EntityActor], void: list[int]) -> list[EntityActor]:

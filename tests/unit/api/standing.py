@@ -39,6 +39,7 @@ from flux_api.submission import Published, Submission
 from flux_api.tenancy import TenancyKeeper
 from flux_api.view import LiveView
 from flux_api.watching.ground import DoorGround
+from tests.unit.past.folding import no_reducers
 
 DEADLINE_S = 5.0
 PARTITIONS = 3
@@ -149,7 +150,9 @@ class Standing:
         rule = Partitioning(PARTITIONS, frozenset({"wide"}))
         parts = [PartitionFeed(partition) for partition in rule.all()]
         view = LiveView(rule, calls, lambda partition: parts[partition].sequence)
-        past = DoorPast(Answering(log, store), calls, log, tenancy.registry, settings.history_positions)
+        past = DoorPast(
+            Answering(log, store, no_reducers()), calls, log, tenancy.registry, settings.history_positions
+        )
         hub = Hub(tenancy.registry, DoorGround(rule, parts, calls, view, log, tenancy.current, past))
         tenancy.listen(hub.look_at_tokens)
         metrics = Metrics("door", bus, hub, parts)

@@ -95,6 +95,10 @@ class World:
         await self.until(lambda: self.states[partition].sequence >= sequence)
         return sequence << 12
 
+    async def note(self, partition: int, terms: Terms) -> None:
+        """Write a note, as a dispatcher does."""
+        await self._append(partition, with_terms(Event(None, None, "n", False, "s", "t", 1), terms))
+
     async def publish_all(self, entities: dict[str, dict[str, Any]]) -> None:
         """Publish events of one partition in one block."""
         events = [Event(key, value, "made", False, "s", "t", 1) for key, value in entities.items()]

@@ -27,7 +27,7 @@ class LocalWorkers:
         self.calls: list[Place] = []
         self.forgotten: list[str] = []
         self.begun: list[Place] = []
-        self.losses: list[WorkerLost] = []
+        self.losses: list[Exception] = []
         self.away = 0
         self.unusable = ""  # the digest of a code
         self.loses: str | None = None  # an entity whose items end the worker, nobody knows why

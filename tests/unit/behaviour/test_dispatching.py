@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from flux_actors import limits
@@ -11,9 +12,9 @@ from flux_actors.behaviour.acting_entity import ActingEntity
 from flux_actors.behaviour.behaviour import Behaviour
 from flux_actors.behaviour.calls import AWAY, FAULTED, LATE, REFUSED, STOPPED, Answered, Failed
 from flux_actors.behaviour.change import Change
-from flux_actors.behaviour.ports import NOBODY, WorkerLost
-from flux_actors.behaviour.wire import LOST, NO_CODE, TOO_LONG
-from flux_actors.domain.acting.catalogue import Bounds, Catalogue, Dedicated, Supervision
+from flux_actors.behaviour.ports import NOBODY, Place, WorkerLost
+from flux_actors.behaviour.wire import LOST, NO_CODE, TOO_LONG, decode_orders
+from flux_actors.domain.acting.catalogue import Bounds, Catalogue, Dedicated, Deployed, Supervision, Version
 from flux_actors.domain.event import DELETED
 from flux_actors.domain.terms import Terms
 from tests.unit.behaviour.acting_world import World
@@ -402,6 +403,164 @@ async def test_many_messages_go_in_few_calls(world: World) -> None:
     await world.idle()
     assert len(world.workers.calls) == 1
     assert limits.orders_items_max >= 200
+
+
+class Halting(Behaviour):
+    match = "home/*"
+    supervision = Supervision("stop")
+
+    def on_change(self, entity: ActingEntity, change: Change) -> None:
+        if change.properties["to"] is None:
+            raise ValueError("to nobody")
+        entity.emit(change.properties["to"], {"seen": True})
+
+    def on_ask(self, entity: ActingEntity, message: Any) -> Any:
+        return "here"
+
+
+class Halted:
+    """An entity that was stopped while the effects of what it did before are not durable."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.here = world.partitioning.of_entity("home/1")
+        names = (f"far{number}/1" for number in range(99))
+        self.far = next(name for name in names if world.partitioning.of_entity(name) != self.here)
+        self.reached = asyncio.Event()
+        self._append = world.log.append
+        self.done = 0
+
+    async def append(self, partition: int, data: bytes, block_id: str, timeout_s: float) -> int:
+        if partition != self.here:
+            await self.reached.wait()
+        return await self._append(partition, data, block_id, timeout_s)
+
+    async def fail(self) -> None:
+        self.done = await self.world.publish("home/1", {"to": self.far})
+        await self.world.publish("home/1", {"to": None})
+        while not await self.refuses():  # noqa: ASYNC110 - it is no event to wait for
+            await asyncio.sleep(0.001)
+
+    async def refuses(self) -> bool:
+        answer = await self.world.ask("home/1", "?", 0.01)
+        return isinstance(answer, Failed) and answer.kind == STOPPED
+
+    @property
+    def stopped(self) -> dict[str, str]:
+        return self.world.states[self.here].acting.stopped
+
+
+@pytest.fixture
+async def halted(world: World, monkeypatch: pytest.MonkeyPatch) -> Halted:
+    await world.deploy(Halting)
+    halted = Halted(world)
+    monkeypatch.setattr(world.log, "append", halted.append)
+    async with asyncio.timeout(5):
+        await halted.fail()
+    return halted
+
+
+async def test_stop_waits_for_the_effects_of_what_was_done_before(halted: Halted) -> None:
+    world = halted.world
+    for number in range(3):
+        await world.publish("home/1", {"to": halted.far, "n": number})  # as long as a stop would take
+    assert not halted.stopped
+    assert halted.done in world.states[halted.here].acting.outbox.messages
+    halted.reached.set()
+    await world.until(lambda: "home/1" in halted.stopped)
+    await world.idle()
+    assert world.state_of(halted.far) == {"seen": True}
+
+
+async def test_entity_that_is_started_before_its_stop_is_noted_goes_on(halted: Halted) -> None:
+    dispatcher = halted.world.dispatchers[halted.here]
+    assert dispatcher is not None
+    starting = asyncio.create_task(dispatcher.operating.start("home/1"))
+    async with asyncio.timeout(5):
+        while await halted.refuses():  # noqa: ASYNC110 - it is no event to wait for
+            await asyncio.sleep(0.001)
+    halted.reached.set()
+    await starting
+    await halted.world.idle()
+    assert not halted.stopped
+
+
+async def test_call_that_fails_in_an_unknown_way_ends_nothing_but_itself(home: World) -> None:
+    home.workers.losses.append(RuntimeError("of Ray"))
+    await home.publish(ID, {"celsius": 31})
+    await home.idle()
+    assert home.state_of("hall/fan") == {"on": True}
+    fault = home.fault_of(ID)
+    assert fault is not None
+    assert (fault["kind"], fault["state"], "RuntimeError" in fault["error"]) == (LOST, "retrying", True)
+
+
+async def test_message_that_left_the_outbox_is_not_handled_any_more(
+    home: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flux_actors.behaviour.dispatching._AWAY_S", 0.001)
+    home.workers.away = 1_000_000
+    position = await home.publish(ID, {"celsius": 31})
+    here = home.partitioning.of_entity(ID)
+    await home.note(here, Terms(handled=[position]))
+    await home.until(lambda: not home.waiting())
+    home.workers.away = 0
+    await home.publish(ID, {"celsius": 20})
+    await home.idle()
+    assert home.state_of("hall/fan") is None
+
+
+async def test_version_with_another_environment_takes_over_what_waits_in_a_lane(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Other(Behaviour):
+        match = "other/*"
+
+        def on_change(self, entity: ActingEntity, change: Change) -> None:
+            entity.emit("hall/other", {"seen": True})
+
+    free, run = asyncio.Event(), world.workers.run
+    orders_of: dict[str, list[Place]] = {}
+
+    async def gated(place: Place, versions: dict[str, Version], orders: bytes, *, awaits: bool) -> bytes:
+        await free.wait()
+        for one in decode_orders(orders).runs:
+            orders_of.setdefault(one.entity_id, []).append(place)
+        return await run(place, versions, orders, awaits=awaits)
+
+    here = world.partitioning.of_entity(ID)
+    other = next(
+        one for one in (f"other/{n}" for n in range(99)) if world.partitioning.of_entity(one) == here
+    )
+    monkeypatch.setattr(world.workers, "run", gated)
+    thermostat, version = await world.deploy(Thermostat, Other)
+    await world.publish(ID, {"celsius": 31})
+    await world.publish(other, {"v": 1})  # waits in the lane
+    moved = msgspec.structs.replace(version, environment="of-its-own")
+    deployed = [Deployed("Thermostat", thermostat), Deployed("Other", moved)]
+    await world.control(Catalogue(world.catalogue.revision + 1, deployed))
+    free.set()
+    await world.idle()
+    assert orders_of == {ID: [Place()], other: [Place("of-its-own")]}
+    assert world.state_of("hall/other") == {"seen": True}
+
+
+async def test_questions_under_way_are_answered_when_the_dispatcher_ends(world: World) -> None:
+    class Silent(Behaviour):
+        match = "slow/*"
+
+        async def on_ask(self, entity: ActingEntity, message: Any) -> Any:
+            await asyncio.sleep(3_600)
+
+    await world.deploy(Silent)
+    asking = asyncio.create_task(world.ask("slow/1", "?", deadline_s=3_600))
+    await world.until(lambda: world.workers.calls)
+    dispatcher = world.dispatchers[world.partitioning.of_entity("slow/1")]
+    assert dispatcher is not None
+    await dispatcher.close()
+    answer = await asyncio.wait_for(asking, 1)
+    assert isinstance(answer, Failed)
+    assert answer.kind == LATE
 
 
 async def test_own_process_moves_when_its_entity_is_pinned_and_ends_when_its_behaviour_goes(

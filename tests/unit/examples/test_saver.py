@@ -36,8 +36,8 @@ def test_a_checkpoint_that_was_not_written_whole_is_not_there(fx, saver, monkeyp
         raise Unavailable("the log is away")
 
     lost = empty_checkpoint()
-    with monkeypatch.context() as patch, pytest.raises(Unavailable):
-        patch.setattr(fx, "publish", away)
+    monkeypatch.setattr(fx, "publish", away)
+    with pytest.raises(Unavailable):
         saver.put(first, lost, {"step": 1}, {})
     assert saver.get_tuple(THREAD).config == first
     named = {"configurable": THREAD["configurable"] | {"checkpoint_id": lost["id"]}}

@@ -9,17 +9,70 @@ from typing import Any
 import msgspec
 
 from flux_actors import limits
+from flux_actors.behaviour.reducer_code import ReducerCode
+from flux_actors.behaviour.reducing import DirectReducers
+from flux_actors.domain.acting.reducers import Reduced, Reducers, ReduceRun
 from flux_actors.domain.change import Step
 from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.event import TermedEvent
 from flux_actors.domain.fold import PartitionState
-from flux_actors.log.block import Block, Poison, encode_block, encode_event
+from flux_actors.errors import Unavailable
+from flux_actors.log.block import CONTROL, Block, Poison, encode_block, encode_event
 from flux_actors.log.memory import MemoryLog
 from flux_actors.log.ports import StoredBlock
 from flux_actors.past.refolding import Refolder
 from flux_actors.shard.partition import decoded
 from flux_actors.snapshot.cut import Cut
 from flux_actors.snapshot.memory import MemorySnapshotStore
+from tests.unit.domain.acting.small_acting import Functions
+
+
+class Digests:
+    """A code store in which each code is its own digest."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.away = False
+
+    async def get(self, digest: str) -> bytes:
+        if self.away:
+            raise Unavailable("the code is away")
+        self.asked.append(digest)
+        return digest.encode()
+
+
+class LoadedFunctions(Functions):
+    """Reducers of plain functions, which must have been loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: set[str] = set()
+
+    def load(self, digest: str, code: bytes) -> None:
+        assert code == digest.encode()
+        self.loaded.add(digest)
+
+    def of_partition(self, partition: int) -> Reducers:
+        return self
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+    def _run(self, run: ReduceRun) -> list[Reduced]:
+        assert run.digest in self.loaded
+        return super()._run(run)
+
+
+class NoCode:
+    """A code store of logs without behaviours."""
+
+    async def get(self, digest: str) -> bytes:
+        raise AssertionError(digest)
+
+
+def no_reducers() -> ReducerCode:
+    return ReducerCode(DirectReducers(), NoCode())
+
 
 POISON = b"\xa6poison"
 TORN = b"FX\x01 torn"
@@ -32,6 +85,10 @@ class Folding:
     log: MemoryLog = field(default_factory=lambda: MemoryLog(1))
     store: MemorySnapshotStore = field(default_factory=MemorySnapshotStore)
     blocks: list[StoredBlock] = field(default_factory=list)
+    digests: Digests = field(default_factory=Digests)
+
+    def __post_init__(self) -> None:
+        self.code = ReducerCode(LoadedFunctions(), self.digests)
 
     @classmethod
     async def of(cls, blocks: Iterable[Block], snapshots: Iterable[int] = ()) -> Folding:
@@ -60,8 +117,14 @@ class Folding:
 
     def state(self, sequence: int) -> PartitionState:
         """Fold up to a block."""
-        state = PartitionState(0)
+        state = self.blank()
         state.apply(self._prefix(sequence), feed=False)
+        return state
+
+    def blank(self) -> PartitionState:
+        """Return the state before the first block."""
+        state = PartitionState(0)
+        state.acting.reducers = Functions()
         return state
 
     def seen_at(self, position: int, prefix: str) -> dict[str, Any]:
@@ -76,7 +139,7 @@ class Folding:
 
     def changes(self) -> list[Step]:
         """Return all changes of the log."""
-        return PartitionState(0).apply(self._prefix(len(self.blocks))).changes
+        return self.blank().apply(self._prefix(len(self.blocks))).changes
 
     def clocks(self) -> list[int]:
         """Return the log's clock behind each block."""
@@ -84,7 +147,7 @@ class Folding:
 
     @property
     def refolder(self) -> Refolder:
-        return Refolder(self.log, self.store)
+        return Refolder(self.log, self.store, self.code)
 
     def _prefix(self, sequence: int) -> list[tuple[int, Any]]:
         return [(stored.sequence, decoded(stored)) for stored in self.blocks[:sequence]]
@@ -92,7 +155,14 @@ class Folding:
 
 def encoded(block: Block) -> bytes:
     events = [POISON if isinstance(event, Poison) else encode_event(event) for event in block.events]
-    return encode_block(block.committer, block.number, block.clock_us, events, termed=block.has_terms)
+    flags = CONTROL if any(_is_control(event) for event in block.events) else 0
+    return encode_block(
+        block.committer, block.number, block.clock_us, events, termed=block.has_terms, flags=flags
+    )
+
+
+def _is_control(event: Any) -> bool:
+    return isinstance(event, TermedEvent) and event.terms is not None and event.terms.control is not None
 
 
 def of_one_namespace(block: Block) -> Block:

@@ -24,7 +24,7 @@ from flux_actors.past.orders import (
 )
 from flux_actors.past.target import PRESENT, ThroughPosition
 from flux_actors.shard.reads import PageOrder, Query, Veil, decode_page
-from tests.unit.past.folding import Folding, place
+from tests.unit.past.folding import Folding, no_reducers, place
 from tests.unit.past.writing import write
 from tests.unit.shard.hosting import event
 
@@ -39,7 +39,7 @@ async def folding():
 
 @pytest.fixture
 def answering(folding):
-    return Answering(folding.log, folding.store)
+    return Answering(folding.log, folding.store, no_reducers())
 
 
 def at(sequence):
@@ -110,7 +110,7 @@ async def test_partitions_are_listed_as_one(folding):
         for entity_id in ids:
             data = encode_block(1, 1 + ids.index(entity_id), 1, [encode_event(event(entity_id, {"v": 1}))])
             await log.append(partition, data, entity_id, 1.0)
-    both = Answering(log, folding.store)
+    both = Answering(log, folding.store, no_reducers())
     order = PagesOrder([Part(0, at(2), {}), Part(1, at(1), {})], page(), 1 << 20)
     assert await listed(both, order) == [["a/1", "b/1", "c/1"]]
     assert decode_count(await both.answer(CountOrder(order.parts, page()))) == 3

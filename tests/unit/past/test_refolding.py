@@ -198,7 +198,7 @@ async def test_a_past_that_takes_too_much_memory_is_refused(snapshots):
     folding = await write(Folding(), [event("n/e", {"v": n}) for n in range(3)])
     for sequence in snapshots:
         folding.snapshot(sequence)
-    refolder = Refolder(folding.log, folding.store, lambda: False)
+    refolder = Refolder(folding.log, folding.store, folding.code, lambda: False)
     with pytest.raises(Refused, match="GiB of memory") as refused:
         await refolder.state(0, "n/", ThroughPosition(place(3, 0) - 1))
     assert refused.value.status == 413

@@ -15,6 +15,7 @@ from tests.unit.domain.small_log import Log
 Reducer = Callable[[dict[str, Any] | None, Fact], Reduced]
 COUNTING = "counting"
 ECHO = "echo"
+LAST = "last"
 
 
 def count(state: dict[str, Any] | None, fact: Fact) -> Reduced:
@@ -28,11 +29,18 @@ def count(state: dict[str, Any] | None, fact: Fact) -> Reduced:
     return Reduced({"events": (before.get("events") or 0) + 1, "sum": (before.get("sum") or 0) + n})
 
 
+def keep_last(state: dict[str, Any] | None, fact: Fact) -> Reduced:
+    """Keep the last `n`, and what was counted before; `{}` when there was none."""
+    if "n" not in fact.properties:
+        return Reduced({})
+    return Reduced({"last": fact.properties["n"], "sum": (state or {}).get("sum")})
+
+
 class Functions:
     """`Reducers` of plain functions; counts its calls."""
 
     def __init__(self, functions: dict[str, Reducer] | None = None) -> None:
-        self.functions = functions or {COUNTING: count}
+        self.functions = functions or {COUNTING: count, LAST: keep_last}
         self.calls = 0
 
     def reduce(self, runs: Sequence[ReduceRun]) -> list[list[Reduced]]:

@@ -5,6 +5,7 @@ from typing import Any
 from unittest import mock
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,8 @@ from tests.unit.domain.acting.small_acting import (
     version,
 )
 from tests.unit.domain.small_log import MS, event
+
+STOPS = version(COUNTING, handles=["reduce", "on_change"], supervision=Supervision("stop"))
 
 
 def changes_of(steps: list[Step]) -> list[dict[str, Any] | None]:
@@ -77,7 +80,7 @@ def test_reducer_that_must_stop_at_a_fault_leaves_the_entity_as_it_is() -> None:
 
 
 def test_fault_that_stops_takes_no_message_of_what_came_before_it() -> None:
-    log = ActingLog(catalogue(Deployed("Counting", STOPPING)))
+    log = ActingLog(catalogue(Deployed("Counting", STOPS)))
     log.put(event({"n": 1}), event({"n": "one"}), event({"n": 2}))
     assert log.waiting == [pack(2, 0)]
 
@@ -112,6 +115,32 @@ def test_reducer_that_overran_waits_for_an_order_and_all_agree_behind_it() -> No
     for one in (log, other):
         one.put(event({"n": 9}))
         assert one.entity == {"events": 1, "sum": 1}
+
+
+def test_messages_in_front_of_what_stopped_a_reducer_are_kept_however_the_log_is_pulled() -> None:
+    written = [[event({"n": 1}), event({"n": 2})], [event({"n": "one"}), event({"n": 3})]]
+    for pulls in ([1, 1], [2]):
+        log = ActingLog(STOPPING)
+        blocks = [(n, Block(1, n, n, some)) for n, some in enumerate(written, 2)]
+        for count in pulls:
+            log.state.apply(blocks[:count])
+            del blocks[:count]
+        assert log.waiting == [pack(2, 0), pack(2, 1)]
+        assert log.entity == {"events": 2, "sum": 3}
+
+
+def test_reducer_of_an_entity_with_a_full_mailbox_is_stopped_at_one_event_however_the_log_is_pulled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "mailbox_messages_max", 2)
+    for pulls in ([1, 1, 1, 1], [4]):
+        log = ActingLog(REDUCING)
+        blocks = [(n, Block(1, n, n, [event({"n": 1})])) for n in range(2, 6)]
+        for count in pulls:
+            log.state.apply(blocks[:count])
+            del blocks[:count]
+        assert log.entity == {"events": 3, "sum": 3}
+        assert log.waiting == [pack(2, 0), pack(3, 0)]
 
 
 def test_deletion_needs_no_reducer_and_what_comes_behind_begins_anew() -> None:
@@ -318,11 +347,11 @@ events = st.builds(
     st.just(""),
     st.sampled_from(["a/1", "a/2", "b/1"]),
 )
-STOPPING = version(COUNTING, handles=["reduce", "on_change"], supervision=Supervision("stop"))
 notes = st.sampled_from(
     [
+        note(Terms(control=STOPPING)),
         note(Terms(control=REDUCING)),
-        note(Terms(control=catalogue(Deployed("Counting", STOPPING), revision=3))),
+        note(Terms(control=catalogue(Deployed("Counting", STOPS), revision=3))),
         note(Terms(control=catalogue(*REACTING.deployed, revision=2))),
         note(Terms(order=Order(STOP, "a/1", "x"))),
         note(Terms(order=Order(START, "a/1"))),
