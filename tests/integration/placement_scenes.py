@@ -321,6 +321,7 @@ def moving(stage: Stage) -> None:
 def node_gone(stage: Stage) -> None:
     """The other node, to which the entity of the scene before is pinned, has ended."""
     stage = Stage(stage.fx, stage.id.replace("node_gone", "moving"))
+    until(lambda: sum(node["Alive"] for node in ray.nodes()) == 1, "Ray to know that it is gone", 60)
     stage.publish(n=5)
     told = refusal(AskTimedOut, lambda: stage.ask(deadline_s=8))
     assert "which is gone" in told, told
