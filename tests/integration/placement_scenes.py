@@ -307,8 +307,9 @@ def shard_dies(stage: Stage) -> None:
 def moving(stage: Stage) -> None:
     """There are two nodes now."""
     stage.publish(n=1)
-    home = until(lambda: stage.ask() and stage.row().node, "the actor to be somewhere")
-    (other,) = {node["NodeID"] for node in ray.nodes() if node["Alive"]} - {home}
+    stage.ask()  # it is at one of them
+    nodes = {"node:__internal_head__" in node["Resources"]: node["NodeID"] for node in ray.nodes()}
+    home, other = nodes[True], nodes[False]
     for number, node in enumerate((home, other), 2):
         flux.actors.pin(stage.id, node)
         until(lambda node=node: stage.row().node == node, "the actor to be there")
