@@ -304,6 +304,34 @@ def shard_dies(stage: Stage) -> None:
     assert ray.get(stage.named().facts.remote())[0] == after["pid"]
 
 
+def moving(stage: Stage) -> None:
+    """There are two nodes now."""
+    stage.publish(n=1)
+    stage.ask()  # it is at one of them
+    nodes = {"node:__internal_head__" in node["Resources"]: node["NodeID"] for node in ray.nodes()}
+    home, other = nodes[True], nodes[False]
+    for number, node in enumerate((home, other), 2):
+        flux.actors.pin(stage.id, node)
+        until(lambda node=node: stage.row().node == node, "the actor to be there")
+        stage.publish(n=number)
+        assert stage.ask()["state"] == {"n": number}
+        assert stage.row().node == node
+    assert stage.seen["n3"] == 1  # a fresh instance, there
+
+
+def node_gone(stage: Stage) -> None:
+    """The other node, to which the entity of the scene before is pinned, has ended."""
+    stage = Stage(stage.fx, stage.id.replace("node_gone", "moving"))
+    until(lambda: sum(node["Alive"] for node in ray.nodes()) == 1, "Ray to know that it is gone", 60)
+    stage.publish(n=5)
+    told = refusal(AskTimedOut, lambda: stage.ask(deadline_s=8))
+    assert "which is gone" in told, told
+    assert stage.ask("hosted/beside-gone")["handled"] == 1
+    flux.actors.unpin(stage.id)
+    until(lambda: "n5" in stage.seen, "what waited to be handled elsewhere")
+    assert stage.ask()["state"] == {"n": 5}
+
+
 def main() -> None:
     for made in (Hosted, OwnOf, Sleepy, Greedy):
         flux.deploy(made)

@@ -7,6 +7,7 @@ import sys
 from ast import literal_eval
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,24 +17,30 @@ from tests.integration.placement_scenes import ANSWER
 
 pytestmark = pytest.mark.real
 SCENES = Path(__file__).with_name("placement_scenes.py")
+SECOND_NODE = Path(__file__).with_name("second_node.py")
 Play = Callable[[str, str], None]
+
+
+def begin(flux: RunningFlux, script: Path, stderr: Any) -> subprocess.Popen[str]:
+    """Run a script that may join the Ray of a Flux."""
+    return subprocess.Popen(
+        [sys.executable, "-P", str(script)],
+        env=clean_environment()
+        | ray_environment(flux.data.absolute() / "ray-token")
+        | {"RAY_ADDRESS": flux.run.ray_address},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+    )
 
 
 @pytest.fixture(scope="module")
 def play(restartable_flux: RunningFlux, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
     """A driver that has joined the Flux and deployed the behaviours: `play(scene, placement)`."""
-    flux, errors = restartable_flux, tmp_path_factory.mktemp("scenes") / "stderr"
+    errors = tmp_path_factory.mktemp("scenes") / "stderr"
     with errors.open("wb") as stderr:
-        driver = subprocess.Popen(
-            [sys.executable, "-P", str(SCENES)],
-            env=clean_environment()
-            | ray_environment(flux.data.absolute() / "ray-token")
-            | {"RAY_ADDRESS": flux.run.ray_address},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
+        driver = begin(restartable_flux, SCENES, stderr)
     assert driver.stdin is not None
     assert driver.stdout is not None
     lines = driver.stdout
@@ -83,3 +90,17 @@ def test_dedicated_actor_without_room_is_told_and_holds_up_nobody(play: Play) ->
 
 def test_successor_of_a_dead_shard_takes_over_the_name_of_its_actors(play: Play) -> None:
     play("shard_dies", "dedicated")
+
+
+def test_dedicated_actor_moves_between_nodes_and_from_one_that_is_gone(
+    play: Play, restartable_flux: RunningFlux, tmp_path: Path
+) -> None:
+    errors = tmp_path / "stderr"
+    with errors.open("wb") as stderr, begin(restartable_flux, SECOND_NODE, stderr) as node:
+        try:
+            assert node.stdout is not None
+            assert "ready\n" in iter(node.stdout.readline, ""), errors.read_text()
+            play("moving", "dedicated")
+        finally:
+            node.terminate()
+    play("node_gone", "dedicated")
