@@ -107,9 +107,10 @@ poison_kept_max: Final = 100
 reduce_cpu_s: Final = 1.0  # of one event: a fold waits for it
 reduce_cpu_hard_s: Final = 2.0  # then its process is killed: it does not listen
 reduce_load_cpu_s: Final = 20.0  # to load the code: some imports take seconds
-reduce_sleep_s: Final = 5.0  # without a result, neither working nor wanting to: a reducer must not wait
+reduce_sleep_s: Final = 2.0  # without a result, neither working nor wanting to: a reducer must not wait
 reduce_memory_bytes_max: Final = 1 * GIB  # address space of the process
 reduce_state_bytes_max: Final = 1 * MIB  # one new state, encoded
+reduce_patience_s: Final = 120.0  # a shard that is silent so long, reducing, is replaced after all
 reduce_look_s: Final = 0.05  # between two looks at what a reducer does
 
 # -- shards ----------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
@@ -18,12 +18,16 @@ class Client:
     """HTTP that comes back by itself."""
 
     url: str
+    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=15, trust_env=False))
+
+    def close(self) -> None:
+        self._http.close()
 
     def post(self, path: str, body: Any) -> httpx.Response:
-        return self._until_taken(lambda: httpx.post(f"{self.url}{path}", json=body, timeout=15))
+        return self._until_taken(lambda: self._http.post(f"{self.url}{path}", json=body))
 
     def get(self, path: str) -> httpx.Response:
-        return self._until_taken(lambda: httpx.get(f"{self.url}{path}", timeout=15))
+        return self._until_taken(lambda: self._http.get(f"{self.url}{path}"))
 
     def publish(self, entity_id: str, properties: dict[str, Any], *, wait: bool = False) -> None:
         """Publish an event; it counts once however often it is sent."""

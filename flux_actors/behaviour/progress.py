@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _FORMAT: Final = struct.Struct("<QQII")
+_AWAITED: Final = struct.Struct("<Q")  # behind it
+_SIZE: Final = _FORMAT.size + _AWAITED.size
 _SHARED: Final = Path("/dev/shm")  # noqa: S108 - memory, in which `mkstemp` makes a file of our own
 
 
@@ -29,7 +31,7 @@ class Progress:
         self.path = path
         descriptor = os.open(path, os.O_RDWR)
         try:
-            self._memory = mmap.mmap(descriptor, _FORMAT.size)
+            self._memory = mmap.mmap(descriptor, _SIZE)
         finally:
             os.close(descriptor)
         self._count = 0
@@ -41,7 +43,7 @@ class Progress:
         folder = _SHARED if _SHARED.is_dir() else None
         descriptor, name = tempfile.mkstemp(prefix="flux-worker-", dir=folder)
         try:
-            os.truncate(descriptor, _FORMAT.size)
+            os.truncate(descriptor, _SIZE)
         finally:
             os.close(descriptor)
         return cls(Path(name))
@@ -50,6 +52,20 @@ class Progress:
         """Tell that an item is begun."""
         self._count += 1
         _FORMAT.pack_into(self._memory, 0, self._count, self.call, run, item)
+
+    def rests(self) -> None:
+        """Tell that no item is being handled."""
+        self.call = 0
+        self(0, 0)
+
+    def awaits(self, call: int) -> None:
+        """Tell which call of coroutines has the processor, 0 for none."""
+        _AWAITED.pack_into(self._memory, _FORMAT.size, call)
+
+    def awaited(self) -> int:
+        """Return which call of coroutines had the processor last, 0 for none."""
+        (call,) = _AWAITED.unpack_from(self._memory, _FORMAT.size)
+        return int(call)
 
     def read(self) -> Step:
         """Return what was told last."""

@@ -81,23 +81,34 @@ class _Worker:
         """Whether its process is there, as far as can be seen."""
         return self.process is None or self.process.is_running()
 
-    def lost(self, call: int | None, kind: str, text: str) -> WorkerLost:
-        """Return what a call of that number raises when it was lost: with what it was at, if that is seen."""
+    def lost(self, call: int, kind: str, text: str, *, awaits: bool = False) -> WorkerLost:
+        """Return what a call of that number raises when it was lost: with what it was at, if that is seen.
+
+        A call of coroutines (`awaits`) is at work for moments only, and is not to blame for what ended the
+        process while another one was. It may be when none was: who hoards memory or has threads is not seen.
+        """
         lost = WorkerLost(kind, text)
         lost.rest_s = _SPARE_S
-        if self.progress is not None and call is not None:
-            step = self.progress.read()
+        if self.progress is None:
+            return lost
+        step, awaited = self.progress.read(), self.progress.awaited()
+        if not awaits:
             lost.run, lost.item = (step.run, step.item) if step.call == call else (NOBODY, 0)
+        elif awaited != call and (awaited or step.call):
+            lost.run = NOBODY
         return lost
 
 
 class _Watch:
     """Looks at a worker during one call: what cannot be interrupted is ended with its process."""
 
-    def __init__(self, worker: _Worker, call: int | None, versions: Iterable[Version]) -> None:
+    def __init__(
+        self, worker: _Worker, call: int, versions: Iterable[Version], *, awaits: bool = False
+    ) -> None:
         bounds = [version.bounds for version in versions]
         self._worker = worker
         self._call = call
+        self._awaits = awaits
         self._bytes_max = max(one.memory_bytes for one in bounds)
         self._handler_s = max(one.handler_s for one in bounds)
         self._seen: Step | None = None
@@ -111,7 +122,7 @@ class _Watch:
             with suppress(psutil.NoSuchProcess):
                 if process.memory_info().rss > self._bytes_max:
                     text = f"its process took more than {self._bytes_max} bytes"
-                    raise worker.lost(self._call, TOO_LARGE, text)
+                    raise worker.lost(self._call, TOO_LARGE, text, awaits=self._awaits)
         if progress is None:
             return
         step, now_s = progress.read(), time.monotonic()
@@ -142,16 +153,16 @@ class RayWorkers:
     async def run(self, place: Place, versions: dict[str, Version], orders: bytes, *, awaits: bool) -> bytes:
         """Return the results of orders."""
         worker = await self._worker(place)
-        number = None if awaits else next(self._calls)
+        number = next(self._calls)
         try:
             for digest in versions.keys() - worker.loaded:
                 await self._load(worker, digest)
-            actor = worker.actor
-            call = actor.run_async.remote(orders) if number is None else actor.run.remote(orders, number)
-            return await self._watched(call, _Watch(worker, number, versions.values()))
+            run = worker.actor.run_async if awaits else worker.actor.run
+            watch = _Watch(worker, number, versions.values(), awaits=awaits)
+            return await self._watched(run.remote(orders, number), watch)
         except RayActorError:
             self._lose(place, worker)
-            raise worker.lost(number, LOST, "the process that ran it ended") from None
+            raise worker.lost(number, LOST, "the process that ran it ended", awaits=awaits) from None
         except (WorkerLost, CodeUnusable):
             self._lose(place, worker)
             raise
@@ -159,7 +170,8 @@ class RayWorkers:
             if isinstance(error.cause, FluxError):
                 raise error.cause from None
             self._lose(place, worker)
-            raise worker.lost(number, LOST, f"its worker failed: {type(error.cause).__name__}") from error
+            text = f"its worker failed: {type(error.cause).__name__}"
+            raise worker.lost(number, LOST, text, awaits=awaits) from error
 
     async def forget(self, place: Place, entity_ids: list[str]) -> None:
         """Have instances dropped, or end the process of an entity of its own."""

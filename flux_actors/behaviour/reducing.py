@@ -66,6 +66,13 @@ class ReducerProcess:
         self._codes: dict[str, bytes] = {}
         self._child: _Child | None = None
         self._lock = threading.Lock()
+        self._busy_since_s: float | None = None
+
+    @property
+    def busy_s(self) -> float:
+        """For how long the call has lasted that is under way, 0.0 when none is; any thread may ask."""
+        since_s = self._busy_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
 
     @property
     def pid(self) -> int | None:
@@ -94,7 +101,11 @@ class ReducerProcess:
         if not runs:
             return []
         with self._lock:
-            return self._in_portions(list(runs), partition)
+            self._busy_since_s = time.monotonic()
+            try:
+                return self._in_portions(list(runs), partition)
+            finally:
+                self._busy_since_s = None
 
     def close(self) -> None:
         """End the child."""

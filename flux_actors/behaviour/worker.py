@@ -10,8 +10,9 @@ import asyncio
 import gc
 import os
 import threading
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import ray
 
@@ -78,9 +79,9 @@ class WorkerProcess:
         """Handle orders whose handlers are not async; the shard knows this call by its number."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, orders, call)
 
-    async def run_async(self, orders: bytes) -> bytes:
-        """Handle orders of which some handlers are async."""
-        work = self._handling.run_async(decode_orders(orders))
+    async def run_async(self, orders: bytes, call: int) -> bytes:
+        """Handle orders of which some handlers are async; the shard sees when this call is at work."""
+        work = _marked(self._handling.run_async(decode_orders(orders)), self._progress, call)
         results: Results = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
         return encode(results)
 
@@ -95,10 +96,46 @@ class WorkerProcess:
 
     def _run(self, orders: bytes, call: int) -> bytes:
         self._progress.call = call
-        return encode(self._handling.run(decode_orders(orders)))
+        try:
+            return encode(self._handling.run(decode_orders(orders)))
+        finally:
+            self._progress.rests()
 
     async def _connect(self) -> NatsBus:
         return NatsBus(await connect(self._access, "flux-worker"))
+
+
+async def _marked(work: Coroutine[Any, Any, Results], progress: Progress, call: int) -> Results:
+    """Return what a coroutine returns, marking the times when it has the processor."""
+    return await _Marked(work, progress, call)
+
+
+class _Marked:
+    """Awaits a coroutine; whatever ends the process meanwhile is seen to have been it, or not."""
+
+    def __init__(self, work: Coroutine[Any, Any, Results], progress: Progress, call: int) -> None:
+        self._work = work
+        self._progress = progress
+        self._call = call
+
+    def __await__(self) -> Generator[Any, Any, Results]:
+        step: Callable[[Any], Any] = self._work.send
+        value: Any = None
+        try:
+            while True:
+                self._progress.awaits(self._call)
+                try:
+                    awaited = step(value)
+                except StopIteration as end:
+                    return end.value  # type: ignore[no-any-return]
+                finally:
+                    self._progress.awaits(0)
+                try:
+                    step, value = self._work.send, (yield awaited)
+                except BaseException as error:  # noqa: BLE001 - the coroutine says what becomes of it
+                    step, value = self._work.throw, error
+        finally:
+            self._work.close()
 
 
 # Another name than the class: Ray then pickles the class by reference, not with its module's globals.

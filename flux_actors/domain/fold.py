@@ -164,10 +164,9 @@ class PartitionState:
                         sources |= found - SERVER_SOURCES if block.has_terms else found
         finally:
             self.deliver(woken, void)
-            acting.events = {}  # whole blocks; nobody looks at them between two pulls
         poison = self.poison[poison_before:]
         del self.poison[: -limits.poison_kept_max]
-        told = _told(changes or [], void, acting.replaced)
+        told = _told(changes or [], void, acting.end())
         return Applied(told, sorted(sources), poison, refused, acting.fresh, acting.faults)
 
     def adopt(self, actor: EntityActor) -> EntityActor:

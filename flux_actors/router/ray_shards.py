@@ -21,6 +21,7 @@ from flux_actors.shard.reads import decode_namespaces, decode_readings
 
 _START_S: Final = 30.0
 _CALL_S: Final = 5.0
+_WATCH_S: Final = 2.0
 _ACTORS_S: Final = 20.0
 _DRAIN_S: Final = 60.0
 
@@ -62,6 +63,14 @@ class RayShards:
     async def status(self, name: str, timeout_s: float) -> list[PartitionStatus]:
         """Return its partitions' status."""
         return [PartitionStatus(*row) for row in await self._call(name, "status", timeout_s)]
+
+    async def reducing_s(self, name: str) -> float:
+        """Return for how long users' reducers have kept the shard from answering; 0.0 if not known."""
+        try:
+            seconds: float = await self._call(name, "reducing_s", _WATCH_S)
+        except (ShardGone, TimeoutError, FluxError):
+            return 0.0
+        return seconds
 
     async def namespaces(self, name: str) -> list[tuple[str, int, int]]:
         """Return the totals of its namespaces."""

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from flux_actors import limits
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.ports import KeyValue, Versioned
 from flux_actors.router.shard_host import ShardGone, ShardHost
@@ -146,6 +147,9 @@ class Router:
         except ShardGone:
             _log.warning("shard.gone", shard=owner.shard)
         except (TimeoutError, Unavailable):
+            if 0.0 < await self._host.reducing_s(owner.shard) < limits.reduce_patience_s:
+                _log.warning("shard.reducing", shard=owner.shard)
+                return  # its successor would come to the same events
             self._misses[number] = self._misses.get(number, 0) + 1
             if self._misses[number] < _MISSES_MAX:
                 return

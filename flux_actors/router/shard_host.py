@@ -35,6 +35,10 @@ class ShardHost(Protocol):
         """
         ...
 
+    async def reducing_s(self, name: str) -> float:
+        """Return for how long users' reducers have kept the shard from answering; 0.0 if not known."""
+        ...
+
     async def namespaces(self, name: str) -> list[tuple[str, int, int]]:
         """Return `(namespace, entities, updated_us)` rows; raises `Unavailable` while recovering."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import ray
 from ray.exceptions import RayError
@@ -29,6 +29,7 @@ from flux_actors.shard.partition import PartitionStatus
 from flux_actors.shard.plan import ShardPlan
 from flux_actors.snapshot.files import FileSnapshotStore
 
+WATCH: Final = "watch"
 _ESCALATE_S: Final = 10.0
 
 
@@ -52,12 +53,13 @@ class ShardProcess(EntityShard):
         log, store, bus = JetStreamLog(client), FileSnapshotStore(plan.snapshots), NatsBus(client)
         partitions, memory = plan.partitioning.partitions, _memory(plan.memory)
         super().__init__(log, store, bus, partitions, plan.history_positions, memory, plan.retention)
+        self._reducers = ReducerProcess()
         code = await JetStreamCodeStore.open(client, plan.log_replicas)
         self.equipment = Equipment(
             log,
             plan.partitioning,
             code,
-            ReducerProcess(),
+            self._reducers,
             RayWorkers(access, plan.partitioning, code, RAY_NAMESPACE),
             _escalate,
             lambda: time.time_ns() // 1_000,
@@ -70,6 +72,12 @@ class ShardProcess(EntityShard):
         if self._client.is_closed:
             raise Unavailable("the connection to the log was closed by the server")
         return await super().status()
+
+    # In a thread of its own: the fold waits for reducers, and the loop of all other methods with it.
+    @ray.method(concurrency_group=WATCH)
+    async def reducing_s(self) -> float:
+        """Return for how long reducers have kept this shard from answering, 0.0 if they do not."""
+        return self._reducers.busy_s if self._opened else 0.0
 
 
 async def _escalate(name: str, number: int) -> None:
@@ -91,4 +99,5 @@ def _cold_store(plan: MemoryPlan) -> LmdbColdStore:
 
 
 # Another name than the class: Ray then pickles the class by reference, not with its module's globals.
-RemoteShard = ray.remote(ShardProcess)
+_remote: Any = ray.remote  # its types do not know these options
+RemoteShard = _remote(concurrency_groups={WATCH: 1})(ShardProcess)

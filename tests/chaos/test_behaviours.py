@@ -47,7 +47,8 @@ def feeding(acting: RunningFlux) -> Iterator[Feeding]:
     feeding.start()
     wait_for(lambda: feeding.done() > 100, 30, "messages to have effects")
     yield feeding
-    feeding.stop.set()
+    feeding.finish()
+    feeding.client.close()
 
 
 class Clocks:
@@ -89,7 +90,9 @@ def kill(acting: RunningFlux, role: str) -> tuple[float, float]:
     killed = time.time()
     os.kill(victim, signal.SIGKILL)
     wait_for(lambda: acting.pid_of(role) != victim, 30, f"another {role}")
-    Client(acting.url).publish(f"{NEAR}/probe", {"at": killed}, wait=True)
+    client = Client(acting.url)
+    client.publish(f"{NEAR}/probe", {"at": killed}, wait=True)
+    client.close()
     return killed, time.time()
 
 

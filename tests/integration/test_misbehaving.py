@@ -16,6 +16,7 @@ from tests.patient import Client
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
+BUSY = 6  # processor time takes so many times longer where others use the machine
 # The kind of fault of each, and for how long it may hold up those who share its process, in all its tries.
 FAULTS = {
     "raise": ("raised", 0.5),
@@ -23,13 +24,13 @@ FAULTS = {
     "exit": ("raised", 0.5),
     "fan-out": ("too-many-effects", 0.5),
     "loop": ("too-long", HANDLER_S + 0.5),
-    "catch-all": ("too-long", HANDLER_S + 3),
-    "sleep": ("too-long", HANDLER_S + 3),
-    "hang-in-c": ("too-long", HANDLER_S + 3),
-    "hoard": ("too-large", HANDLER_S + 3),
+    "catch-all": ("too-long", HANDLER_S + 2),
+    "sleep": ("too-long", HANDLER_S + 2),
+    "hang-in-c": ("too-long", HANDLER_S + 2),
+    "hoard": ("too-large", HANDLER_S + 2),
     "too-large": ("too-large", 0.5),
-    "exit-at-once": ("lost", 3),
-    "kill-itself": ("lost", 3),
+    "exit-at-once": ("lost", 2),
+    "kill-itself": ("lost", 2),
 }
 # What a reducer does, the kind of fault, and for how long everything in its shard may wait for it.
 REDUCERS = {
@@ -41,8 +42,8 @@ REDUCERS = {
     "exit": ("reducer-failed", 0.5),
     "loop": ("reducer-overran", 2),
     "catch-all": ("reducer-overran", 3),
-    "sleep": ("reducer-overran", 6.5),
-    "hang-in-c": ("reducer-overran", 6.5),
+    "sleep": ("reducer-overran", 3),
+    "hang-in-c": ("reducer-overran", 3),
     "hoard": ("reducer-overran", 2),
     "too-large": ("reducer-overran", 2),
     "exit-at-once": ("reducer-overran", 2),
@@ -107,6 +108,7 @@ class Neighbour:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(60)
+        self._client.close()
 
     def worst_since(self, moment: float) -> float:
         """Return how long it took, at worst, what was not done before a moment."""
@@ -131,9 +133,11 @@ def fault_of(client: Client, entity_id: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def client(acting: RunningFlux) -> Client:
+def client(acting: RunningFlux) -> Iterator[Client]:
     """A client that tries again."""
-    return Client(acting.url)
+    client = Client(acting.url)
+    yield client
+    client.close()
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +181,7 @@ def test_a_handler_that_misbehaves_is_stopped_and_marked_and_neighbours_go_on(
     assert client.properties(f"{SPACE}/effect/{how}") == {}
     assert {one.error for one in heard} == {""}
     assert acting.pid_of(SHARD) == shard
-    assert max(held_up_s, asked_s) < bound_s
+    assert max(held_up_s, asked_s) < BUSY * bound_s
 
 
 @pytest.mark.parametrize("how", REDUCERS)
@@ -204,7 +208,7 @@ def test_a_reducer_that_misbehaves_leaves_its_entity_as_it_was_and_others_go_on(
     assert client.properties(entity_id) == {"sum": 5}
     assert client.properties(other) == {"sum": before + 1}
     assert acting.pid_of(SHARD) == shard
-    assert max(held_up_s, asked_s) < bound_s
+    assert max(held_up_s, asked_s) < BUSY * bound_s
 
 
 def test_a_cycle_of_effects_ends_at_its_depth_and_is_marked(acting, client, eventually):
@@ -221,14 +225,14 @@ def test_answers_that_cannot_be_given_are_told_to_who_asked_and_the_next_are(act
     began = time.time()
     acting.as_driver(ASKING.format(answers=ANSWERS))
     assert fault_of(client, f"{SPACE}/bad/asked") == {}
-    assert neighbour.worst_since(began) < HANDLER_S + 3
+    assert neighbour.worst_since(began) < BUSY * (HANDLER_S + 2)
 
 
 def test_megabytes_that_a_handler_prints_hold_nobody_up(acting, client, neighbour, eventually):
     began = time.time()
     client.publish(f"{SPACE}/bad/print", {"how": "print"})
     eventually(lambda: client.properties(f"{SPACE}/effect/print") == {"of": "print"}, 20, "the effect")
-    assert neighbour.worst_since(began) < 1
+    assert neighbour.worst_since(began) < BUSY
     assert fault_of(client, f"{SPACE}/bad/print") == {}
 
 

@@ -77,6 +77,11 @@ class Acting:
         self.faults = []
         self.replaced = {}
 
+    def end(self) -> dict[int, dict[str, Any]]:
+        """Let go of the blocks of a pull; return what reducers have made of its events, by position."""
+        self.events = {}
+        return self.replaced
+
     def take(self, catalogue: Catalogue) -> None:
         """Go by a catalogue from here on, if it is a newer one."""
         if catalogue.revision > self.catalogue.revision:

@@ -51,7 +51,16 @@ def test_of_coroutines_and_other_nodes_nobody_knows(progress: Progress) -> None:
     assert elsewhere.process is None
     assert elsewhere.lives
     assert elsewhere.lost(9, LOST, "gone").run is None
-    assert worker_of(progress).lost(None, LOST, "gone").run is None
+    progress.rests()
+    assert worker_of(progress).lost(8, LOST, "gone", awaits=True).run is None
+
+
+@pytest.mark.parametrize(("awaited", "run"), [(0, NOBODY), (8, None), (7, NOBODY)])
+def test_coroutine_is_not_to_blame_for_what_another_call_was_at(
+    progress: Progress, awaited: int, run: int | None
+) -> None:
+    progress.awaits(awaited)
+    assert worker_of(progress).lost(8, LOST, "gone", awaits=True).run == run
 
 
 def test_item_that_does_not_hear_that_its_time_is_up_ends_its_worker(

@@ -47,6 +47,16 @@ def test_child_is_started_when_it_is_needed(reducers: ReducerProcess) -> None:
     assert pid_in(reducers) == reducers.pid
 
 
+def test_another_thread_sees_for_how_long_reducers_have_kept_the_fold(reducers: ReducerProcess) -> None:
+    pid_in(reducers)
+    assert reducers.busy_s == 0.0
+    with ThreadPoolExecutor(1) as pool:
+        looping = pool.submit(reducers.reduce, [run_of(DIGEST, {"do": "loop"})])
+        wait_for(lambda: reducers.busy_s > 0.1, WAIT_S, "the call to last")
+        looping.result()
+    assert reducers.busy_s == 0.0
+
+
 def test_child_is_gone_after_close(reducers: ReducerProcess) -> None:
     pid = pid_in(reducers)
     reducers.close()

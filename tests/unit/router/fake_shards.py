@@ -28,6 +28,7 @@ class FakeShards:
     phase: str = "running"
     silent: set[str] = field(default_factory=set)
     faulty: set[str] = field(default_factory=set)
+    reducing: dict[str, float] = field(default_factory=dict)
     starts_to_fail: int = 0
     asked: list[str] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
@@ -62,6 +63,9 @@ class FakeShards:
             )
             for partition, epoch in self._shard(name).items()
         ]
+
+    async def reducing_s(self, name: str) -> float:
+        return self.reducing.get(name, 0.0)
 
     async def namespaces(self, name: str) -> list[tuple[str, int, int]]:
         self._shard(name)

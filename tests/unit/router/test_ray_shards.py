@@ -76,6 +76,15 @@ def shards():
     return RayShards(NatsAccess("nats://nowhere"), ShardPlan(Path("snapshots"), Partitioning(4)))
 
 
+async def test_of_one_that_cannot_say_it_no_reducers_are_known(actors, shards, monkeypatch):
+    monkeypatch.setattr(ray_shards, "_WATCH_S", 0.01)
+    dead = RayActorError()
+    actors |= {"busy": FakeActor(reducing_s=1.5), "still": FakeActor(reducing_s="silence")}
+    actors["dead"] = FakeActor(reducing_s=dead)
+    assert await shards.reducing_s("busy") == 1.5
+    assert [await shards.reducing_s(name) for name in ("still", "dead", "unknown")] == [0.0] * 3
+
+
 async def test_a_status_comes_back_as_it_was_given(actors, shards):
     actors["one"] = FakeActor(status=[tuple(STATUS)])
     assert await shards.status("one", 1.0) == [STATUS]

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from flux_actors import limits
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.memory import MemoryKeyValue
 from flux_actors.router import router as router_module
@@ -191,6 +192,17 @@ class TestWatching:
             await until(lambda: "flux-shard-0-e2" in router.status)
         assert shards.asked.count("flux-shard-0-e1") == 3
         assert shards.killed == ["flux-shard-0-e1"]
+
+    async def test_waits_for_one_whose_reducers_keep_it_from_answering(self, store, shards):
+        router = await opened(store, shards)
+        name = "flux-shard-0-e1"
+        shards.silent.add(name)
+        shards.reducing[name] = 1.0
+        async with watching(router):
+            await until(lambda: shards.asked.count(name) > 5)
+            assert shards.killed == []
+            shards.reducing[name] = limits.reduce_patience_s
+            await until(lambda: shards.killed == [name])
 
     async def test_forgives_one_that_answers_in_between(self, store, shards):
         router = await opened(store, shards)
