@@ -32,6 +32,7 @@ from tests.unit.domain.acting.small_acting import (
 from tests.unit.domain.small_log import MS, event
 
 STOPS = version(COUNTING, handles=["reduce", "on_change"], supervision=Supervision("stop"))
+STOPPING = catalogue(Deployed("Counting", STOPS), revision=3)
 
 
 def changes_of(steps: list[Step]) -> list[dict[str, Any] | None]:
