@@ -392,10 +392,8 @@ def _told(changes: list[Step], void: Collection[int], replaced: Mapping[int, dic
         changes = [step for step in changes if step[0] not in void]
     if not replaced:
         return changes
-    told: list[Step] = []
-    for step in changes:
-        position, entity_id, properties, clock_us = step
-        properties = replaced.get(position, properties)
-        if properties is None or properties:
-            told.append((position, entity_id, properties, clock_us))
-    return told
+    told = (
+        (position, entity_id, replaced.get(position, properties), clock_us)
+        for position, entity_id, properties, clock_us in changes
+    )
+    return [step for step in told if step[2] is None or step[2]]

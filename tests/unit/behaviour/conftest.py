@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from flux_actors.behaviour.watchdog import Watchdog
+from tests.unit.behaviour.acting_world import World
+from tests.unit.behaviour.homes import PLACEMENTS
 from tests.unit.behaviour.working import Worker
 
 
@@ -18,3 +20,17 @@ def watchdog() -> Iterator[Watchdog]:
 @pytest.fixture
 def worker(watchdog: Watchdog) -> Worker:
     return Worker(watchdog)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    await world.begin()
+    yield world
+    await world.close()
+
+
+@pytest.fixture(params=PLACEMENTS)
+async def home(request: pytest.FixtureRequest, world: World) -> World:
+    await world.deploy(request.param)
+    return world
