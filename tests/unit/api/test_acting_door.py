@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+from flux_actors import limits
 from flux_actors.behaviour.reducer_code import ReducerCode
 from flux_actors.domain.acting.catalogue import Catalogue, Deployed
 from flux_actors.domain.acting.causes import Cause
@@ -68,6 +70,15 @@ class Acting:
         """Return the same as the door's view has it."""
         entity = await self.door.view.get(entity_id)
         return (entity.properties, entity.position) if entity.lives else None
+
+
+@pytest.fixture
+async def standing(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Standing]:
+    """A door whose readers have time to wait."""
+    monkeypatch.setattr(limits, "heartbeat_s", 0.002)
+    standing = await Standing.up(read_wait_ms=5_000)
+    yield standing
+    await standing.down()
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ import pytest
 from ray.exceptions import RayTaskError, WorkerCrashedError
 
 from flux_actors import limits
-from flux_actors.errors import Refused, Unavailable
+from flux_actors.behaviour.code_store import MemoryCodeStore
+from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.past import ray_past
 from flux_actors.past.orders import ChangesOrder
-from flux_actors.past.ray_past import RayPast, _Room
+from flux_actors.past.ray_past import RayPast, _LateCode, _Room
 
 ORDER: Any = ChangesOrder(0, "", -1, 1)
 
@@ -199,3 +200,19 @@ async def test_more_than_may_wait_are_told_to_come_again(past, given, monkeypatc
     for task in asking:
         task.cancel()
     await asyncio.gather(*asking, return_exceptions=True)
+
+
+async def test_the_code_store_is_opened_by_the_first_reducer_that_is_met(monkeypatch):
+    opened = []
+
+    async def open_store(client):
+        opened.append(client)
+        return MemoryCodeStore()
+
+    monkeypatch.setattr(ray_past.JetStreamCodeStore, "open", open_store)
+    source = _LateCode("client")
+    assert opened == []
+    for _ in range(2):
+        with pytest.raises(Corrupt):
+            await source.get("none")
+    assert opened == ["client"]
