@@ -15,7 +15,7 @@ from tests.patient import RETRY_S, Client, event_of
 
 NEAR: Final = "near"  # the namespace of what acts
 FAR: Final = "faraway"  # one in another partition
-BATCH: Final = 10
+BATCH: Final = 5
 assert Partitioning(4).of_entity(f"{NEAR}/x") != Partitioning(4).of_entity(f"{FAR}/x")
 
 
@@ -90,7 +90,7 @@ class Feeder:
         while not self.stop.is_set():
             self.client.post("/api/events/batch", [self._event(n) for n in self._next()])
             self.acked += BATCH
-            time.sleep(0.02)
+            time.sleep(0.1)
 
     def _next(self) -> range:
         return range(self.acked + 1, self.acked + 1 + BATCH)
@@ -113,7 +113,7 @@ class Feeding:
     threads: list[threading.Thread] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def start(self, count: int = 4) -> None:
+    def start(self, count: int = 3) -> None:
         names = [uuid.uuid4().hex[:8] for _ in range(count)]
         self.feeders = [Feeder(self.client, name, self.stop) for name in names]
         self.threads = [threading.Thread(target=feeder.run, daemon=True) for feeder in self.feeders]

@@ -143,7 +143,7 @@ class World:
         return await self.log.append(partition, data, f"test-{number}", 1.0)
 
     async def _fold(self, partition: int) -> None:
-        reader = self.log.reader(partition, 0)
+        reader = self.log.reader(partition, self.states[partition].sequence)
         while True:
             blocks = await reader.pull(0.01)
             state, dispatcher = self.states[partition], self.dispatchers[partition]
