@@ -30,7 +30,7 @@ _ASKED: Final = 4  # entities
 _ACTORS: Final = 8
 _REMINDERS: Final = 10  # times `memory_entities`
 _WAKE_MEMORY_BYTES: Final = 2_000_000  # room for a few thousand entities: most of those written leave it
-_WAKE_ENTITIES: Final = 20_000
+_WAKE_ENTITIES: Final = 10_000
 
 
 def behaviour_messages(lab: Lab) -> Measured:

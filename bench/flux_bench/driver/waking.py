@@ -13,6 +13,8 @@ from flux_bench.driver.behaviours import Answering, entity_of
 from flux_bench.latencies import latencies_of
 
 _KIND: Final = "answering"
+_APPLIED_S: Final = 120.0
+_AGAIN_S: Final = 0.5
 _PAD: Final = "x" * 200
 
 
@@ -34,10 +36,22 @@ class Waking(msgspec.Struct):
             [(one, {"sequence": number, "pad": _PAD}) for number, one in enumerate(ids)], once=False
         )
         last = self.entities - 1
-        await user.entity(ids[last]).state()  # all before it is applied
+        await _applied(user, ids[last])
         for number in range(last, last - self.samples, -1):
             await ask_once(user, ids, number)  # the worker is there
         cold = [await ask_once(user, ids, number) for number in range(self.samples)]
         warm = [await ask_once(user, ids, number) for number in range(self.samples)]
         await user.close()
         return {"cold": told(latencies_of(cold)), "warm": told(latencies_of(warm))}
+
+
+async def _applied(user: flux.AsyncFlux, entity_id: str) -> None:
+    """Return when everything that was published is applied: until then entities leave memory all the time."""
+    async with asyncio.timeout(_APPLIED_S):
+        while True:
+            try:
+                await user.entity(entity_id).state()
+            except flux.Unavailable:
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                return
