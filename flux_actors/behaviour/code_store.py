@@ -7,7 +7,6 @@ a replay from any place of the log may ask for it.
 from __future__ import annotations
 
 import asyncio
-from hashlib import blake2b
 from typing import Final, Protocol
 
 import nats.errors
@@ -22,10 +21,10 @@ from nats.js.errors import (
 from nats.js.object_store import ObjectStore
 
 from flux_actors import limits
+from flux_actors.behaviour.code import digest_of
 from flux_actors.errors import Corrupt, Refused, Unavailable
 
 CODE_BUCKET: Final = "flux_code"
-_DIGEST_BYTES: Final = 32
 _TIMEOUT_S: Final = 5.0
 _GET_S: Final = 20.0  # for all of the largest code: nats-py waits for ever for a part that is not there
 _FAULTS: Final = (nats.errors.Error, TimeoutError, OSError)
@@ -52,11 +51,6 @@ class CodeStore(Protocol):
             Corrupt: it is not there, or is not what was stored.
         """
         ...
-
-
-def digest_of(data: bytes) -> str:
-    """Return the digest of code: 64 hexadecimal digits of BLAKE2b."""
-    return blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()
 
 
 class JetStreamCodeStore:

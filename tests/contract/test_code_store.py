@@ -10,7 +10,8 @@ import pytest
 from nats.js.object_store import ObjectStore
 
 from flux_actors import limits
-from flux_actors.behaviour.code_store import CodeStore, JetStreamCodeStore, MemoryCodeStore, digest_of
+from flux_actors.behaviour.code import digest_of
+from flux_actors.behaviour.code_store import CodeStore, JetStreamCodeStore, MemoryCodeStore
 from flux_actors.errors import Corrupt, Refused
 from flux_actors.log.connection import connect
 from tests.contract.conftest import RunningNats

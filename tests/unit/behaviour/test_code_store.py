@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from flux_actors.behaviour.code_store import MemoryCodeStore, digest_of
+from flux_actors.behaviour.code import digest_of
+from flux_actors.behaviour.code_store import MemoryCodeStore
 from flux_actors.errors import Unavailable
 
 

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from flux_actors import limits
-from flux_actors.behaviour.code_store import MemoryCodeStore, digest_of
+from flux_actors.behaviour.code import digest_of
+from flux_actors.behaviour.code_store import MemoryCodeStore
 from flux_actors.behaviour.deployer import CATALOGUE_KEY, Deployer, DeployRequest, control_block
 from flux_actors.domain.acting import deploying
 from flux_actors.domain.acting.catalogue import Catalogue, Version
