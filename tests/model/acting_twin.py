@@ -15,6 +15,7 @@ from flux_actors.behaviour.wire import LOST
 from flux_actors.domain.acting.catalogue import Supervision
 from flux_actors.domain.fold import PartitionState
 from flux_actors.log.block import decode_block
+from flux_actors.log.memory import MemoryLog
 from flux_actors.shard.expiring import Expirer
 from flux_actors.snapshot.codec import read_snapshot
 from flux_actors.snapshot.cut import Cut
@@ -60,11 +61,30 @@ class Counting(Behaviour):
         return {"times": state.get("times", 0) + 1}
 
 
+class SlowLog(MemoryLog):
+    """Takes some turns of the loop before and behind each append, as a disk does."""
+
+    turns = 0
+
+    async def append(self, partition: int, data: bytes, block_id: str, timeout_s: float) -> int:
+        await turns(self.turns)
+        sequence = await super().append(partition, data, block_id, timeout_s)
+        await turns(self.turns)
+        return sequence
+
+
+async def turns(count: int) -> None:
+    """Let the loop go round so often."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 class ActingTwin(World):
     """Partitions that act; the reminders of each are rung as a shard does."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.log = self.slow = SlowLog(PARTITIONS)
         self.reducers = DirectReducers()
         self.states = [self.empty(partition) for partition in range(PARTITIONS)]
         self.expirers = [Expirer(self.log, partition) for partition in range(PARTITIONS)]
@@ -128,7 +148,9 @@ class ActingTwin(World):
                 await asyncio.sleep(0.001)
 
     def _rings(self) -> bool:
-        return any(state.timers.next_us for state in self.states)
+        """Whether a reminder is set: one that is about to ring is no timer's any more."""
+        actors = (actor for state in self.states for actor in state.entities.values())
+        return any(actor.leases is not None and actor.leases.reminder_rows() for actor in actors)
 
     async def close(self) -> None:
         if self._ringing is not None:
