@@ -86,7 +86,7 @@ class ActingEntity:
         self.id = item.entity_id
         self.fault: Fault | None = None  # a bound that was met, whatever the handler made of it
         self._scene = scene
-        self._state = item.state
+        self._state = item.after
         self._packed = item.position
         self._message = item if type(item) is Message else None
         self._question = item if type(item) is Question else None

@@ -60,7 +60,9 @@ class Change:
     def __init__(self, partition: int, message: Message) -> None:
         properties = message.properties
         self.deleted = properties is None
-        self.properties: dict[str, Any] = {} if properties is None else properties
+        # A handler may write into it; where it is the state as well, into one of its own.
+        own = properties.copy() if message.whole and properties is not None else properties
+        self.properties: dict[str, Any] = own or {}
         self.previous = message.previous
         self._partition = partition
         self._message = message

@@ -54,10 +54,14 @@ class Instances:
     def of(self, entity_id: str, digest: str) -> Kept:
         """Return what is kept of an entity, without an instance of another version."""
         with self._lock:
-            kept = self._kept.pop(entity_id, None) or Kept(digest)
-            self._kept[entity_id] = kept
-            if len(self._kept) > self._most:
-                del self._kept[next(iter(self._kept))]
+            kept = self._kept.get(entity_id)
+            if (
+                kept is None or len(self._kept) > self._most // 2
+            ):  # while there is room, the order is of no use
+                kept = self._kept.pop(entity_id, None) or Kept(digest)
+                self._kept[entity_id] = kept
+                if len(self._kept) > self._most:
+                    del self._kept[next(iter(self._kept))]
         if kept.digest != digest:
             kept.digest, kept.instance = digest, None
         return kept

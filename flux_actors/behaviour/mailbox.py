@@ -91,8 +91,9 @@ class Mailbox:
 def size_of(item: Item) -> int:
     """Return about how many bytes an item takes in orders."""
     size = _ITEM_BYTES
-    if type(item) is Message and item.state is not None:
-        for value in item.state.values():
+    state = item.after if type(item) is Message else None
+    if state is not None:
+        for value in state.values():
             if type(value) in _SIZED:
                 size += len(value)
     return size

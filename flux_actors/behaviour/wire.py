@@ -19,6 +19,11 @@ class Question(msgspec.Struct, array_like=True, frozen=True, tag="question"):
     content: Any
     ask_id: str  # its effects are named by it
 
+    @property
+    def after(self) -> dict[str, Any] | None:
+        """The state, by the same name as that of a message."""
+        return self.state
+
 
 class Work(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="work"):
     """A message to handle."""

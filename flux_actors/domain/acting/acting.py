@@ -251,17 +251,19 @@ class Acting:
             room -= 1
             event = events[position >> limits.offset_bits][position & _OFFSET]
             after = actor.properties
+            whole = after is not None and properties is not None and len(after) == len(properties)
             fresh.append(
                 Message(
                     position,
                     entity_id,
                     _CHANGE,
                     clock_us,
-                    None if after is None else after.copy(),
+                    None if whole or after is None else after.copy(),
                     properties,
                     previous,
                     event.event_id,
                     event.source,
+                    whole=whole,
                 )
             )
         state.after_change(actor, difference)

@@ -29,13 +29,19 @@ class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
     entity_id: str
     kind: MessageKind
     clock_us: int
-    state: dict[str, Any] | None  # of the entity right after it; `None` when it does not exist
+    state: dict[str, Any] | None  # of the entity right after it; `None` when it does not exist, or is `whole`
     properties: dict[str, Any] | None = None  # that a change set; `None` for a deletion
     previous: dict[str, Any] = {}  # the values before, of those that there were
     event_id: str = ""
     source: str = ""
     depth: int = 0  # how many effects led to it
     content: Any = None  # the name of a reminder, or what was told
+    whole: bool = False  # what the change set is all of the state: it is not kept twice
+
+    @property
+    def after(self) -> dict[str, Any] | None:
+        """The state of the entity right after it, `None` when it does not exist."""
+        return self.properties if self.whole else self.state
 
 
 class Outbox:

@@ -31,3 +31,9 @@ def test_fact_is_seen_as_an_event() -> None:
     event = SeenEvent.of_fact(2, Fact({"y": 2}, pack(5, 0), 99, "id-3", "you"))
     assert (event.id, event.source, event.time_us, event.position) == ("id-3", "you", 99, "2.5.0")
     assert event.properties == {"y": 2}
+
+
+def test_change_that_is_written_into_leaves_the_state_alone() -> None:
+    message = Message(1 << 12, "a/1", MessageKind.CHANGE, 1, None, {"v": 1}, whole=True)
+    Change(0, message).properties["v"] = 2
+    assert message.after == {"v": 1}

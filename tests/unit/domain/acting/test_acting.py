@@ -157,8 +157,8 @@ def test_change_is_told_with_what_was_before_and_what_is_now() -> None:
     log.put(event({"v": 1}))
     log.put(event({"v": 2, "w": 3}, name="mine"))
     (first, second) = log.state.acting.outbox.messages.values()
-    assert (first.properties, first.previous, first.state) == ({"v": 1}, {}, {"v": 1})
-    assert (second.properties, second.previous, second.state) == (
+    assert (first.properties, first.previous, first.after) == ({"v": 1}, {}, {"v": 1})
+    assert (second.properties, second.previous, second.after) == (
         {"v": 2, "w": 3},
         {"v": 1},
         {"v": 2, "w": 3},
@@ -170,7 +170,7 @@ def test_change_is_told_with_what_was_before_and_what_is_now() -> None:
 def test_each_event_of_a_run_is_a_message_with_its_own_state() -> None:
     log = ActingLog(REACTING)
     log.put(event({"v": 1}), event({"v": 2}), event({"w": 3}))
-    assert [one.state for one in log.state.acting.outbox.messages.values()] == [
+    assert [one.after for one in log.state.acting.outbox.messages.values()] == [
         {"v": 1},
         {"v": 2},
         {"v": 2, "w": 3},
@@ -187,7 +187,7 @@ def test_deletion_is_told_and_one_of_nothing_is_not() -> None:
     log = ActingLog(REACTING)
     log.put(event({DELETED: True}), event({"v": 1}), event({DELETED: True}))
     messages = list(log.state.acting.outbox.messages.values())
-    assert [(one.properties, one.state) for one in messages] == [({"v": 1}, {"v": 1}), (None, None)]
+    assert [(one.properties, one.after) for one in messages] == [({"v": 1}, {"v": 1}), (None, None)]
 
 
 def test_work_that_is_done_leaves_the_outbox() -> None:
@@ -309,7 +309,7 @@ def test_what_is_told_waits_as_a_message_and_changes_nothing() -> None:
     log = ActingLog(REACTING)
     log.put(event({}, Terms(told={"do": "it"})))
     (message,) = log.state.acting.outbox.messages.values()
-    assert (message.kind, message.content, message.state) == (MessageKind.TOLD, {"do": "it"}, None)
+    assert (message.kind, message.content, message.after) == (MessageKind.TOLD, {"do": "it"}, None)
     assert log.entity is None
 
 
