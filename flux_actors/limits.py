@@ -190,6 +190,7 @@ catalogue_look_s: Final = 3.0  # between two looks whether each partition has th
 mailbox_messages_max: Final = 10_000  # that wait for one entity; one more stops its behaviour
 orders_items_max: Final = 2_000  # messages in one call of a worker: about 30 ms of small ones
 orders_bytes_max: Final = 4 * MIB  # the same in bytes, about
+lane_calls_max: Final = 2  # of a worker by one partition: one is handled while the next is made
 orders_under_way: Final = 4  # calls whose effects are not durable yet, before the next one waits
 handled_positions_max: Final = 4_000  # in one event that notes what is done
 fault_chars_max: Final = 2_000

@@ -1,8 +1,9 @@
 """A lane: entities whose code runs beside the shard share calls of its worker.
 
-One call is under way. While it is, everything new piles up; when it is answered, all that waits goes as the
-next one. After a worker was lost without a trace of what ended it, the lane goes step by step for a while,
-one item in a call: so the one that does it is found, and the others go on.
+Two calls are under way at most: while the worker handles one, the shard makes the orders of the next, and
+takes in the results of the one before. What comes meanwhile piles up, and goes together. After a worker was
+lost without a trace of what ended it, the lane goes step by step for a while, one item in a call: so the one
+that does it is found, and the others go on.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Lane:
         self._spawn = spawn  # somebody is told if it fails
         self._ready: dict[str, Mailbox] = {}
         self._task: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[None]] = set()  # calls
         self._finishing: set[asyncio.Task[None]] = set()
         self._careful = 0  # calls that are still to be made step by step
 
@@ -48,7 +50,7 @@ class Lane:
 
     async def close(self) -> None:
         """End what is under way."""
-        tasks = {*self._finishing} | ({self._task} if self._task is not None else set())
+        tasks = self._under_way | self._finishing | ({self._task} if self._task is not None else set())
         for task in tasks:
             task.cancel()
         if tasks:
@@ -56,19 +58,30 @@ class Lane:
 
     async def _run(self) -> None:
         while self._ready:
+            while not self._may_call():
+                await asyncio.wait(self._under_way | self._finishing, return_when=asyncio.FIRST_COMPLETED)
             load = self._load()
-            if not load:
-                continue
-            carried = await self._carry(load)
-            self._careful = max(0, self._careful - 1)
-            if carried.lost and (len(load) > 1 or len(load[0].items) > 1):
-                self._careful = sum(len(share.items) for share in load)
-            if carried.finishing is not None:
-                self._finishing.add(carried.finishing)
-                carried.finishing.add_done_callback(self._finishing.discard)
-            while len(self._finishing) >= limits.orders_under_way:
-                await asyncio.wait(self._finishing, return_when=asyncio.FIRST_COMPLETED)
+            if load:
+                self._note(self._under_way, self._spawn(self._call(load)))
         self._task = None
+
+    def _may_call(self) -> bool:
+        """Whether another call may go now."""
+        calls_max = 1 if self._careful else limits.lane_calls_max
+        return len(self._under_way) < calls_max and len(self._finishing) < limits.orders_under_way
+
+    async def _call(self, load: list[Share]) -> None:
+        carried = await self._carry(load)
+        self._careful = max(0, self._careful - 1)
+        if carried.lost and (len(load) > 1 or len(load[0].items) > 1):
+            self._careful = sum(len(share.items) for share in load)
+        if carried.finishing is not None:
+            self._note(self._finishing, carried.finishing)
+
+    @staticmethod
+    def _note(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     def _load(self) -> list[Share]:
         load: list[Share] = []

@@ -87,7 +87,10 @@ class TermedBlock:
         terms, state = terms_in(event), self._state
         if terms is None:
             return True
-        return applies(event, terms, state.find(event.entity_id or ""), state.partition, state.clock_us)
+        return applies(event, terms, self._actor_of(event), state.partition, state.clock_us)
+
+    def _actor_of(self, event: Event) -> EntityActor | None:
+        return None if event.entity_id is None else self._state.find(event.entity_id)
 
     def _refuse(self, position: int, event: Event) -> None:
         """Leave an event out; a lease that has not ended yet is watched on."""
@@ -95,7 +98,7 @@ class TermedBlock:
         if terms is None or terms.expires_us is None:
             self._refused.append(position)
             return
-        actor = self._state.find(event.entity_id or "")
+        actor = self._actor_of(event)
         if actor is None or actor.leases is None:
             return
         if terms.reminder is None:

@@ -66,7 +66,9 @@ class LmdbColdStore:
         self._count(sum(_TOUCH_BYTES + len(row) for _, row in items))
 
     def get(self, entity_id: str) -> bytes | None:
-        """Look it up."""
+        """Look it up; LMDB takes no empty key, and nothing has one."""
+        if not entity_id:
+            return None
         with self._environment.begin() as transaction:
             row: bytes | None = transaction.get(entity_id.encode())
         self._count(_TOUCH_BYTES + len(row or b""))

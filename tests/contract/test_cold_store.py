@@ -41,6 +41,11 @@ def test_row_replaces_the_one_before_and_the_last_of_one_put_counts(store: ColdS
     assert rows_of(store) == [("a", b"y"), ("b", b"2")]
 
 
+def test_nothing_has_an_empty_id(store: ColdStore) -> None:
+    store.put([("a", b"1")])
+    assert store.get("") is None
+
+
 def test_empty_store_has_no_rows(store: ColdStore) -> None:
     store.put([])
     assert rows_of(store) == rows_of(store, "z") == []

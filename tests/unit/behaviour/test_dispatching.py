@@ -242,6 +242,7 @@ async def test_version_with_another_environment_takes_over_what_waits_in_a_lane(
         one for one in (f"other/{n}" for n in range(99)) if world.partitioning.of_entity(one) == here
     )
     monkeypatch.setattr(world.workers, "run", gated)
+    monkeypatch.setattr(limits, "lane_calls_max", 1)
     thermostat, version = await world.deploy(Thermostat, Other)
     await world.publish(ID, {"celsius": 31})
     await world.publish(other, {"v": 1})  # waits in the lane
