@@ -168,7 +168,7 @@ def whole(state: PartitionState) -> Whole:
 
 def _acting(acting: Acting) -> tuple[Any, ...]:
     waiting = list(acting.outbox.messages.values())
-    causes = sorted(acting.causes.rows())
+    causes = sorted((origin, settled, sorted(rows)) for origin, settled, rows in acting.causes.rows())
     return acting.catalogue, waiting, causes, dict(acting.stopped), dict(acting.suspended)
 
 
