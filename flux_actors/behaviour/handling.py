@@ -137,6 +137,7 @@ class Handling:
             tried.append(task if isinstance(task, Done) else self._handle(task, scene, guard))
             if tried[-1].fault is not None:
                 break
+        self._instances.rest(run.entity_id, kept)
         return tried
 
     async def _run_async(
@@ -159,6 +160,7 @@ class Handling:
                 tried.append(self._handle(task, scene, guard))
             if tried[-1].fault is not None:
                 break
+        self._instances.rest(run.entity_id, kept)
         return tried
 
     def _tell(self, number: int, index: int) -> None:

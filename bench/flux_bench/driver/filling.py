@@ -14,6 +14,7 @@ from flux_bench.metering import parts
 
 _SETTLE_S: Final = 1.0
 _WARM_UP_SHARE: Final = 10
+_AT_ONCE: Final = 5_000
 _PARTS: Final = ("shard", "worker")
 
 
@@ -29,7 +30,8 @@ class Filling(msgspec.Struct):
         with flux.connect(source="flux-bench") as user:
             handled_all(user, _pairs(0, warm_up))
             before = _rss()
-            handled_all(user, _pairs(warm_up, self.entities))
+            for first in range(warm_up, warm_up + self.entities, _AT_ONCE):  # or it were a measure of a burst
+                handled_all(user, _pairs(first, min(_AT_ONCE, warm_up + self.entities - first)))
             after = _rss()
         return {part: after[part] - before[part] for part in _PARTS}
 

@@ -7,17 +7,63 @@ from flux_actors.domain.acting.catalogue import Bounds
 BOUNDS = Bounds(effects_per_s=10.0)
 
 
+class Remembering(Behaviour):
+    """Its instances remember something from the first moment on."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+
+def used(instances: Instances, entity_id: str, digest: str = "v1") -> Kept:
+    """Have an entity's run be over that has written into its instance."""
+    kept = instances.of(entity_id, digest)
+    kept.instance = kept.instance or Remembering()
+    instances.rest(entity_id, kept)
+    return kept
+
+
 def test_entity_is_kept_with_its_instance() -> None:
     instances = Instances()
-    instances.of("a", "v1").instance = Behaviour()
-    assert instances.of("a", "v1").instance is not None
+    first = used(instances, "a")
+    assert instances.of("a", "v1") is first
     assert len(instances) == 1
+
+
+def test_instance_that_remembers_nothing_serves_the_next_entity() -> None:
+    instances = Instances()
+    kept = instances.of("a", "v1")
+    blank = kept.instance = Behaviour()
+    instances.rest("a", kept)
+    assert len(instances) == 0
+    assert instances.of("b", "v1").instance is blank
+    assert instances.of("c", "v1").instance is None
+    assert instances.of("d", "v2").instance is None
+
+
+def test_instance_that_has_begun_to_remember_is_its_entitys_own() -> None:
+    instances = Instances()
+    kept = instances.of("a", "v1")
+    kept.instance = Behaviour()
+    instances.rest("a", kept)
+    again = instances.of("a", "v1")
+    again.instance.seen = 1
+    instances.rest("a", again)
+    assert instances.of("b", "v1").instance is None
+    assert instances.of("a", "v1").instance.seen == 1
+
+
+def test_entity_that_had_effects_is_kept_for_its_allowance() -> None:
+    instances = Instances()
+    kept = instances.of("a", "v1")
+    kept.instance = Behaviour()
+    assert kept.allow(100, BOUNDS, 0.0)
+    instances.rest("a", kept)
+    assert not instances.of("a", "v1").allow(1, BOUNDS, 0.0)
 
 
 def test_other_version_has_no_instance_yet_and_the_same_allowance() -> None:
     instances = Instances()
-    kept = instances.of("a", "v1")
-    kept.instance = Behaviour()
+    kept = used(instances, "a")
     assert kept.allow(100, BOUNDS, 0.0)
     newer = instances.of("a", "v2")
     assert newer.instance is None
@@ -26,17 +72,17 @@ def test_other_version_has_no_instance_yet_and_the_same_allowance() -> None:
 
 def test_longest_unused_one_goes_first() -> None:
     instances = Instances(most=2)
-    first = instances.of("a", "v1")
-    instances.of("b", "v1")
-    assert instances.of("a", "v1") is first
-    instances.of("c", "v1")
+    first = used(instances, "a")
+    used(instances, "b")
+    assert used(instances, "a") is first
+    used(instances, "c")
     assert len(instances) == 2
     assert instances.of("a", "v1") is first
 
 
 def test_forgotten_one_begins_anew() -> None:
     instances = Instances()
-    first = instances.of("a", "v1")
+    first = used(instances, "a")
     instances.forget(["a", "never"])
     assert instances.of("a", "v1") is not first
 
