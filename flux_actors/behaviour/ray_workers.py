@@ -44,11 +44,13 @@ _START_S: Final = 60.0  # a runtime_env may have to be made first
 _PATIENCE_S: Final = 2.0  # before whoever waits is told what the cluster lacks
 _FREE_S: Final = 10.0  # for Ray to end an actor and let go of its name
 _FREE_LOOK_S: Final = 0.05
+_LOOK_AWAITED_S: Final = 0.5  # at coroutines, of which there may be a thousand: each look costs 30 µs
 _CALL_S: Final = 5.0
 _LOAD_S: Final = 30.0  # to load a code with all that it imports
 _LOADS_MAX: Final = 2  # that fail, then the code is no good
 _SPARE_S: Final = 3.0  # until there is a spare, on a busy machine
 _LOOK_S: Final = 0.05
+_LOOK_AWAITED_S: Final = 0.5  # at coroutines, of which there may be a thousand: each look costs 30 µs
 _GRACE_S: Final = 0.5  # beyond which what runs does not hear that its time is up
 _CONCURRENCY: Final = 10_000  # calls of coroutines at once
 
@@ -109,6 +111,7 @@ class _Watch:
         self._worker = worker
         self._call = call
         self._awaits = awaits
+        self.every_s = _LOOK_AWAITED_S if awaits else _LOOK_S
         self._bytes_max = max(one.memory_bytes for one in bounds)
         self._handler_s = max(one.handler_s for one in bounds)
         self._seen: Step | None = None
@@ -322,7 +325,7 @@ class RayWorkers:
         answer = asyncio.ensure_future(_awaited(call))
         try:
             while True:
-                done, _ = await asyncio.wait({answer}, timeout=_LOOK_S)
+                done, _ = await asyncio.wait({answer}, timeout=watch.every_s)
                 if done:
                     return answer.result()
                 watch.look()
