@@ -44,7 +44,6 @@ _START_S: Final = 60.0  # a runtime_env may have to be made first
 _PATIENCE_S: Final = 2.0  # before whoever waits is told what the cluster lacks
 _FREE_S: Final = 10.0  # for Ray to end an actor and let go of its name
 _FREE_LOOK_S: Final = 0.05
-_LOOK_AWAITED_S: Final = 0.5  # at coroutines, of which there may be a thousand: each look costs 30 µs
 _CALL_S: Final = 5.0
 _LOAD_S: Final = 30.0  # to load a code with all that it imports
 _LOADS_MAX: Final = 2  # that fail, then the code is no good
