@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flux_actors.domain.event import Envelope, Event, parse_event, server_event, tombstone
+from flux_actors.domain.event import Envelope, Event, parse_event, server_event, terms_in, tombstone
 from flux_actors.domain.json_text import parse_json
 from flux_actors.errors import Refused
 from tests.unit.domain.strategies import few, json_objects, many
@@ -196,3 +196,12 @@ def test_envelope_takes_the_last_of_duplicate_keys() -> None:
     event = parse_event(msgspec.convert(parse_json(body), Envelope), NOW_MS, "i")
     assert event == parse_event(msgspec.json.decode(body, type=Envelope), NOW_MS, "i")
     assert (event.stream, event.properties) == ("b", {"n": 2})
+
+
+@pytest.mark.parametrize("name", ["cause", "control", "handled", "order", "told", "remind", "reminder"])
+def test_client_cannot_say_what_behaviours_say(name: str) -> None:
+    """What makes entities act stands in terms, and of those a client's payload makes only its own."""
+    payload = {"entity_id": "home/lamp", "properties": {"on": True}, name: {"a": 1}, "terms": {name: 1}}
+    envelope = Envelope(stream="s", source="me", payload=payload)
+    event = parse_event(envelope, 1, "id")
+    assert terms_in(event) is None
