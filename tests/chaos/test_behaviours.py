@@ -78,7 +78,12 @@ class Clocks:
         assert {one["properties"]["times"] for one in rung.values()} == {1}
         delays: list[float] = []
         for name, due in self.due.items():
-            expected = max([due, *(up for fell, up in down if fell - RINGS_S <= due <= up)])
+            expected = due
+            for (
+                fell,
+                up,
+            ) in down:  # what is expected shortly before the next fall may have to wait for its end
+                expected = up if fell - RINGS_S <= expected <= up else expected
             delays.append(moment_of(rung[name]["lastUpdated"]) - expected)
         assert min(moment_of(rung[name]["lastUpdated"]) - due for name, due in self.due.items()) > -0.002
         return max(delays)

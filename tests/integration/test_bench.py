@@ -35,9 +35,10 @@ def test_a_small_run_of_what_carrying_properties_costs_prints_it():
 
 def test_every_case_prints_a_figure_that_was_verified(tmp_path):
     file = tmp_path / "run.json"
-    printed = run("bench", "--quick", "--json", str(file))
+    here = {case.name for case in ALL} - {"restart"}  # which the next test runs, in full
+    printed = run("bench", "--quick", "--json", str(file), "--only", ",".join(sorted(here)))
     lines = json.loads(file.read_text())["lines"]
-    assert {line["case"] for line in lines} == {case.name for case in ALL}
+    assert {line["case"] for line in lines} == here
     for line in lines:
         if line["case"] == "scaling" and (os.cpu_count() or 1) < 4:
             assert line["reason"] == "needs 4 cores"
@@ -47,7 +48,8 @@ def test_every_case_prints_a_figure_that_was_verified(tmp_path):
             assert line["row"]["title"] in printed
 
 
+@pytest.mark.alone
 def test_a_restart_with_200_000_entities_keeps_them_all_and_its_bounds():
-    printed = run("bench", "--only", "restart", "--times", "2", "--strict")
+    printed = run("bench", "--only", "restart", "--times", "1", "--strict")
     assert "200,000 entities" in printed
     assert printed.count("reached") == 2
