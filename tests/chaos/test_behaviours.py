@@ -79,10 +79,7 @@ class Clocks:
         delays: list[float] = []
         for name, due in self.due.items():
             expected = due
-            for (
-                fell,
-                up,
-            ) in down:  # what is expected shortly before the next fall may have to wait for its end
+            for fell, up in down:  # what is due shortly before a fall may have to wait for its end
                 expected = up if fell - RINGS_S <= expected <= up else expected
             delays.append(moment_of(rung[name]["lastUpdated"]) - expected)
         assert min(moment_of(rung[name]["lastUpdated"]) - due for name, due in self.due.items()) > -0.002
