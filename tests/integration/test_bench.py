@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -33,9 +34,17 @@ def test_a_small_run_of_what_carrying_properties_costs_prints_it():
     assert "as the client's bytes" in run("flux_bench.carrying", "--quick")
 
 
-def test_every_case_prints_a_figure_that_was_verified(tmp_path):
+SOME: Final = "post-1,get-one,history,publish-seen,behaviour-messages,ask,reminders"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [SOME, pytest.param(",".join(case.name for case in ALL), marks=pytest.mark.long)],
+    ids=["some", "all"],
+)
+def test_every_case_prints_a_figure_that_was_verified(tmp_path, names):
     file = tmp_path / "run.json"
-    here = {case.name for case in ALL} - {"restart"}  # which the next test runs, in full
+    here = set(names.split(",")) - {"restart"}  # which the next test runs, in full
     printed = run("bench", "--quick", "--json", str(file), "--only", ",".join(sorted(here)))
     lines = json.loads(file.read_text())["lines"]
     assert {line["case"] for line in lines} == here
@@ -48,7 +57,7 @@ def test_every_case_prints_a_figure_that_was_verified(tmp_path):
             assert line["row"]["title"] in printed
 
 
-@pytest.mark.alone
+@pytest.mark.long
 def test_a_restart_with_200_000_entities_keeps_them_all_and_its_bounds():
     printed = run("bench", "--only", "restart", "--times", "1", "--strict")
     assert "200,000 entities" in printed

@@ -163,6 +163,7 @@ def test_a_dead_and_a_slow_api_hold_up_nobody(polled, weather, namespace, eventu
         polled.remove(source_id)
 
 
+@pytest.mark.long
 def test_github_from_its_token_to_its_end(polled, hub, key, eventually):
     account = hub.answer
     account.repositories = [repository(REPO)]

@@ -92,6 +92,7 @@ def test_successor_of_a_dead_shard_takes_over_the_name_of_its_actors(play: Play)
     play("shard_dies", "dedicated")
 
 
+@pytest.mark.long
 def test_dedicated_actor_moves_between_nodes_and_from_one_that_is_gone(
     play: Play, restartable_flux: RunningFlux, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 from tests.conftest import RunningFlux, clean_environment, wait_for
 from tests.integration.api.support import Watcher
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]  # Flux is started five times
+pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.timeout(300)]  # Flux is started five times
 
 LIVES = 3  # runs of Flux, each of which leaves a snapshot
 EVENTS = 12  # of each
