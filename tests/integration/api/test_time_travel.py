@@ -93,6 +93,7 @@ def test_folds_are_told_side_by_side_and_hold_nobody_up(api, flux, namespace, pu
         assert [len(ask.result().json()) for ask in asks] == [1] * 6
 
 
+@pytest.mark.long
 def test_lists_that_readers_leave_in_the_middle_hold_nobody_up(api, flux, namespace):
     """More of them than may fold at once: each fold is ended when its reader has gone."""
     text = "x" * 2_000
