@@ -143,7 +143,7 @@ def test_shot_hits_the_call_or_nothing_at_all() -> None:
 def storm(guard: Guard, until_s: float) -> dict[str, int]:
     outcomes = {"returned": 0, "interrupted": 0, "raised": 0}
     number = 0
-    while time.monotonic() < until_s:
+    while time.monotonic() < until_s + (20.0 if min(outcomes.values()) <= 100 else 0.0):
         number += 1
         try:
             guard.call(0.0, work, number)
