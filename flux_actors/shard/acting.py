@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+import msgspec
 import structlog
 
 from flux_actors import limits
@@ -74,7 +75,10 @@ class Acting:
 
     async def answer(self, data: bytes) -> bytes:
         """Answer a call."""
-        request = decode_request(data)
+        try:
+            request = decode_request(data)
+        except msgspec.DecodeError as error:
+            return encode(Failed(REFUSED, f"this call cannot be read: {error}"))
         deadline_s = min(request.deadline_s, limits.ask_deadline_s_max)
         try:
             async with asyncio.timeout(deadline_s):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flux_actors.behaviour.calls import AWAY, Ask, decode_answer, encode
+from flux_actors.behaviour.calls import AWAY, REFUSED, Ask, decode_answer, encode
 from flux_actors.shard.acting import Acting
 
 
@@ -55,3 +55,10 @@ async def test_who_asks_while_it_is_replaced_is_told_to_ask_again(hosting):
     first.meanwhile = lambda: acting.answer(encode(Ask("n/e", "?", "1")))
     await acting.mend()
     assert decode_answer(first.asked_meanwhile).kind == AWAY
+
+
+async def test_call_that_cannot_be_read_is_refused_in_words(hosting):
+    _, acting = await begun(hosting)
+    answer = decode_answer(await acting.answer(b"\xc1 no call"))
+    assert answer.kind == REFUSED
+    assert "cannot be read" in answer.text
