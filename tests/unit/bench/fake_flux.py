@@ -33,6 +33,7 @@ class FakeFlux:
         self.events: list[dict[str, Any]] = []
         self.config: dict[str, Any] = {"rate_limit_enabled": True}
         self.configured: list[dict[str, Any]] = []
+        self.connections: set[Connection] = set()
         self.sockets: dict[Connection, set[str]] = {}
         self.counted = 0
         self.published = 0
@@ -151,8 +152,10 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
+        self.flux.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.flux.connections.discard(self)
         self.flux.sockets.pop(self, None)
 
     def data_received(self, data: bytes) -> None:
@@ -232,6 +235,13 @@ def running(flux: FakeFlux) -> Iterator[FakeFlux]:
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
-        server.close()
-        loop.run_until_complete(server.wait_closed() if not flux.sockets else asyncio.sleep(0))
+        loop.run_until_complete(_ended(server, flux))
         loop.close()
+
+
+async def _ended(server: asyncio.Server, flux: FakeFlux) -> None:
+    server.close()
+    while flux.connections:  # else the loop may end before one that is closing is closed
+        for connection in flux.connections:
+            connection.transport.abort()
+        await asyncio.sleep(0)
