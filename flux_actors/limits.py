@@ -154,7 +154,7 @@ past_memory_bytes_max: Final = 3 * GIB  # of the process that folds, whatever th
 past_niceness: Final = 10  # of that process: it gets what events and reads of the present leave
 past_changes_max: Final = 100_000  # of one answer; a reader that missed more is better off with the present
 past_answer_bytes_max: Final = 64 * MIB  # of changes, which a door holds whole
-past_pages_ahead: Final = 4  # of a list, made before the client has read those before
+past_idle_s: Final = 60.0  # that a process which has told is kept for the next
 
 # -- batch jobs over the history -------------------------------------------------------------------
 # A block may come so much later than others with a later clock: until it was given up, and then some seconds
