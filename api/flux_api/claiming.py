@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -13,6 +12,7 @@ from flux_actors.domain.event import Event, with_terms
 from flux_actors.domain.terms import ACQUIRE, CLAIM, RELEASE, RENEW, Claim, Terms, check_ttl
 from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_actors.log.event_ids import EventIds
+from flux_actors.surroundings import HERE, Surroundings
 from flux_actors.tenancy.principal import Principal
 from flux_api.publishing import Outcome, Publisher, into
 from flux_api.view import LiveView
@@ -55,10 +55,13 @@ def read_order(body: object, *, releases: bool = False) -> Order:
 class Claims:
     """Takes, renews and releases claims through one door."""
 
-    def __init__(self, publisher: Publisher, view: LiveView) -> None:
+    def __init__(
+        self, publisher: Publisher, view: LiveView, surroundings: Surroundings = HERE
+    ) -> None:
+        self._now_us = surroundings.now_us
         self._publisher = publisher
         self._view = view
-        self._ids = EventIds()
+        self._ids = EventIds(surroundings.event_id)
 
     async def take(self, order: Order, principal: Principal) -> dict[str, Any]:
         """Return the claim that is now the holder's: a new one, or the one that it has, renewed.
@@ -128,7 +131,7 @@ class Claims:
         return None
 
     def _event(self, order: Order, claim: Claim) -> Event:
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = self._now_us() // 1_000
         said = {"verb": claim.verb, "holder": claim.holder, "ttl_ms": claim.ttl_ms, "token": claim.token}
         event = Event(
             order.entity_id,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -23,6 +21,7 @@ from flux_actors.log.block import encode_event, encode_events
 from flux_actors.log.committer import Committer
 from flux_actors.log.event_ids import EventIds
 from flux_actors.log.ports import EventLog
+from flux_actors.surroundings import HERE, Surroundings
 from flux_actors.tenancy.authorising import Action, authorise, sift
 from flux_actors.tenancy.principal import UNKNOWN, Kind, Principal
 from flux_actors.tenancy.registry import Registry
@@ -50,22 +49,24 @@ class Publisher:
         registry: Registry,
         rates: Rates | None = None,
         decided: Decided | None = None,
+        surroundings: Surroundings = HERE,
     ) -> None:
+        self._now_us = surroundings.now_us
         self._partitioning = partitioning
         self._registry = registry
         self._deciding = Deciding(decided)
         self._rates = rates or unlimited()
-        self._ids = EventIds()
+        self._ids = EventIds(surroundings.event_id)
         self._reader = EventReader()
-        identity = secrets.randbits(63)
+        identity = surroundings.identity()
         self._refusals = SlowRefusals()
         self.committers = [
-            Committer(log, partition, identity, _now_us) for partition in range(partitioning.partitions)
+            Committer(log, partition, identity, self._now_us) for partition in range(partitioning.partitions)
         ]
 
     def read(self, envelope: Envelope) -> Event:
         """Return the event of an envelope; raises `Refused` for one that breaks a rule."""
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = self._now_us() // 1_000
         return self._reader.read(envelope, now_ms, self._ids.take(now_ms))
 
     def submit(self, envelope: Envelope, principal: Principal, done: Callable[[Outcome], None]) -> None:
@@ -81,7 +82,7 @@ class Publisher:
         """Publish an event that keeps the rules; else as `submit`."""
         entity_id = event.entity_id
         if principal.kind is not Kind.ANYONE:
-            principal, now_us = self._now(principal), _now_us()
+            principal, now_us = self._now(principal), self._now_us()
             if not principal.may_write(entity_id, now_us):
                 namespace = namespace_of(entity_id or "")
                 authorise(principal, Action.WRITE, namespace, entity_id, self._registry, now_us)
@@ -92,7 +93,7 @@ class Publisher:
 
     def may_write(self, principal: Principal, entity_id: str) -> bool:
         """Whether a principal may still write an entity."""
-        return principal.kind is Kind.ANYONE or self._now(principal).may_write(entity_id, _now_us())
+        return principal.kind is Kind.ANYONE or self._now(principal).may_write(entity_id, self._now_us())
 
     def _now(self, principal: Principal) -> Principal:
         """Return whom a principal is by now: a token may have been revoked since it was looked up."""
@@ -182,7 +183,7 @@ class Publisher:
         self, bodies: Sequence[Any], principal: Principal, text: bytes | bytearray | None = None
     ) -> list[Event | FluxError]:
         """Return the event of each body, or why it is refused; `text` is as for `submit_all`."""
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = self._now_us() // 1_000
         if bodies and all(isinstance(body, Envelope) for body in bodies):
             ids = self._ids.take_many(now_ms, len(bodies))
             events: list[Event | FluxError] = list(self._reader.read_all(bodies, now_ms, ids))
@@ -268,7 +269,7 @@ class Publisher:
         self, ids: Iterable[str], principal: Principal, condition: Condition | None = None
     ) -> Submission:
         """Publish a tombstone for each id, maybe on a condition; those it may not write fail alone."""
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = self._now_us() // 1_000
         tombs: list[Event | FluxError] = [
             tombstone(entity_id, self._ids.take(now_ms), now_ms, _API_SOURCE) for entity_id in ids
         ]
@@ -378,7 +379,3 @@ def _number_error(event: Event) -> Refused:
     except Refused as error:
         return error
     return Refused("integers must fit in 64 bits")
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1_000

@@ -9,7 +9,6 @@ no harm to bring the same one twice.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final
@@ -27,6 +26,7 @@ from flux_actors.domain.terms import BEHAVIOUR_SOURCE, Terms
 from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.block import CONTROL, encode_block, encode_event
 from flux_actors.log.ports import EventLog, KeyValue
+from flux_actors.surroundings import HERE
 
 _log = structlog.get_logger(__name__)
 CATALOGUE_BUCKET: Final = "flux_behaviours"
@@ -66,13 +66,20 @@ class Deployer:
     """Changes what is deployed in one log."""
 
     def __init__(
-        self, store: KeyValue, code: CodeStore, log: EventLog, partitions: int, now_us: Callable[[], int]
+        self,
+        store: KeyValue,
+        code: CodeStore,
+        log: EventLog,
+        partitions: int,
+        now_us: Callable[[], int],
+        identity: Callable[[], int] = HERE.identity,
     ) -> None:
         self._store = store
         self._code = code
         self._log = log
         self._partitions = partitions
         self._now_us = now_us
+        self._identity = identity
 
     async def catalogue(self) -> Catalogue:
         """Return what is wished for; raises `Unavailable` when the store is away."""
@@ -125,7 +132,7 @@ class Deployer:
             Unavailable: not all of them are known to have it; bringing it again does no harm.
         """
         wanted = range(self._partitions) if partitions is None else partitions
-        data = control_block(catalogue, self._now_us())
+        data = control_block(catalogue, self._now_us(), self._identity())
         outcomes = await asyncio.gather(*(self._append(p, data, catalogue.revision) for p in wanted))
         missing = [p for p, stored in zip(wanted, outcomes, strict=True) if not stored]
         if missing:
@@ -160,10 +167,10 @@ class Deployer:
                 return True
 
 
-def control_block(catalogue: Catalogue, now_us: int) -> bytes:
+def control_block(catalogue: Catalogue, now_us: int, identity: int) -> bytes:
     """Return the block that has a catalogue hold from its place in a log on.
 
-    Its committer is nobody else's, so the fold takes it for new whoever brought which catalogue before.
+    Its committer, `identity`, is nobody else's, so the fold takes it for new whoever brought which catalogue before.
     """
     event = Event(
         None,
@@ -175,4 +182,4 @@ def control_block(catalogue: Catalogue, now_us: int) -> bytes:
         timestamp_ms=now_us // 1_000,
     )
     encoded = encode_event(with_terms(event, Terms(control=catalogue)))
-    return encode_block(secrets.randbits(63), _FIRST, now_us, [encoded], termed=True, flags=CONTROL)
+    return encode_block(identity, _FIRST, now_us, [encoded], termed=True, flags=CONTROL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,6 +14,7 @@ from flux_actors.domain.fold import PartitionState
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.log.committer import Committer
 from flux_actors.log.ports import EventLog
+from flux_actors.surroundings import HERE
 
 
 @dataclass(slots=True)
@@ -28,6 +28,7 @@ class Equipment:
     workers: Workers
     escalate: Escalate
     now_us: Callable[[], int]
+    identity: Callable[[], int] = HERE.identity  # of each committer
     reducer_code: ReducerCode = field(init=False)
 
     def __post_init__(self) -> None:
@@ -36,7 +37,7 @@ class Equipment:
     def dispatcher(self, state: PartitionState) -> Dispatcher:
         """Return a dispatcher for a partition, which begins with what its outbox has."""
         writers = EffectWriters(
-            lambda partition: Committer(self.log, partition, secrets.randbits(63), self.now_us)
+            lambda partition: Committer(self.log, partition, self.identity(), self.now_us)
         )
         dispatcher = Dispatcher(state, self.workers, writers, self.partitioning, self.escalate, self.now_us)
         dispatcher.begin()

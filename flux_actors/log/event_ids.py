@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-import uuid_utils
+from flux_actors.surroundings import HERE
 
 _LAST: Final = [f"{number:03x}" for number in range(0x1000)]  # the last 12 of a UUIDv7's 74 random bits
 
@@ -16,7 +17,8 @@ class EventIds:
     RFC 9562 allows: 0.06 µs an id instead of 0.17.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, draw: Callable[[], str] = HERE.event_id) -> None:
+        self._draw_one = draw
         self._now_ms = -1
         self._prefix = ""
         self._next = len(_LAST)
@@ -45,5 +47,5 @@ class EventIds:
 
     def _draw(self, now_ms: int) -> None:
         self._now_ms = now_ms
-        self._prefix = str(uuid_utils.uuid7())[:-3]
+        self._prefix = self._draw_one()[:-3]
         self._next = 0

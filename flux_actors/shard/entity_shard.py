@@ -22,6 +22,7 @@ from flux_actors.shard.reading import changed_from, positions, readings
 from flux_actors.shard.retelling import recalled, rows_behind
 from flux_actors.shard.retention import FOR_EVER, Retention, Trimmer, encode_facts
 from flux_actors.snapshot.store import SnapshotStore
+from flux_actors.surroundings import HERE
 
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +47,7 @@ class EntityShard:
         self._history_positions = history_positions
         self._memory = memory
         self._retention = retention
+        self.surroundings = HERE
         self.equipment: Equipment | None = None  # what entities need to act, if they may
         self._hosts: dict[int, HostedPartition] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
@@ -66,6 +68,7 @@ class EntityShard:
             history_positions=self._history_positions,
             memory=self._memory,
         )
+        host.surroundings = self.surroundings
         host.equipment = self.equipment
         self._hosts[partition] = host
         self._lives[partition] = asyncio.create_task(live(host, self._partitions, self._retention))

@@ -7,8 +7,6 @@ event that comes twice, from a shard that was replaced and does not know it, or 
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
@@ -24,6 +22,7 @@ from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.block import encode_event
 from flux_actors.log.committer import Committer, Outcome
 from flux_actors.log.ports import EventLog
+from flux_actors.surroundings import HERE, Surroundings
 
 _log = structlog.get_logger(__name__)
 STREAM: Final = "flux.expire"
@@ -38,19 +37,21 @@ class LogClock:
     until this machine's time has come to what the log says.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, surroundings: Surroundings = HERE) -> None:
+        self._surroundings = surroundings
         self._seen_us = 0
         self._seen_at_s = 0.0
 
     def at(self, clock_us: int) -> int:
         """Return the time of a log whose newest block has this clock."""
         if clock_us > self.now_us():
-            self._seen_us, self._seen_at_s = clock_us, time.monotonic()
+            self._seen_us, self._seen_at_s = clock_us, self._surroundings.steady_s()
         return self.now_us()
 
     def now_us(self) -> int:
         """Return the time of the log as far as it was seen."""
-        return max(now_us(), self._seen_us + int((time.monotonic() - self._seen_at_s) * 1_000_000))
+        since_s = self._surroundings.steady_s() - self._seen_at_s
+        return max(self._surroundings.now_us(), self._seen_us + int(since_s * 1_000_000))
 
 
 class _End(NamedTuple):
@@ -63,10 +64,11 @@ class _End(NamedTuple):
 class Expirer:
     """Has the leases of one partition ended in time."""
 
-    def __init__(self, log: EventLog, partition: int) -> None:
+    def __init__(self, log: EventLog, partition: int, surroundings: Surroundings = HERE) -> None:
         self._partition = partition
-        self._clock = LogClock()
-        self._committer = Committer(log, partition, secrets.randbits(63), self._clock.now_us)
+        self._now_us = surroundings.now_us
+        self._clock = LogClock(surroundings)
+        self._committer = Committer(log, partition, surroundings.identity(), self._clock.now_us)
         self._again_at_us = 0
 
     def wait_s(self, state: PartitionState) -> float:
@@ -74,12 +76,12 @@ class Expirer:
         next_us = state.timers.next_us
         if next_us is None:
             return limits.heartbeat_s
-        until_us = max(next_us - self._clock.at(state.clock_us), self._again_at_us - now_us())
+        until_us = max(next_us - self._clock.at(state.clock_us), self._again_at_us - self._now_us())
         return min(max(until_us / 1_000_000, 0.0), limits.heartbeat_s)
 
     def step(self, state: PartitionState) -> None:
         """Have what is due now ended."""
-        if self._again_at_us > now_us():
+        if self._again_at_us > self._now_us():
             return
         clock_us = self._clock.at(state.clock_us)
         ends: list[_End] = []
@@ -109,7 +111,7 @@ class Expirer:
     def _later(self, state: PartitionState, leases: list[Lease], error: FluxError) -> None:
         """Try again in a moment: the log is away."""
         _log.warning("leases.waiting", partition=self._partition, leases=len(leases), reason=error.message)
-        self._again_at_us = now_us() + int(_AWAY_S * 1_000_000)
+        self._again_at_us = self._now_us() + int(_AWAY_S * 1_000_000)
         for lease in leases:
             _watch(state, lease)
 
@@ -160,8 +162,3 @@ def _watch(state: PartitionState, lease: Lease) -> None:
     deadline_us = actor.leases.reminder_us(lease.name or "")
     if deadline_us is not None:
         state.timers.remind(actor.entity_id, lease.name or "", deadline_us)
-
-
-def now_us() -> int:
-    """Return the time of this machine."""
-    return time.time_ns() // 1_000

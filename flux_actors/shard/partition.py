@@ -22,6 +22,7 @@ from flux_actors.shard.index import IdIndex
 from flux_actors.shard.memory import Memory
 from flux_actors.shard.ring import FeedRing, KeptMessage
 from flux_actors.snapshot.store import SnapshotStore
+from flux_actors.surroundings import HERE
 
 _log = structlog.get_logger(__name__)
 
@@ -74,6 +75,7 @@ class HostedPartition:
         self.phase = Phase.RECOVERING
         self.history_positions = history_positions
         self.memory = memory
+        self.surroundings = HERE
         self.equipment: Equipment | None = None  # what its entities need to act, if they may
         self.dispatcher: Dispatcher | None = None  # while it runs, if its entities act
         self.told: Applied | None = None  # what the last pull brought

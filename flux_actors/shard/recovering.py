@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from typing import Final
 
 import structlog
@@ -36,7 +35,7 @@ async def recover(host: HostedPartition) -> None:
         Corrupt: snapshot and log contradict each other.
         Unavailable: the log or the snapshots cannot be read now; recover again.
     """
-    started = time.perf_counter()
+    started = host.surroundings.steady_s()
     scheduled = gc.isenabled()
     # Millions of young objects that all stay: the collector would walk them again and again for nothing.
     gc.disable()
@@ -53,7 +52,7 @@ async def recover(host: HostedPartition) -> None:
         snapshot=host.snapshot_sequence,
         sequence=host.state.sequence,
         entities=host.state.alive,
-        seconds=round(time.perf_counter() - started, 3),
+        seconds=round(host.surroundings.steady_s() - started, 3),
     )
 
 

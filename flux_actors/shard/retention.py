@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -27,6 +27,7 @@ from flux_actors.log.ports import EventLog, LogBounds
 from flux_actors.shard.partition import HostedPartition
 from flux_actors.snapshot.codec import read_header, verify_snapshot
 from flux_actors.snapshot.store import SnapshotStore
+from flux_actors.surroundings import HERE
 
 _log = structlog.get_logger(__name__)
 _SECOND_US: Final = 1_000_000
@@ -73,7 +74,15 @@ decode_facts = msgspec.msgpack.Decoder(LogFacts).decode
 class Trimmer:
     """Forgets what one partition's log need not hold."""
 
-    def __init__(self, log: EventLog, store: SnapshotStore, partition: int, retention: Retention) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        store: SnapshotStore,
+        partition: int,
+        retention: Retention,
+        now_us: Callable[[], int] = HERE.now_us,
+    ) -> None:
+        self._now_us = now_us
         self._log = log
         self._store = store
         self._partition = partition
@@ -137,7 +146,7 @@ class Trimmer:
         """Return the first block in front of `end` that is young enough, `end` if none is."""
         if self._retention.age_s is None:
             return first
-        cutoff_us = time.time_ns() // 1_000 - self._retention.age_s * _SECOND_US
+        cutoff_us = self._now_us() - self._retention.age_s * _SECOND_US
         while first < end:
             middle = (first + end - 1) // 2
             clock_us = await self._clock_us(middle)
@@ -185,7 +194,7 @@ class Trimmer:
 
 async def keep_trimmed(host: HostedPartition, retention: Retention) -> None:
     """Trim the log of a running partition now and then, and whenever a snapshot was kept, until cancelled."""
-    trimmer = Trimmer(host.log, host.store, host.partition, retention)
+    trimmer = Trimmer(host.log, host.store, host.partition, retention, host.surroundings.now_us)
     while True:
         host.snapshot_kept.clear()
         try:

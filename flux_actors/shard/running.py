@@ -26,7 +26,7 @@ async def run(host: HostedPartition, snapshotter: Snapshotter) -> None:
         Corrupt: the log contradicts itself.
     """
     reader = host.log.reader(host.partition, host.state.sequence)
-    expirer = Expirer(host.log, host.partition)
+    expirer = Expirer(host.log, host.partition, host.surroundings)
     try:
         acting = await Acting.begin(host)
         try:

@@ -8,7 +8,6 @@ snapshot is that of one step, or of beginning the cut. It is measured, and told 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -47,7 +46,8 @@ class Snapshotter:
 
     def __init__(self, host: HostedPartition, first_in_s: float) -> None:
         self._host = host
-        self._due_at = time.monotonic() + first_in_s
+        self._steady_s = host.surroundings.steady_s
+        self._due_at = self._steady_s() + first_in_s
         self._events_at_last = host.state.events_total
         self._under_way: _UnderWay | None = None
 
@@ -63,7 +63,7 @@ class Snapshotter:
 
     async def step(self) -> None:
         """Begin a snapshot that is due, or go on with the one under way; wait for no disk."""
-        started = time.monotonic()
+        started = self._steady_s()
         try:
             if self._under_way is None:
                 if not self._is_due():
@@ -74,7 +74,7 @@ class Snapshotter:
         except Unavailable as error:
             self._give_up(error)
         if self._under_way is not None:
-            pause_s = time.monotonic() - started
+            pause_s = self._steady_s() - started
             self._under_way.pause_s_max = max(self._under_way.pause_s_max, pause_s)
 
     async def written(self) -> None:
@@ -106,12 +106,12 @@ class Snapshotter:
         if host.state.sequence == host.snapshot_sequence:
             return False
         grown = host.state.events_total - self._events_at_last
-        return grown >= limits.snapshot_every_events or time.monotonic() >= self._due_at
+        return grown >= limits.snapshot_every_events or self._steady_s() >= self._due_at
 
     def _begin(self) -> None:
         host = self._host
         sink = host.store.begin(host.partition, host.state.sequence)
-        began_at = time.monotonic()
+        began_at = self._steady_s()
         self._under_way = _UnderWay(Cut(host.state, host.log_id), sink, len(host.state.entities), began_at)
         self._events_at_last = host.state.events_total
         self._due_at = began_at + limits.snapshot_every_s
@@ -124,7 +124,7 @@ class Snapshotter:
             if snapshot.encoded:
                 self._kept(snapshot)
                 return
-        data = _slices(snapshot.cut)
+        data = _slices(snapshot.cut, self._steady_s)
         if data is not None:
             snapshot.size += len(data)
             snapshot.hand_over(snapshot.sink.write, data)
@@ -146,7 +146,7 @@ class Snapshotter:
             sequence=snapshot.cut.sequence,
             entities=snapshot.entities,
             bytes=snapshot.size,
-            seconds=round(time.monotonic() - snapshot.began_at, 3),
+            seconds=round(self._steady_s() - snapshot.began_at, 3),
             pause_ms_max=round(snapshot.pause_s_max * 1_000, 1),
         )
 
@@ -159,15 +159,15 @@ class Snapshotter:
     def _give_up(self, error: Unavailable) -> None:
         _log.error("snapshot.failed", partition=self._host.partition, reason=error.message)
         self._abandon()
-        self._due_at = time.monotonic() + _RETRY_S
+        self._due_at = self._steady_s() + _RETRY_S
 
 
-def _slices(cut: Cut) -> bytes | None:
+def _slices(cut: Cut, steady_s: Callable[[], float]) -> bytes | None:
     """Return the bytes of as many slices as fit into a step, `None` when all were returned."""
-    until = time.monotonic() + limits.snapshot_step_s
+    until = steady_s() + limits.snapshot_step_s
     parts: list[bytes] = []
     while (data := cut.next_slice()) is not None:
         parts.append(data)
-        if time.monotonic() >= until:
+        if steady_s() >= until:
             break
     return b"".join(parts) if parts else None

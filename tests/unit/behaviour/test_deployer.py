@@ -160,7 +160,7 @@ async def test_catalogue_brought_again_or_late_changes_nothing(place: Place) -> 
     first = await place.deploy()
     second = await place.deploy("Thermostat")
     for catalogue in (second, first):
-        block = control_block(catalogue, NOW_US)
+        block = control_block(catalogue, NOW_US, 1 + catalogue.revision)
         await place.log.append(0, block, f"again-{catalogue.revision}", 1.0)
     assert len(await place.blocks(0)) == 4
     assert await place.folded(0) == second

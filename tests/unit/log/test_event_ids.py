@@ -25,3 +25,13 @@ def test_ids_sort_in_the_order_they_were_made() -> None:
 def test_two_doors_make_different_ids() -> None:
     one, other = EventIds(), EventIds()
     assert not {one.take(1) for _ in range(500)} & {other.take(1) for _ in range(500)}
+
+
+def test_ids_come_from_what_is_drawn() -> None:
+    drawn = iter(("01234567-89ab-7def-8123-456789abcdef", "01234567-89ab-7def-8123-456789abc000"))
+    ids = EventIds(lambda: next(drawn))
+    assert [ids.take(1), ids.take(1), ids.take(2)] == [
+        "01234567-89ab-7def-8123-456789abc000",
+        "01234567-89ab-7def-8123-456789abc001",
+        "01234567-89ab-7def-8123-456789abc000",
+    ]

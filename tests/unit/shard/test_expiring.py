@@ -11,9 +11,10 @@ from flux_actors import limits
 from flux_actors.domain.event import TermedEvent, with_terms
 from flux_actors.domain.terms import Terms
 from flux_actors.shard import expiring, running
-from flux_actors.shard.expiring import Expirer, now_us
+from flux_actors.shard.expiring import Expirer
 from flux_actors.shard.running import run
 from flux_actors.shard.snapshotting import Snapshotter
+from flux_actors.surroundings import HERE
 from tests.unit.shard.hosting import event, properties_of, until
 
 SECOND_US = 1_000_000
@@ -52,53 +53,53 @@ def changes(hosting):
 
 async def test_an_entity_ends_at_its_time_although_nothing_else_is_written(hosting, living):
     host = await living()
-    began_us = now_us()
+    began_us = HERE.now_us()
     await hosting.write(leased("n/e", {"v": 1}, ttl_ms=60), event("n/stays", {"v": 1}), clock_us=began_us)
     await until(lambda: properties_of(host).keys() == {"n/e", "n/stays"})
     await until(lambda: properties_of(host).keys() == {"n/stays"})
-    assert 60_000 <= now_us() - began_us < SECOND_US
+    assert 60_000 <= HERE.now_us() - began_us < SECOND_US
     await until(lambda: changes(hosting)[-1] == ("n/e", None))
 
 
 async def test_a_property_ends_as_null(hosting, living):
     host = await living()
     first = leased("n/e", {"v": 1, "w": 1}, property_ttl_ms={"v": 30})
-    await hosting.write(first, clock_us=now_us())
+    await hosting.write(first, clock_us=HERE.now_us())
     await until(lambda: properties_of(host) == {"n/e": {"v": None, "w": 1}})
     await until(lambda: changes(hosting)[-1] == ("n/e", {"v": None}))
 
 
 async def test_a_lease_that_is_renewed_again_and_again_lives_on(hosting, living):
     host = await living()
-    await hosting.write(leased("n/e", {"v": 0}, ttl_ms=80), clock_us=now_us())
+    await hosting.write(leased("n/e", {"v": 0}, ttl_ms=80), clock_us=HERE.now_us())
     for _ in range(8):
         await asyncio.sleep(0.03)
-        await hosting.write(leased("n/e", {}, ttl_ms=80), clock_us=now_us())
+        await hosting.write(leased("n/e", {}, ttl_ms=80), clock_us=HERE.now_us())
     await until(lambda: host.state.sequence >= 9)
     assert "n/e" in properties_of(host)
     await until(lambda: properties_of(host) == {})
 
 
 async def test_what_ran_out_while_nobody_lived_ends_after_the_start(hosting, living):
-    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=1), clock_us=now_us() - SECOND_US)
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=1), clock_us=HERE.now_us() - SECOND_US)
     await hosting.snapshot()
     host = await living()
     await until(lambda: properties_of(host) == {} and host.state.sequence == 2)
 
 
 async def test_a_shard_that_was_replaced_and_does_not_know_it_ends_nothing_twice(hosting, living):
-    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=50), clock_us=now_us())
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=50), clock_us=HERE.now_us())
     hosting.memory = None  # two of them would share one cold store
     first, second = await living(), await living()
     await until(lambda: properties_of(first) == {} and properties_of(second) == {})
-    await hosting.write(event("n/e", {"v": 2}), clock_us=now_us())
+    await hosting.write(event("n/e", {"v": 2}), clock_us=HERE.now_us())
     await until(lambda: properties_of(first) == properties_of(second) == {"n/e": {"v": 2}})
     assert first.state.events_total == second.state.events_total == 3
 
 
 async def test_while_the_log_is_away_it_is_tried_again(hosting, living, lines):
     host = await living()
-    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=20), clock_us=now_us())
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=20), clock_us=HERE.now_us())
     await until(lambda: "n/e" in properties_of(host))
     hosting.log.away = True
     await asyncio.sleep(0.03)
@@ -107,7 +108,7 @@ async def test_while_the_log_is_away_it_is_tried_again(hosting, living, lines):
 
 
 async def test_the_log_that_takes_nothing_is_asked_again_in_a_moment(hosting, lines, monkeypatch):
-    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=1), clock_us=now_us() - SECOND_US)
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=1), clock_us=HERE.now_us() - SECOND_US)
     host = await hosting.recovered()
     monkeypatch.setattr(limits, "append_timeout_s", 0.0)
     monkeypatch.setattr(limits, "append_deadline_s", 0.0)
@@ -122,17 +123,17 @@ async def test_the_log_that_takes_nothing_is_asked_again_in_a_moment(hosting, li
 
 async def test_many_that_are_due_at_once_end_at_once(hosting, living):
     host = await living()
-    began_us = now_us()
+    began_us = HERE.now_us()
     events = [leased(f"n/{number}", {"v": 1}, ttl_ms=100) for number in range(3_000)]
     for first in range(0, 3_000, 1_000):
         await hosting.write(*events[first : first + 1_000], clock_us=began_us)
     await until(lambda: host.state.alive == 3_000)
     await until(lambda: host.state.alive == 0)
-    assert now_us() - began_us < 2 * SECOND_US
+    assert HERE.now_us() - began_us < 2 * SECOND_US
 
 
 async def test_it_waits_no_longer_than_for_what_is_due_next(hosting):
-    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=5), clock_us=now_us())
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=5), clock_us=HERE.now_us())
     host = await hosting.recovered()
     expirer = Expirer(hosting.log, 0)
     assert 0 <= expirer.wait_s(host.state) <= 0.005
@@ -144,7 +145,7 @@ async def test_it_waits_no_longer_than_for_what_is_due_next(hosting):
 async def test_names_as_long_as_events_end_in_as_many_blocks_as_they_need(hosting, living):
     host = await living()
     names = [f"{number}".ljust(limits.nats_payload_bytes_max // 8, "x") for number in range(9)]
-    began_us = now_us()
+    began_us = HERE.now_us()
     for name in names:
         await hosting.write(leased("n/e", {name: 1}, property_ttl_ms={name: 300}), clock_us=began_us)
     await until(lambda: properties_of(host) == {"n/e": dict.fromkeys(names, 1)})
@@ -153,8 +154,8 @@ async def test_names_as_long_as_events_end_in_as_many_blocks_as_they_need(hostin
 
 async def test_a_lease_ends_in_time_although_the_clock_of_the_log_is_ahead(hosting, living):
     host = await living()
-    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=60), clock_us=now_us() + 3_600 * SECOND_US)
-    began_us = now_us()
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=60), clock_us=HERE.now_us() + 3_600 * SECOND_US)
+    began_us = HERE.now_us()
     await until(lambda: properties_of(host).keys() == {"n/e"})
     await until(lambda: properties_of(host) == {})
-    assert 50_000 <= now_us() - began_us < SECOND_US
+    assert 50_000 <= HERE.now_us() - began_us < SECOND_US

@@ -7,18 +7,18 @@ import os
 import threading
 from dataclasses import dataclass
 from random import Random
-from types import SimpleNamespace
 
 import pytest
 
 from flux_actors import limits
 from flux_actors.errors import Unavailable
-from flux_actors.shard import snapshotting
+from flux_actors.shard import partition
 from flux_actors.shard.snapshotting import Snapshotter
 from flux_actors.snapshot.codec import read_snapshot
 from flux_actors.snapshot.cut import Cut
 from flux_actors.snapshot.files import FileSnapshotStore
 from flux_actors.snapshot.memory import MemorySink
+from flux_actors.surroundings import Surroundings
 from tests.unit.shard.hosting import DEADLINE_S, event, properties_of
 
 
@@ -33,7 +33,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(snapshotting, "time", clock)
+    monkeypatch.setattr(partition, "HERE", Surroundings(steady_s=clock.monotonic))
     return clock
 
 
@@ -159,7 +159,7 @@ async def test_what_it_cost_is_told(hosting, clock, lines):
 async def test_the_longest_step_is_the_pause(hosting, monkeypatch, lines):
     """A clock that goes on by a second at each look: a step of four looks is the longest."""
     ticks = itertools.count(1_000.0)
-    monkeypatch.setattr(snapshotting, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    monkeypatch.setattr(partition, "HERE", Surroundings(steady_s=lambda: next(ticks)))
     host = await hosting.recovered()
     snapshotter = Snapshotter(host, 0.0)
     await grow(hosting, host)

@@ -50,7 +50,7 @@ async def test_a_token_ends_when_it_is_said_to(client, main, monkeypatch):
     lent = await token_of(client, main, scopes=["write"], expiresAt=iso_of(now_us() + HOUR_US))
     assert await written(client, lent["token"], "acme/x") == 200
     later_ns = (now_us() + HOUR_US) * 1_000
-    monkeypatch.setattr("flux_api.publishing.time.time_ns", lambda: later_ns)
+    monkeypatch.setattr("flux_actors.surroundings.time.time_ns", lambda: later_ns)
     assert await written(client, lent["token"], "acme/x") == 401
     assert await written(client, main, "acme/x") == 200
 

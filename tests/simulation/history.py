@@ -1,0 +1,225 @@
+"""One history: a Flux, its clients and what goes wrong, all of it from a seed; then what is wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final, NamedTuple
+from unittest.mock import patch
+
+import structlog
+
+from flux_actors import limits
+from flux_actors.log.jetstream import stream_name
+from flux_actors.shard.partition import Phase
+from tests.simulation.chance import Chance
+from tests.simulation.checks import wrong
+from tests.simulation.loop import PROCESS, Stuck
+from tests.simulation.nemesis import Nemesis
+from tests.simulation.roles import roles_of
+from tests.simulation.session import Session
+from tests.simulation.watching import Watching
+from tests.simulation.world import Noted, Plan, World
+
+_SETTLE_S: Final = 90.0
+_SETTLE_LOOK_S: Final = 0.2
+_CLIENTS_S: Final = 120.0
+_REJOIN_S: Final = 0.1
+_COLLECT_EVERY: Final = 100
+# Small enough that what is bounded in Flux reaches its bounds within a history.
+_SMALL: Final = {
+    "snapshot_slice_entities": (2, 5, 200),
+    "snapshot_every_events": (15, 40, 1_000_000),
+    "snapshot_every_s": (2.0, 5.0, 300.0),
+    "feed_ring_bytes_max": (300, 3_000, 16 * limits.MIB),
+    "feed_message_bytes_max": (120, limits.MIB, limits.MIB),
+    "pull_bytes_apply_max": (200, 128 * limits.KIB, 128 * limits.KIB),
+    "block_events_max": (3, 4_000, 4_000),
+    "base_bytes": (60, 256 * limits.KIB, 256 * limits.KIB),
+    "trim_every_s": (2.0, 60.0),
+}
+
+
+class Outcome(NamedTuple):
+    """What became of a history."""
+
+    seed: int
+    wrong: list[str]
+    digest: str  # the same for the same history
+    steps: int
+    seconds: float  # of simulated time
+    acked: int
+    notes: list[Noted]
+
+
+def run(seed: int) -> Outcome:
+    """Run the history of a seed."""
+    chance = Chance(seed, "history")
+    world = World(seed, Plan.drawn(chance))
+    watchings = _watchings(chance, seed)
+    found: list[str] = []
+    with ExitStack() as around:
+        around.enter_context(_quiet_collector(seed))
+        around.enter_context(_noted_logs(world))
+        for name, values in _SMALL.items():
+            around.enter_context(patch.object(limits, name, chance.choice(values)))
+        around.callback(world.loop.discard)
+        try:
+            found += world.loop.run(_live(world, chance, watchings))
+            if not found:
+                found += wrong(world, watchings)
+        except (Stuck, AssertionError) as error:
+            found.append(f"{type(error).__name__}: {error}")
+        loop = world.loop
+        return Outcome(
+            seed, found, _digest(world), loop.steps, loop.time(), world.ledger.acked(), world.notes
+        )
+
+
+def _watchings(chance: Chance, seed: int) -> list[Watching]:
+    patterns = ("*", "a/*", "b/*", "mine/*", "mine/w0", "wide/*", "near/*", "a/1")
+    return [
+        Watching(f"watcher{number}", chance.choice(patterns), plain=chance.happens(0.3), seed=seed)
+        for number in range(chance.randint(0, 2))
+    ]
+
+
+async def _live(world: World, chance: Chance, watchings: list[Watching]) -> list[str]:
+    """Let everything happen, then wait until it has come to rest; return what never did."""
+    loop = world.loop
+    await world.begin()
+    while len(world.doors) < world.plan.doors:
+        await asyncio.sleep(_REJOIN_S)
+    watching = loop.create_task(_keep_watching(world, watchings))
+    roles = roles_of(chance, acts=world.plan.acts)
+    clients = [loop.create_task(role(Session(world, name, world.seed))) for name, role in roles.items()]
+    nemesis = Nemesis(world)
+    await nemesis.work(chance.randint(0, 6), chance.seconds(2.0, 5.0))
+    nemesis.mend()
+    done, pending = await asyncio.wait(clients, timeout=_CLIENTS_S)
+    for client in clients:
+        if client in done and client.exception() is not None:
+            raise AssertionError(f"a client failed: {client.exception()!r}") from client.exception()
+    if pending:
+        return [f"{len(pending)} clients are not done {_CLIENTS_S:g} s after everything was mended"]
+    left = await _settled(world)
+    watching.cancel()
+    for one in watchings:
+        one.finish()
+    return [f"not at rest after {_SETTLE_S:g} s: {text}" for text in left]
+
+
+async def _keep_watching(world: World, watchings: list[Watching]) -> None:
+    """Have each watcher be at a door that lives."""
+    chance = Chance(world.seed, "watching")
+    while True:
+        for watching in watchings:
+            if watching.door is not None and not watching.door.process.lives:
+                watching.part()
+            doors = world.living_doors()
+            if watching.door is None and doors:
+                door = chance.choice(doors)
+                if not door.process.paused:
+                    door.process.context.run(watching.join, door)
+        await asyncio.sleep(_REJOIN_S)
+
+
+async def _settled(world: World) -> list[str]:
+    """Return when nothing moves any more; or what still does after a while."""
+    left: list[str] = []
+    until_s = world.loop.time() + _SETTLE_S
+    while world.loop.time() < until_s:
+        left = list(_unsettled(world))
+        if not left:
+            return []
+        await asyncio.sleep(_SETTLE_LOOK_S)
+    return left
+
+
+def _unsettled(world: World) -> Iterator[str]:
+    if len(world.doors) < world.plan.doors:
+        yield "doors are missing"
+    hosted: dict[int, int] = {}
+    for shard in world.cluster.shards.values():
+        if not shard.process.lives:
+            continue
+        for partition, host in shard.shard._hosts.items():  # noqa: SLF001
+            last = world.server.streams[stream_name(partition)].last
+            hosted[partition] = hosted.get(partition, 0) + 1
+            if host.phase is not Phase.RUNNING:
+                yield f"{shard.name} has partition {partition} {host.phase} ({host.error})"
+            elif host.state.sequence != last:
+                yield f"{shard.name} has partition {partition} at {host.state.sequence} of {last}"
+            elif host.state.acting.outbox.messages:
+                yield f"messages of partition {partition} wait"
+            elif host.state.timers.next_us is not None and _rings(host.state):
+                yield f"leases of partition {partition} run"
+    for partition in world.rule.all():
+        if partition not in hosted:
+            yield f"nobody has partition {partition}"
+    for zombie in world.cluster.zombies:
+        for partition, host in zombie.shard._hosts.items():  # noqa: SLF001
+            last = world.server.streams[stream_name(partition)].last
+            if zombie.process.lives and host.phase is Phase.RUNNING and host.state.sequence != last:
+                yield f"the zombie {zombie.name} has partition {partition} at {host.state.sequence} of {last}"
+    for door in world.living_doors():
+        for part in door.parts:
+            last = world.server.streams[stream_name(part.partition)].last
+            if part.sequence != last or part.repairing:
+                yield f"{door.process.name} heard of partition {part.partition} up to {part.sequence} of {last}"
+
+
+def _rings(state: Any) -> bool:
+    """Whether a lease or a reminder is set."""
+    return any(actor.leases is not None and bool(actor.leases) for actor in state.entities.values())
+
+
+def _digest(world: World) -> str:
+    found = hashlib.blake2b(digest_size=16)
+    for noted in world.notes:
+        found.update(repr(noted).encode())
+    for name in sorted(world.server.streams):
+        for data in world.server.streams[name].ever:
+            found.update(data)
+    found.update(f"{world.loop.steps} {world.loop.time():.9f}".encode())
+    return found.hexdigest()
+
+
+@contextmanager
+def _noted_logs(world: World) -> Iterator[None]:
+    """Have all that Flux logs be noted instead."""
+
+    def note(_: object, level: str, line: dict[str, Any]) -> Any:
+        process = PROCESS.get()
+        event = line.pop("event")
+        line.pop("exc_info", None)
+        world.note(process.name if process is not None else "nobody", event, **line)
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    structlog.configure(processors=[note])
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+@contextmanager
+def _quiet_collector(seed: int) -> Iterator[None]:
+    """Collect between histories, now and then: within one it would find nothing, and look at everything.
+
+    A shard that recovers freezes what there is, so that has to be undone.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if enabled:
+            gc.enable()
+        if seed % _COLLECT_EVERY == 0:
+            gc.collect()

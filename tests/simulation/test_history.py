@@ -1,0 +1,48 @@
+"""Histories of fixed seeds hold all that must hold, and a seed is the same history everywhere."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulation.history import run
+
+SEEDS = 500
+FOUND: dict[int, str] = {}  # seeds that found something once, and what
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, 100))
+def test_whatever_goes_wrong_nothing_is_lost_doubled_or_told_wrongly(first: int) -> None:
+    outcomes = [run(seed) for seed in range(first, first + 100)]
+    found = {outcome.seed: outcome.wrong[0] for outcome in outcomes if outcome.wrong}
+    assert not found, f"python -m tests.simulation --replay {min(found)}"
+    assert sum(outcome.acked for outcome in outcomes) > 1_000
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_what_a_seed_found_once_stays_mended(seed: int) -> None:
+    assert run(seed).wrong == []
+
+
+def test_a_seed_replays_exactly() -> None:
+    first = [run(seed).digest for seed in range(20)]
+    assert len(set(first)) == 20
+    assert [run(seed).digest for seed in range(20)] == first
+    assert _elsewhere(hash_seed="1") == first
+
+
+def _elsewhere(hash_seed: str) -> list[str]:
+    """Return the digests from another process, in which texts hash otherwise."""
+    code = "from tests.simulation.history import run\nfor seed in range(20): print(run(seed).digest)"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    return found.stdout.split()

@@ -1,0 +1,188 @@
+"""The simulation finds bugs: the engine is broken on purpose, and some seed tells."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flux_actors import limits
+from flux_actors.behaviour.dispatching import Dispatcher
+from flux_actors.domain import termed
+from flux_actors.domain.acting.causes import Causes
+from flux_actors.domain.dedupe import DedupeWindow
+from flux_actors.domain.fold import PartitionState
+from flux_actors.errors import Unavailable
+from flux_actors.feed.feeds import Feeds
+from flux_actors.log import committer
+from flux_actors.log.block import encode_block
+from flux_actors.log.committer import Committer
+from flux_actors.log.pull import JetStreamReader
+from flux_actors.router.router import Router
+from flux_actors.router.topology import TOPOLOGY_KEY, encode
+from flux_actors.shard.ring import FeedRing
+from flux_actors.snapshot import codec
+from flux_actors.snapshot.cut import Cut
+from flux_api.view import LiveView
+from tests.simulation.history import run
+
+SEEDS_MAX = 300
+Break = Callable[[pytest.MonkeyPatch], None]
+
+
+def retry_is_a_new_block(patch: pytest.MonkeyPatch) -> None:
+    """A committer's retry comes under another number and another id."""
+
+    async def append(self: Any, pieces: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limits.append_deadline_s
+        count = sum(piece.events for piece in pieces)
+        while True:
+            self._number += 1
+            termed = any(piece.termed for piece in pieces)
+            data = encode_block(
+                self._identity, self._number, self._now_us(), [p.data for p in pieces], count, termed=termed
+            )
+            try:
+                return await self._log.append(
+                    self._partition, data, f"{self._identity}-{self._number}", limits.append_timeout_s
+                )
+            except Unavailable as error:
+                if loop.time() >= deadline:
+                    return error
+                await asyncio.sleep(limits.append_retry_s)
+
+    patch.setattr(Committer, "_append", append)
+
+
+def unknown_counts_as_durable(patch: pytest.MonkeyPatch) -> None:
+    """What is not known to be stored is told to be."""
+    told = committer._settle
+
+    def settle(pieces: Any, outcome: Any) -> None:
+        told(pieces, 4_096 >> limits.offset_bits if isinstance(outcome, Unavailable) else outcome)
+
+    patch.setattr(committer, "_settle", settle)
+
+
+def late_copies_count(patch: pytest.MonkeyPatch) -> None:
+    """A block that was seen before is applied again."""
+    patch.setattr(PartitionState, "_repeated", lambda self, block: False)
+
+
+def reader_ignores_gaps(patch: pytest.MonkeyPatch) -> None:
+    """What arrives from the log is taken as it comes."""
+
+    def contiguous(self: Any) -> Any:
+        found = list(self._arrived)
+        self._arrived.clear()
+        self._last = found[-1].sequence
+        return found
+
+    patch.setattr(JetStreamReader, "_contiguous", contiguous)
+    patch.setattr(PartitionState, "_follow", lambda self, sequence: setattr(self, "sequence", sequence))
+
+
+def feed_tells_twice(patch: pytest.MonkeyPatch) -> None:
+    """A door tells what it has told already, as a zombie or a second copy brings it."""
+
+    def take(self: Any, part: Any, message: Any) -> None:
+        if part.sequence is not None and message.after > part.sequence:
+            part.backlog.append(message)
+            self._repair(part)
+            return
+        if self._listener.listens and message.changes:
+            self._listener.on_changes(message.changes)
+        part.verdicts.hear(message.refused)
+        part.reach(max(message.sequence, part.sequence or 0))
+
+    patch.setattr(Feeds, "_take", take)
+
+
+def ring_forgets(patch: pytest.MonkeyPatch) -> None:
+    """A ring says that nothing was missed."""
+
+    def since(self: Any, sequence: int, until: int) -> list[bytes]:
+        return []
+
+    take = Feeds._take
+
+    def jump(self: Any, part: Any, message: Any) -> None:
+        if part.sequence is not None and message.after > part.sequence:
+            part.reach(message.after)
+        take(self, part, message)
+
+    patch.setattr(FeedRing, "since", since)
+    patch.setattr(Feeds, "_take", jump)
+
+
+def snapshot_tears(patch: pytest.MonkeyPatch) -> None:
+    """A cut does not write what is about to change."""
+    patch.setattr(Cut, "before_change", lambda self, actor: None)
+
+
+def snapshot_forgets_ids(patch: pytest.MonkeyPatch) -> None:
+    """What a snapshot brings back knows no event ids."""
+    patch.setattr(codec, "DedupeWindow", lambda *generations: DedupeWindow())
+
+
+def effects_count_again(patch: pytest.MonkeyPatch) -> None:
+    """An effect counts as often as it is published."""
+    patch.setattr(Causes, "admit", lambda self, cause: True)
+
+
+def handled_too_early(patch: pytest.MonkeyPatch) -> None:
+    """A message is done before its effects are durable."""
+    finish = Dispatcher._finish
+    patch.setattr(Dispatcher, "_finish", lambda self, outcome, waits: finish(self, outcome, []))
+
+
+def conditions_always_hold(patch: pytest.MonkeyPatch) -> None:
+    """A condition is not asked."""
+    patch.setattr(termed, "applies", lambda *given: True)
+
+
+def view_trusts_anybody(patch: pytest.MonkeyPatch) -> None:
+    """A door takes what a shard says that was replaced long ago."""
+    moment = LiveView._moment
+    patch.setattr(LiveView, "_moment", lambda self, partition: (0, moment(self, partition)[1]))
+
+
+def topology_without_compare_and_set(patch: pytest.MonkeyPatch) -> None:
+    """A router writes over what another one has written."""
+
+    async def write(self: Any) -> None:
+        self._revision = await self._store.put(TOPOLOGY_KEY, encode(self.topology), None)
+        self._unwritten = False
+
+    patch.setattr(Router, "_write", write)
+
+
+MUTATIONS: list[Break] = [
+    retry_is_a_new_block,
+    unknown_counts_as_durable,
+    late_copies_count,
+    reader_ignores_gaps,
+    feed_tells_twice,
+    ring_forgets,
+    snapshot_tears,
+    snapshot_forgets_ids,
+    effects_count_again,
+    handled_too_early,
+    conditions_always_hold,
+    view_trusts_anybody,
+    topology_without_compare_and_set,
+]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
+def test_a_seed_finds(mutation: Break, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutation(monkeypatch)
+    for seed in range(SEEDS_MAX):
+        outcome = run(seed)
+        if outcome.wrong:
+            print(f"seed {seed}: {outcome.wrong[0]}")
+            return
+    pytest.fail(f"{SEEDS_MAX} seeds did not find that {mutation.__doc__}")
