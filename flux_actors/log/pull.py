@@ -6,6 +6,9 @@ bounded. Nothing is acknowledged. A message carries its stream sequence in its r
 (`$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<consumer sequence>.<time>.<pending>`): what was
 read already is dropped, and after a jump, a reconnect, a deleted consumer or silence the reader makes
 itself a new consumer right behind the last block it returned.
+
+A block that was lost on the way shows by the jump to the next one. Behind the newest there is no next one, so
+whenever credit has run out unused, the reader looks whether the stream has more than it was given.
 """
 
 from __future__ import annotations
@@ -54,6 +57,7 @@ class JetStreamReader:
         self._consumer = ""
         self._credit = 0
         self._broken = True
+        self._idle = False  # credit has run out unused
         self._reconnects = 0
         self._heard_at = 0.0
 
@@ -110,18 +114,27 @@ class JetStreamReader:
     async def _mend(self) -> None:
         silent = asyncio.get_running_loop().time() - self._heard_at > _SILENCE_S
         reconnected = self._client.stats["reconnects"] != self._reconnects
-        if not (self._broken or reconnected or (silent and not self._arrived)):
-            return
-        self._broken = True  # until `_open` has succeeded
-        await self.close()
-        self._arrived.clear()
-        self._credit = 0
+        silent = silent and not self._arrived
         try:
+            if not (self._broken or reconnected or silent or await self._has_missed()):
+                return
+            self._broken = True  # until `_open` has succeeded
+            await self.close()
+            self._arrived.clear()
+            self._credit = 0
             await self._open()
         except nats.js.errors.NotFoundError:
             raise Corrupt(f"the log has no stream {self._stream}") from None
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise Unavailable("the log cannot be reached") from error
+
+    async def _has_missed(self) -> bool:
+        """Whether the newest blocks were lost on the way; asked of a log that has nothing to say."""
+        if not self._idle or self._arrived:
+            return False
+        last = (await self._jetstream.stream_info(self._stream)).state.last_seq
+        self._idle = False
+        return last > self._last and not self._arrived
 
     async def _open(self) -> None:
         self._reconnects = self._client.stats["reconnects"]
@@ -144,7 +157,7 @@ class JetStreamReader:
         self._consumer = consumer.name
         self._subscription = await self._client.subscribe(self._client.new_inbox(), cb=self._receive)
         self._heard_at = asyncio.get_running_loop().time()
-        self._broken = False
+        self._broken = self._idle = False
 
     async def _receive(self, message: Msg) -> None:
         self._heard_at = asyncio.get_running_loop().time()
@@ -160,5 +173,6 @@ class JetStreamReader:
         if headers.get("Status") == _EXPIRED:
             unused = int(headers.get("Nats-Pending-Messages", self._credit))
             self._credit = max(0, self._credit - unused)
+            self._idle = True
         else:
             self._broken = True

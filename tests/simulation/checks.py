@@ -175,7 +175,7 @@ def _readings(world: World, truths: list[Truth]) -> Iterator[str]:
     for reading in world.ledger.readings:
         truth = truths[world.rule.of_entity(reading.entity_id)]
         seen = reading.seen
-        if seen.as_of < reading.at_least - limits_of_block(reading.at_least):
+        if seen.as_of < reading.at_least:
             yield f"{reading.client} read {reading.entity_id} as of {seen.as_of}, not {reading.at_least}"
         stands = [one for one in truth.stands.get(reading.entity_id, ()) if one.position <= seen.as_of]
         expected = stands[-1].properties if stands else None
@@ -184,11 +184,6 @@ def _readings(world: World, truths: list[Truth]) -> Iterator[str]:
                 f"{reading.client} read {seen.properties} of {reading.entity_id} as of {seen.as_of} "
                 f"at {reading.at_s:.3f} s, and it was {expected}"
             )
-
-
-def limits_of_block(position: int) -> int:
-    """Return how far a position is into its block: a reader that has come to the block has all of it."""
-    return position & ((1 << limits.offset_bits) - 1)
 
 
 def _claims(world: World) -> Iterator[str]:

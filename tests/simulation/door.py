@@ -22,7 +22,7 @@ from flux_api.deciding import FeedDecisions
 from flux_api.hub import Hub
 from flux_api.publishing import Publisher
 from flux_api.view import LiveView
-from flux_api.watching.ground import DoorGround
+from flux_api.watching.ground import DoorGround, end_of
 from tests.simulation.calls import Callee
 from tests.simulation.cluster import SimulatedCalls
 from tests.simulation.connection import SimulatedNats
@@ -38,7 +38,7 @@ class Seen(NamedTuple):
     properties: dict[str, Any] | None
     position: int
     updated_us: int
-    as_of: int
+    as_of: int  # all changes up to this position are in it
 
 
 class Place(NamedTuple):
@@ -106,9 +106,11 @@ class Door(Callee):
     async def read(self, entity_id: str, partition: int, position: int) -> Seen:
         """`GET /api/state/entities/{id}` with a `Flux-Position`."""
         await self.parts[partition].reached(position >> limits.offset_bits, READ_WAIT_S)
+        place = self.parts[partition].sequence
         found = await self.view.get(entity_id)
         properties = None if found.properties is None else dict(found.properties)
-        return Seen(properties, found.position, found.updated_us, found.as_of)
+        as_of = found.as_of if place is None else max(found.as_of, end_of(place))
+        return Seen(properties, found.position, found.updated_us, as_of)
 
     async def take_claim(self, order: Order) -> dict[str, Any]:
         """`POST /api/claims`."""

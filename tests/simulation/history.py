@@ -21,6 +21,7 @@ from tests.simulation.loop import PROCESS, Stuck
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.roles import roles_of
 from tests.simulation.session import Session
+from tests.simulation.truth import rows_of
 from tests.simulation.watching import Watching
 from tests.simulation.world import Noted, Plan, World
 
@@ -37,7 +38,6 @@ _SMALL: Final = {
     "feed_ring_bytes_max": (300, 3_000, 16 * limits.MIB),
     "feed_message_bytes_max": (120, limits.MIB, limits.MIB),
     "pull_bytes_apply_max": (200, 128 * limits.KIB, 128 * limits.KIB),
-    "block_events_max": (3, 4_000, 4_000),
     "base_bytes": (60, 256 * limits.KIB, 256 * limits.KIB),
     "trim_every_s": (2.0, 60.0),
 }
@@ -105,7 +105,7 @@ async def _live(world: World, chance: Chance, watchings: list[Watching]) -> list
             raise AssertionError(f"a client failed: {client.exception()!r}") from client.exception()
     if pending:
         return [f"{len(pending)} clients are not done {_CLIENTS_S:g} s after everything was mended"]
-    left = await _settled(world)
+    left = await _settled(world, watchings)
     watching.cancel()
     for one in watchings:
         one.finish()
@@ -127,12 +127,12 @@ async def _keep_watching(world: World, watchings: list[Watching]) -> None:
         await asyncio.sleep(_REJOIN_S)
 
 
-async def _settled(world: World) -> list[str]:
+async def _settled(world: World, watchings: list[Watching]) -> list[str]:
     """Return when nothing moves any more; or what still does after a while."""
     left: list[str] = []
     until_s = world.loop.time() + _SETTLE_S
     while world.loop.time() < until_s:
-        left = list(_unsettled(world))
+        left = [*_unsettled(world), *(f"{one.name} waits" for one in watchings if not one.is_settled)]
         if not left:
             return []
         await asyncio.sleep(_SETTLE_LOOK_S)
@@ -155,7 +155,7 @@ def _unsettled(world: World) -> Iterator[str]:
                 yield f"{shard.name} has partition {partition} at {host.state.sequence} of {last}"
             elif host.state.acting.outbox.messages:
                 yield f"messages of partition {partition} wait"
-            elif host.state.timers.next_us is not None and _rings(host.state):
+            elif any(row.leases for row in rows_of(host.state)):
                 yield f"leases of partition {partition} run"
     for partition in world.rule.all():
         if partition not in hosted:
@@ -170,11 +170,6 @@ def _unsettled(world: World) -> Iterator[str]:
             last = world.server.streams[stream_name(part.partition)].last
             if part.sequence != last or part.repairing:
                 yield f"{door.process.name} heard of partition {part.partition} up to {part.sequence} of {last}"
-
-
-def _rings(state: Any) -> bool:
-    """Whether a lease or a reminder is set."""
-    return any(actor.leases is not None and bool(actor.leases) for actor in state.entities.values())
 
 
 def _digest(world: World) -> str:

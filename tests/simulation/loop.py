@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import inspect
 import itertools
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Final, TypeVar
 
@@ -29,6 +31,7 @@ _T = TypeVar("_T")
 _STEPS_MAX: Final = 400_000  # a history takes some thousands; one that goes round for ever is a finding
 _THREAD_S: Final = (0.0002, 0.004)
 _STALE_MAX: Final = 200
+_CLOSES_MAX: Final = 20
 PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
 
 
@@ -259,10 +262,13 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
 
 def _close(coroutine: Any) -> None:
-    """End a coroutine where it is; one that would rather wait for something is ended there, too."""
-    for _ in range(20):
-        try:
-            coroutine.close()
-        except BaseException:  # noqa: BLE001, S112 - whatever it wants to do about its end, nobody is there
-            continue
-        return
+    """End a coroutine where it is, what it awaits first; whatever it would do about it, nobody is there."""
+    for _ in range(_CLOSES_MAX):
+        chain = [coroutine]
+        while inspect.iscoroutine(chain[-1].cr_await):
+            chain.append(chain[-1].cr_await)
+        for one in reversed(chain):
+            with suppress(BaseException):
+                one.close()
+        if inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED:
+            return

@@ -78,6 +78,7 @@ class Nemesis:
             if not stream.has_leader:
                 world.server.elect(stream)
         for process in self._processes():
+            process.fuse = 0
             if process.paused:
                 process.resume()
         self._later(_SHORT_S, world.end_old_routers)

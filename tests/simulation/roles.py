@@ -9,7 +9,7 @@ from flux_actors.domain.entity import etag_of
 from flux_actors.domain.event import DELETED
 from flux_api.claiming import Order
 from tests.simulation.ledger import ACKED
-from tests.simulation.session import Away, Role, Session, Unavailable
+from tests.simulation.session import Role, Session
 
 SHARED: Final = ("a/1", "a/2", "b/1", "b/deep/er", "wide/1", "wide/2", "wide/3", "lonely")
 _REST_S: Final = 0.25
@@ -52,14 +52,7 @@ async def claim(session: Session, entity_id: str, times: int) -> None:
         if session.chance.happens(0.5):
             await session.claim(Order(entity_id, session.name, ttl_ms, grant.token))
         if session.chance.happens(0.5):
-            try:
-                await session.ask(partial(_release, Order(entity_id, session.name, 0, grant.token)))
-            except (Away, Unavailable):
-                continue
-
-
-async def _release(order: Order, door: Any) -> None:
-    await door.release_claim(order)
+            await session.release(Order(entity_id, session.name, 0, grant.token))
 
 
 async def read(session: Session, times: int) -> None:

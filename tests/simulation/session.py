@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.errors import FluxError, Refused, Unavailable
+from flux_api.claiming import Order
 from tests.simulation.calls import Gone
 from tests.simulation.chance import Chance
 from tests.simulation.door import Door, Place, Seen
@@ -102,7 +103,16 @@ class Session:
         self.saw(partition, seen.as_of)
         return seen
 
-    async def claim(self, order: Any) -> Grant | None:
+    async def release(self, order: Order) -> None:
+        """Let a claim go, if it is there still."""
+        try:
+            await self.ask(lambda door: door.release_claim(order))
+        except (Away, Unavailable):
+            return
+        except Refused as error:
+            _expect(error)
+
+    async def claim(self, order: Order) -> Grant | None:
         """Take or renew a claim; `None` when somebody else has it, or nobody knows."""
         began_s = self.doors.loop.time()
         try:

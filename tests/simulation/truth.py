@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from flux_actors.domain.acting.causes import Causes
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.event import EventHead
 from flux_actors.domain.fold import PartitionState
@@ -100,18 +101,23 @@ def canonical(state: PartitionState) -> bytes:
     return _encode(
         (
             (state.partition, state.sequence, state.clock_us, state.events_total, state.alive),
-            _rows(state),
+            rows_of(state),
             sorted((name, totals.entities, totals.updated_us) for name, totals in state.namespaces.items()),
             [(one.start_us, one.ids) for one in (state.window.elder, state.window.younger)],
             list(state.committers.items()),
             state.poison,
-            Behaviours.of(acting),
+            msgspec.structs.replace(Behaviours.of(acting), causes=_causes(acting.causes)),
             list(acting.outbox.messages.values()),
         )
     )
 
 
-def _rows(state: PartitionState) -> list[EntityRow]:
+def _causes(causes: Causes) -> list[Any]:
+    """Return what is known of causes, in an order of their own: in which they were learnt does not count."""
+    return sorted([partition, settled, sorted(rows)] for partition, settled, rows in causes.rows())
+
+
+def rows_of(state: PartitionState) -> list[EntityRow]:
     """Return all entities by id, those that left memory too."""
     rows = {entity_id: actor.row() for entity_id, actor in state.entities.items()}
     if state.cold is not None:

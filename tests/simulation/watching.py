@@ -52,6 +52,11 @@ class Watching:
         """Take what came last."""
         self._take()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is at a door, and was told all that it begins with."""
+        return self.door is not None and self._watcher is not None and self.door.hub.is_settled(self._watcher)
+
     def write(self, frames: bytes) -> None:
         """Get frames."""
         self._frames.append(frames)

@@ -94,11 +94,34 @@ async def test_reader_asks_again_when_half_of_its_credit_was_used(server: FakeNa
 
 @on_virtual_clock
 async def test_credit_that_expired_is_asked_for_again(server: FakeNats) -> None:
-    reader = await opened(server)
+    reader = await opened(server, after=server.last)
     await server.tell(Status="408", Nats_Pending_Messages=str(limits.pull_blocks))
     await reader.pull(0.1)
     await reader.pull(0.1)
     assert len(server.asked) == 2
+    assert len(server.consumers) == 1
+
+
+@on_virtual_clock
+async def test_newest_block_that_was_lost_on_the_way_is_read_again(server: FakeNats) -> None:
+    reader = await opened(server, after=server.last)
+    server.last += 1
+    assert await reader.pull(0.1) == []
+    await server.tell(Status="408", Nats_Pending_Messages=str(limits.pull_blocks - 1))
+    pulling = asyncio.create_task(reader.pull(60))
+    await settled()
+    assert [config.opt_start_seq for config in server.consumers] == [10, 10]
+    await server.deliver(10)
+    assert sequences(await pulling) == [10]
+
+
+@on_virtual_clock
+async def test_block_that_comes_while_the_reader_looks_was_not_lost(server: FakeNats) -> None:
+    reader = await opened(server, after=server.last)
+    server.last += 1
+    await server.tell(Status="408", Nats_Pending_Messages=str(limits.pull_blocks))
+    await server.deliver(10)
+    assert sequences(await reader.pull(1)) == [10]
     assert len(server.consumers) == 1
 
 
