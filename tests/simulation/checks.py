@@ -67,9 +67,8 @@ def _truths(world: World) -> list[Truth]:
 
 
 def _faults(world: World) -> Iterator[str]:
-    for fault in world.loop.faults:
-        if "Future exception was never retrieved" not in fault.get("message", ""):
-            yield f"nobody caught: {fault.get('message')} {fault.get('exception')!r}"
+    for text in world.loop.uncaught():
+        yield f"nobody caught: {text}"
     for noted in world.notes:
         if noted.what in _MUST_NOT_BE_LOGGED:
             yield f"logged at {noted.at_s:.3f} s: {noted.what} {noted.facts}"

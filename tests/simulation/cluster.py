@@ -61,7 +61,8 @@ class Cluster:
     async def start(self, name: str) -> None:
         """Start a shard, unless there is one of that name."""
         await asyncio.sleep(self._network.chance.seconds(*_START_S))
-        if name not in self.shards:
+        known = self.shards.get(name)
+        if known is None or not known.process.lives:  # the name of a dead one is free
             self.shards[name] = self._make(name)
 
     async def kill(self, name: str) -> None:

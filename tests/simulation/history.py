@@ -30,6 +30,8 @@ _SETTLE_LOOK_S: Final = 0.2
 _CLIENTS_S: Final = 120.0
 _REJOIN_S: Final = 0.1
 _COLLECT_EVERY: Final = 100
+# How often something goes wrong, and in what time: most histories are short, some outlast every patience.
+_LENGTHS: Final = ((((0, 6), (2.0, 5.0)), 0.7), (((2, 10), (8.0, 25.0)), 0.3))
 # Small enough that what is bounded in Flux reaches its bounds within a history.
 _SMALL: Final = {
     "snapshot_slice_entities": (2, 5, 200),
@@ -97,7 +99,8 @@ async def _live(world: World, chance: Chance, watchings: list[Watching]) -> list
     roles = roles_of(chance, acts=world.plan.acts)
     clients = [loop.create_task(role(Session(world, name, world.seed))) for name, role in roles.items()]
     nemesis = Nemesis(world)
-    await nemesis.work(chance.randint(0, 6), chance.seconds(2.0, 5.0))
+    harms, seconds = chance.one_of(_LENGTHS)
+    await nemesis.work(chance.randint(*harms), chance.seconds(*seconds))
     nemesis.mend()
     done, pending = await asyncio.wait(clients, timeout=_CLIENTS_S)
     for client in clients:

@@ -127,6 +127,14 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         finally:
             events._set_running_loop(None)  # noqa: SLF001
 
+    def uncaught(self) -> list[str]:
+        """Return what nobody caught."""
+        found = [f"{fault.get('message')}: {fault.get('exception')!r}" for fault in self.faults]
+        for task in self.tasks:
+            if task.done() and not task.cancelled() and task._log_traceback:  # type: ignore[attr-defined] # noqa: SLF001
+                found.append(f"a task failed: {task.exception()!r}")
+        return [text for text in found if not text.startswith("Future exception was never retrieved")]
+
     def discard(self) -> None:
         """Let go of everything that is under way, without running any of it."""
         self._ready.clear()

@@ -13,16 +13,18 @@ from tests.simulation.session import Role, Session
 
 SHARED: Final = ("a/1", "a/2", "b/1", "b/deep/er", "wide/1", "wide/2", "wide/3", "lonely")
 _REST_S: Final = 0.25
+_RESTS_S: Final = (0.1, 0.5, 3.0)
 Number = int
 
 
-async def count(session: Session, entity_id: str, times: int) -> None:
+async def count(session: Session, entity_id: str, times: int, rest_s: float) -> None:
     """Write 1, 2, 3, … into an entity of one's own, each once the last is known to be there."""
     for n in range(1, times + 1):
-        deed = await session.publish(entity_id, {"n": n, f"n{n % 3}": n})
+        named = session.chance.happens(0.6)  # who does not name an event cannot send it again
+        deed = await session.publish(entity_id, {"n": n, f"n{n % 3}": n}, named=named)
         if deed.outcome != ACKED:
             return
-        await session.rest(_REST_S)
+        await session.rest(rest_s)
 
 
 async def compare_and_set(session: Session, entity_id: str, times: int) -> None:
@@ -101,13 +103,13 @@ def roles_of(chance: Any, *, acts: bool) -> dict[str, Role]:
     """Draw who takes part in a history, by name."""
     found: dict[str, Role] = {}
     for number in range(chance.randint(1, 2)):
-        found[f"w{number}"] = partial(count, entity_id=f"mine/w{number}", times=chance.randint(4, 14))
+        found[f"w{number}"] = partial(count, entity_id=f"mine/w{number}", times=chance.randint(4, 16), rest_s=chance.choice(_RESTS_S))
     for number in range(chance.randint(0, 2)):
         found[f"cas{number}"] = partial(compare_and_set, entity_id="b/cas", times=chance.randint(3, 8))
     for number in range(chance.randint(0, 2)):
         found[f"claims{number}"] = partial(claim, entity_id="a/task", times=chance.randint(2, 5))
     for number in range(chance.randint(1, 2)):
-        found[f"any{number}"] = partial(do_anything, times=chance.randint(3, 10))
+        found[f"any{number}"] = partial(do_anything, times=chance.randint(3, 12))
     if chance.happens(0.6):
         found["reader"] = partial(read, times=chance.randint(4, 12))
     if acts:

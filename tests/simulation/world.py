@@ -7,6 +7,8 @@ import itertools
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+import nats.errors
+
 from flux_actors.behaviour.deployer import CATALOGUE_BUCKET, Deployer
 from flux_actors.behaviour.equipment import Equipment
 from flux_actors.domain.partitioning import Partitioning
@@ -60,7 +62,7 @@ class Plan(NamedTuple):
             chance.randint(1, 2),
             chance.randint(1, 2),
             chance.choice((1, 3)),
-            chance.happens(0.25),
+            chance.happens(0.3),
             3_000 if chance.happens(0.2) else None,
             Retention(bytes_max=1_500) if chance.happens(0.2) else FOR_EVER,
         )
@@ -283,17 +285,17 @@ class World:
         self, process: Process, client: SimulatedNats, store: SimulatedKeyValue
     ) -> None:
         """Do what a door's process does before it serves."""
-        while True:
-            try:
-                stored = await store.get(TOPOLOGY_KEY)
-            except Unavailable:
-                continue
-            if stored is not None:
-                break
-            await asyncio.sleep(_TOPOLOGY_S)
-        calls = SimulatedCalls(self.cluster, process, store, decode_topology(stored.value))
-        door = Door(self.network, process, client, self.rule, calls, self.surroundings(process))
-        await door.open()
+        try:
+            while (stored := await store.get(TOPOLOGY_KEY)) is None:
+                await asyncio.sleep(_TOPOLOGY_S)
+            calls = SimulatedCalls(self.cluster, process, store, decode_topology(stored.value))
+            door = Door(self.network, process, client, self.rule, calls, self.surroundings(process))
+            await door.open()
+        except (Unavailable, nats.errors.Error) as error:  # Serve starts another replica
+            self.note(process.name, "does not open", reason=str(error) or type(error).__name__)
+            client.end()
+            self.loop.call_later(self._chance.seconds(*_RESTART_S), self._later, self.open_door)
+            return
         self.doors.append(door)
         self.note(process.name, "serves")
 
