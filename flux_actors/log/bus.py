@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import nats.errors
@@ -33,9 +34,7 @@ class NatsBus:
         async def on_message(message: Msg) -> None:
             await receive(message.data)
 
-        subscription = await self._client.subscribe(subject, cb=on_message)
-        await self._client.flush()
-        return subscription
+        return await self._listen(subject, on_message)
 
     async def serve(self, subject: str, answer: Callable[[bytes], Awaitable[bytes]]) -> Any:
         """Answer in tasks: a question that takes long holds up no other."""
@@ -52,9 +51,7 @@ class NatsBus:
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
 
-        subscription = await self._client.subscribe(subject, cb=on_message)
-        await self._client.flush()
-        return subscription
+        return await self._listen(subject, on_message)
 
     async def request(self, subject: str, data: bytes, timeout_s: float) -> bytes:
         """Ask; NATS tells at once when nobody serves the subject."""
@@ -67,3 +64,16 @@ class NatsBus:
         except (nats.errors.Error, OSError) as error:
             raise Unavailable("the bus cannot be reached") from error
         return bytes(answer.data)
+
+    async def _listen(self, subject: str, on_message: Callable[[Msg], Awaitable[None]]) -> Any:
+        """Subscribe, and return when the server knows of it; nothing is left of what it does not know of."""
+        subscription = None
+        try:
+            subscription = await self._client.subscribe(subject, cb=on_message)
+            await self._client.flush()
+        except (nats.errors.Error, OSError) as error:
+            if subscription is not None:
+                with suppress(nats.errors.Error, OSError):  # then the connection is gone, and with it this
+                    await subscription.unsubscribe()
+            raise Unavailable("the bus cannot be reached") from error
+        return subscription

@@ -151,7 +151,11 @@ class Bus(Protocol):
         ...
 
     async def subscribe(self, subject: str, receive: Callable[[bytes], Awaitable[None]]) -> Subscription:
-        """Have `receive` called with every message, one at a time."""
+        """Have `receive` called with every message, one at a time.
+
+        Raises:
+            Unavailable: the bus cannot be reached; nothing is subscribed.
+        """
         ...
 
 
@@ -159,7 +163,11 @@ class Calls(Protocol):
     """Questions to whoever answers for a subject now."""
 
     async def serve(self, subject: str, answer: Callable[[bytes], Awaitable[bytes]]) -> Subscription:
-        """Have `answer` called with every question, several at a time; what it returns is the answer."""
+        """Have `answer` called with every question, several at a time; what it returns is the answer.
+
+        Raises:
+            Unavailable: the bus cannot be reached; nobody is asked.
+        """
         ...
 
     async def request(self, subject: str, data: bytes, timeout_s: float) -> bytes:

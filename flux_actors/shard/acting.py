@@ -50,10 +50,15 @@ class Acting:
 
     @classmethod
     async def begin(cls, host: HostedPartition) -> Acting:
-        """Take up what waits in the outbox, and answer calls from now on."""
-        equipment = host.equipment
-        acting = cls(host, None if equipment is None else equipment.dispatcher(host.state))
+        """Answer calls from now on, and take up what waits in the outbox.
+
+        Raises:
+            Unavailable: calls cannot come in now; nothing has begun.
+        """
+        acting = cls(host, None)
         acting._service = await host.bus.serve(call_subject(host.partition), acting.answer)
+        if host.equipment is not None:
+            acting.dispatcher = host.dispatcher = host.equipment.dispatcher(host.state)
         return acting
 
     def applied(self) -> None:

@@ -28,7 +28,9 @@ async def run(host: HostedPartition, snapshotter: Snapshotter) -> None:
     reader = host.log.reader(host.partition, host.state.sequence)
     expirer = Expirer(host.log, host.partition, host.surroundings)
     try:
-        acting = await Acting.begin(host)
+        acting = await _begin_when_possible(host)
+        if acting is None:
+            return
         try:
             await host.publish([host.heartbeat()])
             while not host.draining:
@@ -38,6 +40,18 @@ async def run(host: HostedPartition, snapshotter: Snapshotter) -> None:
     finally:
         await reader.close()
         await expirer.close()
+
+
+async def _begin_when_possible(host: HostedPartition) -> Acting | None:
+    """Begin to act as soon as the bus is there; `None` when draining before."""
+    while True:
+        try:
+            return await Acting.begin(host)
+        except Unavailable as error:
+            _log.warning("bus.away", partition=host.partition, reason=error.message)
+        if host.draining:
+            return None
+        await asyncio.sleep(_AWAY_S)
 
 
 async def _turn(

@@ -89,6 +89,7 @@ class _Task(asyncio.Task):  # type: ignore[type-arg] # of any result
     """A task with a hash that is the same in each run."""
 
     number = 0
+    process: Process | None = None
 
     def __hash__(self) -> int:
         return self.number
@@ -131,6 +132,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """Return what nobody caught."""
         found = [f"{fault.get('message')}: {fault.get('exception')!r}" for fault in self.faults]
         for task in self.tasks:
+            if task.process is not None and task.process.stands_still:
+                continue  # who would have caught it was not given the time
+            if task.get_coro().__name__ == "to_thread":
+                continue  # whoever waits for a thread looks at its end in its own time
             if task.done() and not task.cancelled() and task._log_traceback:  # type: ignore[attr-defined] # noqa: SLF001
                 found.append(f"a task failed: {task.exception()!r}")
         return [text for text in found if not text.startswith("Future exception was never retrieved")]
@@ -233,6 +238,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.Task[_T]:
         task = _Task.__new__(_Task)
         task.number = next(self._numbers)
+        task.process = PROCESS.get() if context is None else context.get(PROCESS)
         task.__init__(coro, loop=self, name=name, context=context)  # type: ignore[misc]
         self.tasks.append(task)
         return task

@@ -89,14 +89,14 @@ async def do_anything(session: Session, times: int) -> None:
         await session.rest(_REST_S)
 
 
-async def tell(session: Session, who: str, times: int) -> None:
+async def tell(session: Session, who: str, times: int, rest_s: float) -> None:
     """Give a behaviour 1, 2, 3, …, some of which set a reminder."""
     for n in range(1, times + 1):
         rings = session.chance.happens(0.3)
         deed = await session.publish(f"near/in/{who}", {"n": n, "rings": rings})
         if deed.outcome != ACKED:
             return
-        await session.rest(_REST_S)
+        await session.rest(rest_s)
 
 
 def roles_of(chance: Any, *, acts: bool) -> dict[str, Role]:
@@ -114,5 +114,7 @@ def roles_of(chance: Any, *, acts: bool) -> dict[str, Role]:
         found["reader"] = partial(read, times=chance.randint(4, 12))
     if acts:
         for who in ("k", "l")[: chance.randint(1, 2)]:
-            found[f"teller-{who}"] = partial(tell, who=who, times=chance.randint(2, 6))
+            found[f"teller-{who}"] = partial(
+                tell, who=who, times=chance.randint(3, 12), rest_s=chance.choice(_RESTS_S)
+            )
     return found

@@ -50,6 +50,32 @@ async def test_it_begins_by_telling_its_place(hosting, running_host):
     assert (first.after, first.sequence, first.changes, first.epoch) == (0, 0, [], running_host.epoch)
 
 
+async def test_a_bus_that_is_away_at_first_is_waited_for(hosting, monkeypatch, lines):
+    serve, tries = hosting.bus.serve, iter((Unavailable("away"), Unavailable("away"), None))
+
+    async def serve_later(subject, answer):
+        error = next(tries)
+        if error is not None:
+            raise error
+        return await serve(subject, answer)
+
+    monkeypatch.setattr(hosting.bus, "serve", serve_later)
+    await hosting.write(event("n/e", {"a": 1}))
+    host, end = await run_to(hosting, 1)
+    assert (host.state.sequence, end) == (1, None)
+    assert [line["event"] for line in lines].count("bus.away") == 2
+
+
+async def test_a_bus_that_stays_away_holds_up_no_draining(hosting, monkeypatch):
+    async def away(subject, answer):
+        host.draining = True
+        raise Unavailable("away")
+
+    monkeypatch.setattr(hosting.bus, "serve", away)
+    host = await hosting.recovered()
+    await run(host, Snapshotter(host, 1_000.0))
+
+
 async def test_what_comes_is_applied_and_told(hosting, running_host):
     await hosting.write(event("n/e", {"a": 1}), clock_us=7)
     await until(lambda: running_host.state.sequence == 1)
