@@ -55,9 +55,7 @@ def read_order(body: object, *, releases: bool = False) -> Order:
 class Claims:
     """Takes, renews and releases claims through one door."""
 
-    def __init__(
-        self, publisher: Publisher, view: LiveView, surroundings: Surroundings = HERE
-    ) -> None:
+    def __init__(self, publisher: Publisher, view: LiveView, surroundings: Surroundings = HERE) -> None:
         self._now_us = surroundings.now_us
         self._publisher = publisher
         self._view = view

@@ -170,7 +170,8 @@ class Deployer:
 def control_block(catalogue: Catalogue, now_us: int, identity: int) -> bytes:
     """Return the block that has a catalogue hold from its place in a log on.
 
-    Its committer, `identity`, is nobody else's, so the fold takes it for new whoever brought which catalogue before.
+    Its committer, `identity`, is nobody else's, so the fold takes it for new whoever brought which catalogue
+    before.
     """
     event = Event(
         None,

@@ -25,9 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__.split("\n")[0])
     parser.add_argument("--start", type=int, default=0, metavar="SEED", help="the first seed")
-    parser.add_argument("--seeds", type=int, default=None, metavar="N", help="how many; 1000 if nothing is said")
+    parser.add_argument(
+        "--seeds", type=int, default=None, metavar="N", help="how many; 1000 if nothing is said"
+    )
     parser.add_argument("--minutes", type=float, default=None, help="as many as go into the time")
-    parser.add_argument("--replay", type=int, default=None, metavar="SEED", help="one seed, told line by line")
+    parser.add_argument(
+        "--replay", type=int, default=None, metavar="SEED", help="one seed, told line by line"
+    )
     asked = parser.parse_args(arguments)
     if asked.replay is not None:
         return _replay(asked.replay)
@@ -47,7 +51,9 @@ def _run_many(start: int, seeds: int | None, seconds: float | None) -> int:
             break
         if now - told_at >= _PROGRESS_S:
             told_at = now
-            print(f"{count} seeds, {len(failed)} failed, {60 * count / (now - began):.0f} a minute", flush=True)
+            print(
+                f"{count} seeds, {len(failed)} failed, {60 * count / (now - began):.0f} a minute", flush=True
+            )
         outcome = run(seed)
         count += 1
         steps += outcome.steps

@@ -47,9 +47,7 @@ class Callee:
         self._waiting[answer] = caller
         if not lost():
             arguments = work, caller, answer, lost
-            network.loop.call_later(
-                network.delay_s(), self._begin, *arguments, context=self.process.context
-            )
+            network.loop.call_later(network.delay_s(), self._begin, *arguments, context=self.process.context)
         try:
             async with asyncio.timeout(timeout_s):
                 return await answer

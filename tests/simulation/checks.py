@@ -12,9 +12,11 @@ from flux_actors.errors import Corrupt
 from flux_actors.log.block import decode_block
 from flux_actors.log.jetstream import stream_name
 from flux_actors.router.topology import TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
+from flux_actors.shard.partition import Phase
 from flux_actors.snapshot.codec import read_snapshot
 from tests.simulation.acting import reducers
 from tests.simulation.ledger import ACKED, REFUSED, Deed
+from tests.simulation.settling import hosts_of
 from tests.simulation.truth import Truth, canonical
 from tests.simulation.watched import wrong_in_watching
 from tests.simulation.watching import Watching
@@ -40,7 +42,7 @@ _MUST_NOT_BE_LOGGED = frozenset(
 def wrong(world: World, watchings: list[Watching]) -> list[str]:
     """Return all that is wrong with a history that has come to rest."""
     truths = _truths(world)
-    found = [
+    return [
         *_faults(world),
         *_deeds(world, truths),
         *_orders(world, truths),
@@ -54,11 +56,10 @@ def wrong(world: World, watchings: list[Watching]) -> list[str]:
         *_views(world, truths),
         *wrong_in_watching(watchings, truths),
     ]
-    return found
 
 
 def _truths(world: World) -> list[Truth]:
-    hosts = [host for shard in world.all_shards for host in shard.shard._hosts.values()]  # noqa: SLF001
+    hosts = [host for shard in world.all_shards for host in hosts_of(shard)]
     found = []
     for partition in world.rule.all():
         wanted = {host.state.sequence for host in hosts if host.partition == partition}
@@ -143,8 +144,8 @@ def _orders(world: World, truths: list[Truth]) -> Iterator[str]:
 def _states(world: World, truths: list[Truth]) -> Iterator[str]:
     """Each shard that ever was, dead ones and zombies too, has what the fold of the log has."""
     for shard in world.all_shards:
-        for host in shard.shard._hosts.values():  # noqa: SLF001
-            if host.phase.value == "recovering":
+        for host in hosts_of(shard):
+            if host.phase is Phase.RECOVERING:
                 continue  # half of a state, for nobody to read
             truth = truths[host.partition]
             expected = truth.at.get(host.state.sequence)
@@ -210,6 +211,10 @@ def _acts(world: World, truths: list[Truth]) -> Iterator[str]:
             yield f"messages of partition {truth.partition} are not handled"
         if truth.state.acting.stopped:
             yield f"behaviours are stopped: {truth.state.acting.stopped}"
+    yield from _effects(world, truths, entities)
+
+
+def _effects(world: World, truths: list[Truth], entities: dict[str, dict[str, Any]]) -> Iterator[str]:
     told: dict[str, int] = {}
     for deed in world.ledger.deeds:
         if not deed.entity_id.startswith("near/in/"):

@@ -51,7 +51,9 @@ class SimulatedNats:
 
     max_payload = limits.nats_payload_bytes_max
 
-    def __init__(self, process: Process, network: Network, server: Server, numbers: itertools.count[int]) -> None:
+    def __init__(
+        self, process: Process, network: Network, server: Server, numbers: itertools.count[int]
+    ) -> None:
         self.process = process
         self.is_connected = False
         self.is_closed = False
@@ -115,7 +117,7 @@ class SimulatedNats:
             raise nats.errors.NoRespondersError
         return message
 
-    def jetstream(self, timeout: float) -> SimulatedJetStream:  # noqa: ASYNC109 - nats-py's
+    def jetstream(self, timeout: float) -> SimulatedJetStream:
         """Return what manages streams."""
         return SimulatedJetStream(self, self._server, timeout)
 
@@ -132,7 +134,9 @@ class SimulatedNats:
 
     def hand(self, number: int, message: Message) -> None:
         """Send a message to one of its subscriptions."""
-        if self.deaf_to and (message.reply.startswith("$JS.ACK.") or not message.subject.startswith("_INBOX.")):
+        if self.deaf_to and (
+            message.reply.startswith("$JS.ACK.") or not message.subject.startswith("_INBOX.")
+        ):
             self.deaf_to -= 1
         else:
             self._down.send(self._receive, number, message)
@@ -254,9 +258,7 @@ class SimulatedJetStream:
         state = SimpleNamespace(
             first_seq=bounds.first, last_seq=bounds.last, messages=messages, bytes=100 * messages
         )
-        return SimpleNamespace(
-            state=state, config=SimpleNamespace(metadata={"flux-log-id": bounds.log_id})
-        )
+        return SimpleNamespace(state=state, config=SimpleNamespace(metadata={"flux-log-id": bounds.log_id}))
 
     async def add_consumer(self, name: str, config: ConsumerConfig) -> Any:
         """Make a consumer."""

@@ -33,7 +33,7 @@ class Disk:
 
     def damage(self) -> bool:
         """Change a byte of the newest snapshot of a partition; return whether there was one."""
-        newest = {partition: sequence for partition, sequence in sorted(self.kept)}
+        newest = dict(sorted(self.kept))
         if not newest:
             return False
         partition = self._chance.choice(sorted(newest))

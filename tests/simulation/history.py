@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
@@ -13,20 +13,16 @@ from unittest.mock import patch
 import structlog
 
 from flux_actors import limits
-from flux_actors.log.jetstream import stream_name
-from flux_actors.shard.partition import Phase
 from tests.simulation.chance import Chance
 from tests.simulation.checks import wrong
 from tests.simulation.loop import PROCESS, Stuck
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.roles import roles_of
 from tests.simulation.session import Session
-from tests.simulation.truth import rows_of
+from tests.simulation.settling import SETTLE_S, settled
 from tests.simulation.watching import Watching
 from tests.simulation.world import Noted, Plan, World
 
-_SETTLE_S: Final = 90.0
-_SETTLE_LOOK_S: Final = 0.2
 _CLIENTS_S: Final = 120.0
 _REJOIN_S: Final = 0.1
 _COLLECT_EVERY: Final = 100
@@ -93,7 +89,7 @@ async def _live(world: World, chance: Chance, watchings: list[Watching]) -> list
     """Let everything happen, then wait until it has come to rest; return what never did."""
     loop = world.loop
     await world.begin()
-    while len(world.doors) < world.plan.doors:
+    while len(world.doors) < world.plan.doors:  # noqa: ASYNC110 - time that passes here is none
         await asyncio.sleep(_REJOIN_S)
     watching = loop.create_task(_keep_watching(world, watchings))
     roles = roles_of(chance, acts=world.plan.acts)
@@ -108,11 +104,11 @@ async def _live(world: World, chance: Chance, watchings: list[Watching]) -> list
             raise AssertionError(f"a client failed: {client.exception()!r}") from client.exception()
     if pending:
         return [f"{len(pending)} clients are not done {_CLIENTS_S:g} s after everything was mended"]
-    left = await _settled(world, watchings)
+    left = await settled(world, watchings)
     watching.cancel()
     for one in watchings:
         one.finish()
-    return [f"not at rest after {_SETTLE_S:g} s: {text}" for text in left]
+    return [f"not at rest after {SETTLE_S:g} s: {text}" for text in left]
 
 
 async def _keep_watching(world: World, watchings: list[Watching]) -> None:
@@ -130,51 +126,6 @@ async def _keep_watching(world: World, watchings: list[Watching]) -> None:
         await asyncio.sleep(_REJOIN_S)
 
 
-async def _settled(world: World, watchings: list[Watching]) -> list[str]:
-    """Return when nothing moves any more; or what still does after a while."""
-    left: list[str] = []
-    until_s = world.loop.time() + _SETTLE_S
-    while world.loop.time() < until_s:
-        left = [*_unsettled(world), *(f"{one.name} waits" for one in watchings if not one.is_settled)]
-        if not left:
-            return []
-        await asyncio.sleep(_SETTLE_LOOK_S)
-    return left
-
-
-def _unsettled(world: World) -> Iterator[str]:
-    if len(world.doors) < world.plan.doors:
-        yield "doors are missing"
-    hosted: dict[int, int] = {}
-    for shard in world.cluster.shards.values():
-        if not shard.process.lives:
-            continue
-        for partition, host in shard.shard._hosts.items():  # noqa: SLF001
-            last = world.server.streams[stream_name(partition)].last
-            hosted[partition] = hosted.get(partition, 0) + 1
-            if host.phase is not Phase.RUNNING:
-                yield f"{shard.name} has partition {partition} {host.phase} ({host.error})"
-            elif host.state.sequence != last:
-                yield f"{shard.name} has partition {partition} at {host.state.sequence} of {last}"
-            elif host.state.acting.outbox.messages:
-                yield f"messages of partition {partition} wait"
-            elif any(row.leases for row in rows_of(host.state)):
-                yield f"leases of partition {partition} run"
-    for partition in world.rule.all():
-        if partition not in hosted:
-            yield f"nobody has partition {partition}"
-    for zombie in world.cluster.zombies:
-        for partition, host in zombie.shard._hosts.items():  # noqa: SLF001
-            last = world.server.streams[stream_name(partition)].last
-            if zombie.process.lives and host.phase is Phase.RUNNING and host.state.sequence != last:
-                yield f"the zombie {zombie.name} has partition {partition} at {host.state.sequence} of {last}"
-    for door in world.living_doors():
-        for part in door.parts:
-            last = world.server.streams[stream_name(part.partition)].last
-            if part.sequence != last or part.repairing:
-                yield f"{door.process.name} heard of partition {part.partition} up to {part.sequence} of {last}"
-
-
 def _digest(world: World) -> str:
     found = hashlib.blake2b(digest_size=16)
     for noted in world.notes:
@@ -190,7 +141,7 @@ def _digest(world: World) -> str:
 def _noted_logs(world: World) -> Iterator[None]:
     """Have all that Flux logs be noted instead."""
 
-    def note(_: object, level: str, line: dict[str, Any]) -> Any:
+    def note(_: Any, level: str, line: MutableMapping[str, Any]) -> Any:
         process = PROCESS.get()
         event = line.pop("event")
         line.pop("exc_info", None)

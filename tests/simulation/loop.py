@@ -1,15 +1,15 @@
 """An event loop on a simulated clock, with several processes in it, each of which may stand still or die.
 
 Time jumps to the next timer: hours of waiting take no time. Nothing comes from outside, so all that happens
-follows from what was drawn: the order of callbacks is that in which they were asked for, timers of one moment
-go in the order in which they were set, and tasks hash by their number, not by their place in memory, so sets
-of them are walked alike in each run.
+follows from what was drawn: callbacks go in the order in which they were asked for, timers of one moment in
+that in which they were set, and tasks hash by their number, not by their place in memory, so sets of them are
+walked alike in each run.
 
 A process is a context. Whatever is started within one belongs to it: tasks, timers, work for threads,
 messages to it. Before each callback the loop looks whose it is. That of a process which stands still is kept
-for when it goes on, as the kernel keeps what comes for one that was stopped; that of a dead one is dropped. So
-a process dies between any two steps of its code, and no `finally` of it runs: what its code leaves behind is
-what a `kill -9` leaves.
+for when it goes on, as the kernel keeps what comes for one that was stopped; that of a dead one is dropped.
+So a process dies between any two steps of its code, and no `finally` of it runs: what its code leaves behind
+is what a `kill -9` leaves.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ class _Task(asyncio.Task):  # type: ignore[type-arg] # of any result
 
     number = 0
     process: Process | None = None
+    _log_destroy_pending: bool  # asyncio's
 
     def __hash__(self) -> int:
         return self.number
@@ -134,9 +135,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         for task in self.tasks:
             if task.process is not None and task.process.stands_still:
                 continue  # who would have caught it was not given the time
-            if task.get_coro().__name__ == "to_thread":
+            if getattr(task.get_coro(), "__name__", "") == "to_thread":
                 continue  # whoever waits for a thread looks at its end in its own time
-            if task.done() and not task.cancelled() and task._log_traceback:  # type: ignore[attr-defined] # noqa: SLF001
+            if task.done() and not task.cancelled() and task._log_traceback:  # noqa: SLF001
                 found.append(f"a task failed: {task.exception()!r}")
         return [text for text in found if not text.startswith("Future exception was never retrieved")]
 
@@ -158,7 +159,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             raise Stuck(f"after {self.steps} steps and {self._now_s:.3f} s it still goes on")
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if handle._cancelled:  # type: ignore[attr-defined] # noqa: SLF001
+            if handle._cancelled:  # noqa: SLF001
                 continue
             self.steps += 1
             if self._look:
@@ -192,7 +193,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def _jump(self) -> None:
         timers = self._timers
-        while timers and timers[0][2]._cancelled:  # type: ignore[attr-defined] # noqa: SLF001
+        while timers and timers[0][2]._cancelled:  # noqa: SLF001
             heapq.heappop(timers)
             self._cancelled -= 1
         if not timers:
@@ -203,30 +204,30 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     # What asyncio asks of a loop.
 
-    def call_soon(
+    def call_soon(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
-    def call_later(
+    def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         return self.call_at(self._now_s + delay, callback, *args, context=context)
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
-        handle._scheduled = True  # type: ignore[attr-defined] # noqa: SLF001 - so it tells when it is cancelled
+        handle._scheduled = True  # type: ignore[attr-defined] # noqa: SLF001 - so it tells its end
         heapq.heappush(self._timers, (when, next(self._numbers), handle))
         return handle
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         self._cancelled += 1
         if self._cancelled > _STALE_MAX and 2 * self._cancelled > len(self._timers):
-            self._timers = [timer for timer in self._timers if not timer[2]._cancelled]  # type: ignore[attr-defined] # noqa: SLF001
+            self._timers = [timer for timer in self._timers if not timer[2]._cancelled]  # noqa: SLF001
             heapq.heapify(self._timers)
             self._cancelled = 0
 

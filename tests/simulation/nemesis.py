@@ -28,12 +28,12 @@ class Nemesis:
         self._harms: Sequence[tuple[Callable[[], None], float]] = (
             (self._kill_shard, 4.0),
             (self._pause_shard, 2.0),
-            (self._make_zombie, 2.0),
+            (self._make_zombie, 3.0),
             (self._kill_door, 2.0),
             (self._pause_door, 1.0),
             (self._kill_router, 1.0),
             (self._pause_router, 0.5),
-            (self._replace_router, 0.5),
+            (self._replace_router, 1.0),
             (self._kill_everything, 0.7),
             (self._break_connection, 2.5),
             (self._block_connection, 2.0),
@@ -161,11 +161,15 @@ class Nemesis:
             self._pause(router, _SHORT_S)
 
     def _replace_router(self) -> None:
-        """Stop the router for so long that another one begins; then it comes back."""
+        """Cut off the router's machine: another router begins, shards die, and the first one comes back."""
         router = self._world.router
-        if router is not None and router.lives and not router.paused:
-            self._pause(router, _LONG_S)
-            self._world.loop.create_task(self._world.replace_router())
+        if router is None or not router.lives or router.paused:
+            return
+        self._pause(router, _LONG_S)
+        self._world.loop.create_task(self._world.replace_router())
+        for _ in range(self._chance.randint(0, 3)):
+            self._later(_LONG_S, self._kill_shard)
+            self._later(_SHORT_S, self._kill_shard)
 
     def _kill_everything(self) -> None:
         self._world.kill_everything()
@@ -216,7 +220,9 @@ class Nemesis:
         names |= {shard.name for shard in self._world.living_shards() if shard.process is process}
         self._note("cuts", who=sorted(names))
         self._world.cluster.cut |= names
-        self._later(self._chance.choice((_SHORT_S, _LONG_S)), self._world.cluster.cut.difference_update, names)
+        self._later(
+            self._chance.choice((_SHORT_S, _LONG_S)), self._world.cluster.cut.difference_update, names
+        )
 
     # The server.
 

@@ -1,9 +1,9 @@
 """The network between two parts: in order within a connection, late, held up, broken off.
 
 A connection is two ways. What is sent on one arrives in that order, each thing some time later. A way may be
-blocked, one without the other: then what is sent waits in it. When a connection breaks, a beginning of what is
-under way still arrives, maybe much later, when who sent it has long come back by another connection; the rest
-is lost. That is all the reordering that there is.
+blocked, one without the other: then what is sent waits in it. When a connection breaks, a beginning of what
+is under way still arrives, maybe much later, when who sent it has long come back by another connection; the
+rest is lost. That is all the reordering that there is.
 """
 
 from __future__ import annotations

@@ -103,7 +103,9 @@ def roles_of(chance: Any, *, acts: bool) -> dict[str, Role]:
     """Draw who takes part in a history, by name."""
     found: dict[str, Role] = {}
     for number in range(chance.randint(1, 2)):
-        found[f"w{number}"] = partial(count, entity_id=f"mine/w{number}", times=chance.randint(4, 16), rest_s=chance.choice(_RESTS_S))
+        found[f"w{number}"] = partial(
+            count, entity_id=f"mine/w{number}", times=chance.randint(4, 16), rest_s=chance.choice(_RESTS_S)
+        )
     for number in range(chance.randint(0, 2)):
         found[f"cas{number}"] = partial(compare_and_set, entity_id="b/cas", times=chance.randint(3, 8))
     for number in range(chance.randint(0, 2)):

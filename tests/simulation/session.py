@@ -1,9 +1,9 @@
-"""One client: it asks any door that lives, tries again under the same eventId, and writes down what it was told."""
+"""One client: it asks any door that lives, tries again under the same eventId, and notes what it was told."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
 from flux_actors.domain.partitioning import Partitioning
@@ -203,4 +203,4 @@ def _expect(error: FluxError) -> None:
         raise error
 
 
-Role = Callable[[Session], Awaitable[None]]
+Role = Callable[[Session], Coroutine[Any, Any, None]]

@@ -1,7 +1,7 @@
 """JetStream's streams, consumers and buckets, as far as Flux can tell them from the real ones.
 
-A block is in the stream once a majority has it. Until then it is nowhere: who reads does not see it, and a new
-leader may not have it. Its sender is told afterwards, or is not. An id that is known within the window is
+A block is in the stream once a majority has it. Until then it is nowhere: who reads does not see it, and a
+new leader may not have it. Its sender is told afterwards, or is not. An id that is known within the window is
 answered with the block that has it; one that is being stored is refused. A consumer sends as long as it was
 asked for more, lives in memory, and is gone with whoever held it.
 """

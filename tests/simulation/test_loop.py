@@ -1,8 +1,9 @@
-"""The loop of a history: time that jumps, processes that stand still and die, and the same order each time."""
+"""The loop of a history: time that jumps, processes that stand still and die, the same order each time."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,13 +12,13 @@ from tests.simulation.loop import Process, SimulatedLoop, Stuck
 
 
 @pytest.fixture
-def loop():
-    made = SimulatedLoop(1)
+def loop() -> Iterator[SimulatedLoop]:
+    made = SimulatedLoop(1)  # type: ignore[abstract] # as far as it is used
     yield made
     made.discard()
 
 
-def test_hours_take_no_time(loop) -> None:
+def test_hours_take_no_time(loop: SimulatedLoop) -> None:
     async def wait() -> float:
         await asyncio.sleep(3_600)
         return asyncio.get_running_loop().time()
@@ -25,7 +26,7 @@ def test_hours_take_no_time(loop) -> None:
     assert loop.run(wait()) == 3_600
 
 
-def test_timers_of_one_moment_go_in_the_order_in_which_they_were_set(loop) -> None:
+def test_timers_of_one_moment_go_in_the_order_in_which_they_were_set(loop: SimulatedLoop) -> None:
     order: list[int] = []
 
     async def set_them() -> None:
@@ -37,7 +38,7 @@ def test_timers_of_one_moment_go_in_the_order_in_which_they_were_set(loop) -> No
     assert order == list(range(50))
 
 
-def test_a_cancelled_timer_does_nothing(loop) -> None:
+def test_a_cancelled_timer_does_nothing(loop: SimulatedLoop) -> None:
     heard: list[int] = []
 
     async def cancel() -> None:
@@ -50,7 +51,7 @@ def test_a_cancelled_timer_does_nothing(loop) -> None:
     assert heard == [0]
 
 
-def test_what_waits_for_nothing_is_stuck(loop) -> None:
+def test_what_waits_for_nothing_is_stuck(loop: SimulatedLoop) -> None:
     with pytest.raises(Stuck, match="everything waits"):
         loop.run(_wait_for(loop.create_future()))
 
@@ -59,7 +60,7 @@ async def _wait_for(future: asyncio.Future[Any]) -> None:
     await future
 
 
-def test_a_timeout_passes_on_the_simulated_clock(loop) -> None:
+def test_a_timeout_passes_on_the_simulated_clock(loop: SimulatedLoop) -> None:
     async def wait() -> float:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.Event().wait(), 7.5)
@@ -68,7 +69,7 @@ def test_a_timeout_passes_on_the_simulated_clock(loop) -> None:
     assert loop.run(wait()) == 7.5
 
 
-def test_a_killed_process_runs_not_even_its_finally(loop) -> None:
+def test_a_killed_process_runs_not_even_its_finally(loop: SimulatedLoop) -> None:
     did: list[str] = []
 
     async def live() -> None:
@@ -89,7 +90,7 @@ def test_a_killed_process_runs_not_even_its_finally(loop) -> None:
     assert did == []
 
 
-def test_a_process_dies_before_the_step_that_was_drawn(loop) -> None:
+def test_a_process_dies_before_the_step_that_was_drawn(loop: SimulatedLoop) -> None:
     steps: list[int] = []
 
     async def live() -> None:
@@ -108,7 +109,7 @@ def test_a_process_dies_before_the_step_that_was_drawn(loop) -> None:
     assert steps == list(range(7))
 
 
-def test_a_paused_process_gets_what_came_for_it_when_it_goes_on(loop) -> None:
+def test_a_paused_process_gets_what_came_for_it_when_it_goes_on(loop: SimulatedLoop) -> None:
     heard: list[tuple[str, float]] = []
 
     async def pause() -> None:
@@ -124,7 +125,7 @@ def test_a_paused_process_gets_what_came_for_it_when_it_goes_on(loop) -> None:
     assert heard == [("o", 1.0), ("p", 5.0)]
 
 
-def test_work_of_a_thread_takes_a_while_and_dies_with_its_process(loop) -> None:
+def test_work_of_a_thread_takes_a_while_and_dies_with_its_process(loop: SimulatedLoop) -> None:
     did: list[str] = []
 
     async def live() -> None:
@@ -134,7 +135,7 @@ def test_work_of_a_thread_takes_a_while_and_dies_with_its_process(loop) -> None:
     async def kill() -> None:
         process = Process(loop, "p")
         process.start(live())
-        while not did:
+        while not did:  # noqa: ASYNC110 - time that passes here is none
             await asyncio.sleep(0.0001)
         process.kill()
         await asyncio.sleep(1)
@@ -143,7 +144,7 @@ def test_work_of_a_thread_takes_a_while_and_dies_with_its_process(loop) -> None:
     assert did == ["first"]
 
 
-def test_work_of_a_thread_is_done_though_nobody_waits_any_more(loop) -> None:
+def test_work_of_a_thread_is_done_though_nobody_waits_any_more(loop: SimulatedLoop) -> None:
     did: list[str] = []
 
     async def give_up() -> None:
@@ -156,7 +157,7 @@ def test_work_of_a_thread_is_done_though_nobody_waits_any_more(loop) -> None:
     assert did == ["done"]
 
 
-def test_a_fault_that_nobody_caught_is_kept(loop) -> None:
+def test_a_fault_that_nobody_caught_is_kept(loop: SimulatedLoop) -> None:
     async def fail() -> None:
         raise ValueError("oh")
 
@@ -171,7 +172,7 @@ def test_a_fault_that_nobody_caught_is_kept(loop) -> None:
 
 def test_sets_of_tasks_are_walked_alike_in_each_run() -> None:
     def numbers() -> list[int]:
-        made = SimulatedLoop(1)
+        made = SimulatedLoop(1)  # type: ignore[abstract] # as far as it is used
 
         async def walk() -> list[int]:
             tasks = [made.create_task(asyncio.sleep(0)) for _ in range(100)]

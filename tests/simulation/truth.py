@@ -79,11 +79,11 @@ class Truth:
                 Logged(self.partition, position, event.entity_id)
             )
         told = self.state.apply([(sequence, block)])
-        for position, entity_id, properties, clock_us in told.changes:
+        for change, entity_id, properties, clock_us in told.changes:
             stands = self.stands.setdefault(entity_id, [])
             before = stands[-1].properties if stands else None
             after = None if properties is None else (before or {}) | properties
-            stands.append(Stand(position, after, clock_us))
+            stands.append(Stand(change, after, clock_us))
 
     def _applied(self) -> dict[str, list[Logged]]:
         """Return by event id where events counted, as the entities remember it."""
@@ -122,5 +122,5 @@ def rows_of(state: PartitionState) -> list[EntityRow]:
     rows = {entity_id: actor.row() for entity_id, actor in state.entities.items()}
     if state.cold is not None:
         with state.cold.walk("") as ids:
-            rows |= {name: kept.row() for name, kept in ids if name not in rows and kept is not None}  # type: ignore[attr-defined]
+            rows |= {name: kept.row() for name, kept in ids if name not in rows and kept is not None}
     return [rows[entity_id] for entity_id in sorted(rows)]

@@ -78,7 +78,9 @@ class _Fold:
             case "entity_deleted":
                 yield from self._follow(message)
                 self._entities.pop(message["entity_id"], None)
-            case "error":
+            case "live" | "left":
+                return
+            case _:
                 yield f"{self._watching.name} was told {message}"
 
     def _follow(self, message: dict[str, Any]) -> Iterator[str]:

@@ -18,9 +18,9 @@ from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.router.router import Router, register_log
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.router.topology import TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
+from flux_actors.shard.cold import MemoryColdStore
 from flux_actors.shard.entity_shard import EntityShard
 from flux_actors.shard.memory import Memory
-from flux_actors.shard.cold import MemoryColdStore
 from flux_actors.shard.retention import FOR_EVER, Retention
 from flux_actors.surroundings import Surroundings
 from tests.simulation.acting import SimulatedWorkers, codes, reducers, requests
@@ -83,7 +83,7 @@ class World:
     def __init__(self, seed: int, plan: Plan) -> None:
         self.seed = seed
         self.plan = plan
-        self.loop = SimulatedLoop(seed)
+        self.loop = SimulatedLoop(seed)  # type: ignore[abstract] # as far as Flux uses a loop
         self.loop.on_fuse = self._on_fuse  # type: ignore[method-assign]
         self.network = Network(self.loop, seed)
         self.server = Server(self.loop, seed, plan.partitions, replicas=plan.replicas)
@@ -117,7 +117,8 @@ class World:
 
     def clients(self) -> list[SimulatedNats]:
         """Return the living connections to the server."""
-        found = [part.client for part in (*self.living_doors(), *self.living_shards())]
+        found = [door.client for door in self.living_doors()]
+        found += [shard.client for shard in self.living_shards()]
         return found + [client for client in self._router_clients if client.process.lives]
 
     # The parts begin.
@@ -125,7 +126,7 @@ class World:
     async def begin(self) -> None:
         """Start everything, and return when it serves."""
         await self.start_router()
-        while not self.server.bucket(TOPOLOGY_BUCKET).versions(TOPOLOGY_KEY):
+        while not self.server.bucket(TOPOLOGY_BUCKET).versions(TOPOLOGY_KEY):  # noqa: ASYNC110
             await asyncio.sleep(_TOPOLOGY_S)
         if self.plan.acts:
             await self._deploy()
@@ -267,26 +268,24 @@ class World:
         topology = SimulatedKeyValue(client, self.server, TOPOLOGY_BUCKET)
         registry_store = SimulatedKeyValue(client, self.server, "registry")
         shards = SimulatedShards(self.cluster, process)
-        while True:
+        router: Router | None = None
+        while router is None:
             try:
                 registry = await register_log(
                     registry_store, "log", self.plan.partitions, frozenset({"wide"})
                 )
-                router = Router(topology, shards, registry, self.plan.shards)
-                await router.open()
+                opening = Router(topology, shards, registry, self.plan.shards)  # type: ignore[arg-type] # as far as it asks
+                await opening.open()
+                router = opening
             except (Unavailable, ShardGone, TimeoutError) as error:
                 self.note(process.name, "waits", reason=str(error) or type(error).__name__)
                 await asyncio.sleep(_ROUTER_RETRY_S)
-            else:
-                break
         await router.watch()
 
-    async def _open_door(
-        self, process: Process, client: SimulatedNats, store: SimulatedKeyValue
-    ) -> None:
+    async def _open_door(self, process: Process, client: SimulatedNats, store: SimulatedKeyValue) -> None:
         """Do what a door's process does before it serves."""
         try:
-            while (stored := await store.get(TOPOLOGY_KEY)) is None:
+            while (stored := await store.get(TOPOLOGY_KEY)) is None:  # noqa: ASYNC110
                 await asyncio.sleep(_TOPOLOGY_S)
             calls = SimulatedCalls(self.cluster, process, store, decode_topology(stored.value))
             door = Door(self.network, process, client, self.rule, calls, self.surroundings(process))
