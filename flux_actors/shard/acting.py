@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 import structlog
@@ -28,6 +29,7 @@ from flux_actors.log.ports import StoredBlock, Subscription
 from flux_actors.shard.partition import HostedPartition
 
 _log = structlog.get_logger(__name__)
+_AWAY_S: Final = 0.2
 
 
 async def prepare(host: HostedPartition, blocks: Iterable[StoredBlock]) -> None:
@@ -38,6 +40,25 @@ async def prepare(host: HostedPartition, blocks: Iterable[StoredBlock]) -> None:
     """
     if host.equipment is not None:
         await host.equipment.reducer_code.prepare_for(blocks)
+
+
+async def prepared(host: HostedPartition, blocks: list[StoredBlock]) -> bool:
+    """Have at hand what the fold needs of these blocks, however long it takes; `False` when draining.
+
+    What was pulled is not pulled again: it is applied, or the partition has nothing more to do.
+
+    Raises:
+        Corrupt: it is gone.
+    """
+    while not host.draining:
+        try:
+            await prepare(host, blocks)
+        except Unavailable as error:
+            _log.warning("behaviours.away", partition=host.partition, reason=error.message)
+            await asyncio.sleep(_AWAY_S)
+        else:
+            return True
+    return False
 
 
 class Acting:

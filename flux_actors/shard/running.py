@@ -8,8 +8,8 @@ from typing import Final
 import structlog
 
 from flux_actors.errors import Unavailable
-from flux_actors.log.ports import Reader, StoredBlock
-from flux_actors.shard.acting import Acting, prepare
+from flux_actors.log.ports import Reader
+from flux_actors.shard.acting import Acting, prepared
 from flux_actors.shard.expiring import Expirer
 from flux_actors.shard.partition import HostedPartition
 from flux_actors.shard.snapshotting import Snapshotter
@@ -65,7 +65,7 @@ async def _turn(
         await asyncio.sleep(_AWAY_S)
         return
     if blocks:
-        if not await _prepared(host, blocks):
+        if not await prepared(host, blocks):
             return
         messages = host.apply(blocks, feed=True)
         acting.applied()
@@ -78,16 +78,3 @@ async def _turn(
     await host.relieve()
     await snapshotter.step()
     await asyncio.sleep(0)
-
-
-async def _prepared(host: HostedPartition, blocks: list[StoredBlock]) -> bool:
-    """Have at hand what the fold needs of these blocks, however long it takes; `False` when draining."""
-    while not host.draining:
-        try:
-            await prepare(host, blocks)
-        except Unavailable as error:
-            _log.warning("behaviours.away", partition=host.partition, reason=error.message)
-            await asyncio.sleep(_AWAY_S)
-        else:
-            return True
-    return False

@@ -74,9 +74,8 @@ def _packed() -> dict[str, tuple[type[Behaviour], bytes]]:
     return {digest_of(code): (made, code) for made, code in found}
 
 
-@cache
 def codes() -> MemoryCodeStore:
-    """Return the store of all code; it does not change any more."""
+    """Return a store of all code."""
     store = MemoryCodeStore()
     store.kept = {digest: code for digest, (_, code) in _packed().items()}
     return store

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from flux_actors.errors import FluxError, Unavailable
+from flux_actors.feed.shard_calls import RayShardCalls
 from flux_actors.log.ports import KeyValue
 from flux_actors.router.shard_host import ShardGone
-from flux_actors.router.topology import TOPOLOGY_KEY, Topology, decode_topology
+from flux_actors.router.topology import Topology
 from flux_actors.shard.entity_shard import EntityShard
 from flux_actors.shard.partition import PartitionStatus
 from tests.simulation.calls import Callee, Gone
@@ -23,10 +24,10 @@ from tests.simulation.network import Network
 
 _START_S: Final = (0.05, 0.5)
 _CALL_S: Final = 5.0
+_HAND_OVER_S: Final = 10.0
 _START_MAX_S: Final = 30.0
 _DRAIN_S: Final = 60.0
 _DOOR_CALL_S: Final = 10.0
-_POLL_S: Final = 0.4
 
 
 class Shard(Callee):
@@ -64,6 +65,11 @@ class Cluster:
         known = self.shards.get(name)
         if known is None or not known.process.lives:  # the name of a dead one is free
             self.shards[name] = self._make(name)
+
+    async def names(self) -> list[str]:
+        """Return the names of those that live, whoever can reach them."""
+        await asyncio.sleep(self._network.delay_s())
+        return sorted(name for name, shard in self.shards.items() if shard.process.lives)
 
     async def kill(self, name: str) -> None:
         """End a shard, or believe so."""
@@ -109,24 +115,33 @@ class SimulatedShards:
         self._cluster = cluster
         self._process = process
 
-    async def start(self, name: str) -> None:
+    async def start(self, name: str, instead_of: str = "") -> None:
         """Start a shard and return when it answers."""
         async with asyncio.timeout(_START_MAX_S):
             await self._cluster.start(name)
         await self._call(name, "pid", _START_MAX_S)
 
-    async def lives(self, name: str) -> bool:
-        """Whether it answers."""
-        try:
-            await self._call(name, "pid", _CALL_S)
-        except (ShardGone, TimeoutError, Unavailable):
-            return False
-        return True
+    async def names(self) -> list[str]:
+        """Return the shards that Ray knows."""
+        return await self._cluster.names()
 
     async def adopt(self, name: str, partitions: list[int], epoch: int) -> None:
         """Have a shard host partitions."""
         for partition in partitions:
             await self._call(name, "adopt", _CALL_S, partition, epoch)
+
+    async def follow(self, name: str, partition: int, epoch: int) -> None:
+        """Have a shard fold a partition beside the one that leads it."""
+        await self._call(name, "follow", _CALL_S, partition, epoch)
+
+    async def lead(self, name: str, partition: int, epoch: int, after: int) -> None:
+        """Have a shard lead a partition that it follows."""
+        await self._call(name, "lead", _HAND_OVER_S, partition, epoch, after)
+
+    async def release(self, name: str, partition: int) -> int:
+        """Have a shard host a partition no longer."""
+        last: int = await self._call(name, "release", _HAND_OVER_S, partition)
+        return last
 
     async def status(self, name: str, timeout_s: float) -> list[PartitionStatus]:
         """Return its partitions' status."""
@@ -149,36 +164,16 @@ class SimulatedShards:
         return await self._cluster.call(self._process, name, method, *arguments, timeout_s=timeout_s)
 
 
-class SimulatedCalls:
-    """A door's `ShardCalls`, by the topology as it last read it."""
+class SimulatedCalls(RayShardCalls):
+    """A door's `ShardCalls`: the real ones, but for the way to a shard."""
 
     def __init__(self, cluster: Cluster, process: Process, store: KeyValue, topology: Topology) -> None:
+        super().__init__(store, topology, "")
         self._cluster = cluster
         self._process = process
-        self._store = store
-        self.topology = topology
 
-    def owner(self, partition: int) -> str:
-        """Return the owning shard's name."""
-        owner = self.topology.owners[partition]
-        return owner.shard if owner else ""
-
-    async def call(self, partition: int, method: str, *arguments: Any) -> Any:
-        """Call the owner of a partition."""
+    async def _call(self, partition: int, name: str, method: str, *arguments: Any) -> Any:
         try:
-            return await self._cluster.call(
-                self._process, self.owner(partition), method, *arguments, timeout_s=_DOOR_CALL_S
-            )
+            return await self._cluster.call(self._process, name, method, *arguments, timeout_s=_DOOR_CALL_S)
         except (ShardGone, TimeoutError):
             raise Unavailable(f"partition {partition} is being restarted; try again in a second") from None
-
-    async def follow(self) -> None:
-        """Follow the topology."""
-        while True:
-            await asyncio.sleep(_POLL_S)
-            try:
-                stored = await self._store.get(TOPOLOGY_KEY)
-            except FluxError:
-                continue
-            if stored is not None:
-                self.topology = decode_topology(stored.value)

@@ -78,7 +78,7 @@ class Door(Callee):
     async def open(self) -> None:
         """Listen to the feeds, and follow the topology from now on."""
         await self.feeds.open()
-        self.process.start(self.calls.follow())
+        self.calls.start()
         await self.feeds.ask_for_places()
 
     def end(self) -> None:

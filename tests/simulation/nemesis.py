@@ -34,6 +34,7 @@ class Nemesis:
             (self._kill_router, 1.0),
             (self._pause_router, 0.5),
             (self._replace_router, 1.0),
+            (self._world.scale, 3.0),
             (self._kill_everything, 0.7),
             (self._break_connection, 2.5),
             (self._block_connection, 2.0),
@@ -51,6 +52,7 @@ class Nemesis:
             (self._step_clock, 1.0),
             (self._cut_calls, 1.5),
             (self._read_stale, 0.7),
+            (self._hide_code, 0.7),
         )
 
     async def work(self, harms: int, seconds: float) -> None:
@@ -66,7 +68,7 @@ class Nemesis:
         """End all harm that lasts."""
         world = self._world
         world.note("nemesis", "mends")
-        world.disk.full = False
+        world.disk.full = world.codes.away = False
         world.server.refuses = False
         world.server.acks_to_lose = 0
         world.server.stale_reads = 0.0
@@ -305,6 +307,14 @@ class Nemesis:
             sequence = self._chance.randint(stream.first, stream.last)
             self._note("repeats", stream=stream.name, sequence=sequence)
             server.repeat(stream, sequence)
+
+    def _hide_code(self) -> None:
+        self._note("takes the store of code away")
+        self._world.codes.away = True
+        self._later((0.1, 5.0), self._show_code)
+
+    def _show_code(self) -> None:
+        self._world.codes.away = False
 
     def _read_stale(self) -> None:
         self._note("makes reads of buckets stale")

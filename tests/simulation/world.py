@@ -15,7 +15,8 @@ from flux_actors.domain.partitioning import Partitioning
 from flux_actors.errors import Unavailable
 from flux_actors.log.bus import NatsBus
 from flux_actors.log.jetstream import JetStreamLog
-from flux_actors.router.router import Router, register_log
+from flux_actors.router.registering import register_log
+from flux_actors.router.router import Router
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.router.topology import TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
 from flux_actors.shard.cold import MemoryColdStore
@@ -91,10 +92,12 @@ class World:
         self.cluster = Cluster(self.network, self._make_shard)
         self.cluster.ends = self.end_shard
         self.rule = Partitioning(plan.partitions, frozenset({"wide"}))
+        self.codes = codes()
         self.ledger = Ledger()
         self.notes: list[Noted] = []
         self.doors: list[Door] = []
         self.router: Process | None = None
+        self.routing: Router | None = None  # what the newest router has in it, once it is open
         self.old_routers: list[Process] = []  # that were replaced, and may not know it
         self.all_shards: list[Shard] = []
         self.skews_us: dict[str, int] = {}
@@ -136,9 +139,18 @@ class World:
     async def start_router(self) -> None:
         """Start a router in a process of its own."""
         process = self.router = self._process("router")
+        self.routing = None
         client = self._client(process)
         self._router_clients.append(client)
         process.start(self._route(process, client))
+
+    def scale(self) -> None:
+        """Have the router spread the partitions over another number of shards."""
+        router, routing = self.router, self.routing
+        if router is not None and routing is not None and not router.stands_still:
+            shards = self._chance.randint(1, self.plan.partitions)
+            self.note("operator", "wants", shards=shards)
+            router.context.run(routing.scale, shards)
 
     async def open_door(self) -> None:
         """Start a door."""
@@ -251,7 +263,7 @@ class World:
             shard.equipment = Equipment(
                 log,
                 self.rule,
-                codes(),
+                self.codes,
                 reducers(),
                 workers,
                 _nobody_escalates,
@@ -276,7 +288,7 @@ class World:
                 )
                 opening = Router(topology, shards, registry, self.plan.shards)  # type: ignore[arg-type] # as far as it asks
                 await opening.open()
-                router = opening
+                router = self.routing = opening
             except (Unavailable, ShardGone, TimeoutError) as error:
                 self.note(process.name, "waits", reason=str(error) or type(error).__name__)
                 await asyncio.sleep(_ROUTER_RETRY_S)
@@ -305,7 +317,7 @@ class World:
         around = self.surroundings(process)
         store = SimulatedKeyValue(client, self.server, CATALOGUE_BUCKET)
         log = JetStreamLog(client)  # type: ignore[arg-type]
-        deployer = Deployer(store, codes(), log, self.plan.partitions, around.now_us, around.identity)
+        deployer = Deployer(store, self.codes, log, self.plan.partitions, around.now_us, around.identity)
         for request in requests():
             await process.start(deployer.change(partial(_deployed, request, around)))
 
