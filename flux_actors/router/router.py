@@ -54,6 +54,7 @@ class Router:
         self.moves_left = 0
         self.closing = False
         self._revision = 0
+        self._sent: list[bytes] = []  # what was written since, and may have been stored
         self._unwritten = False
 
     async def open(self) -> None:
@@ -266,7 +267,9 @@ class Router:
 
     async def _move(self, partition: int, slot: int) -> None:
         """Have the shard of a slot take over a partition, beside the one that leads it until it lets go."""
-        source, target = self._owner(partition), self._names[slot]
+        source, target = self._owner(partition), self._names.get(slot)
+        if target is None:
+            raise Unavailable("another router has placed the partitions meanwhile")
         epoch = self.topology.epoch(partition) + 1
         move = self.moving = Move(partition, source, target, epoch)
         began_s = asyncio.get_running_loop().time()
@@ -326,7 +329,12 @@ class Router:
         except Refused:
             _log.warning("topology.overtaken", revision=self._revision)
             known = await self._store.get(TOPOLOGY_KEY)
-            if known is not None:
+            if known is not None and known.value in self._sent:
+                _log.warning("topology.written_after_all", revision=known.revision)
+                self._revision = known.revision  # by us: the answer was lost
+                self._sent = []
+                self._unwritten = known.value != encode(self.topology)
+            elif known is not None:
                 self._adopt(known)  # another router has placed the partitions; go on from there
                 self._names = {}
                 for name in self.shard_names():
@@ -335,10 +343,14 @@ class Router:
     def _adopt(self, known: Versioned) -> None:
         self.topology = decode_topology(known.value)
         self._revision = known.revision
+        self._sent = []
         self._unwritten = False
 
     async def _write(self) -> None:
-        self._revision = await self._store.put(TOPOLOGY_KEY, encode(self.topology), self._revision)
+        topology = encode(self.topology)
+        self._sent.append(topology)
+        self._revision = await self._store.put(TOPOLOGY_KEY, topology, self._revision)
+        self._sent = []
         self._unwritten = False
 
 

@@ -17,7 +17,7 @@ import structlog
 
 from flux_actors import limits
 from flux_actors.domain.fold import PartitionState
-from flux_actors.errors import Corrupt
+from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.ports import LogBounds, StoredBlock
 from flux_actors.shard.acting import prepare
 from flux_actors.shard.partition import HostedPartition
@@ -61,16 +61,33 @@ async def _recover(host: HostedPartition) -> None:
     host.log_id = bounds.log_id
     if host.leads.is_set():  # else another shard may be writing one
         await asyncio.to_thread(host.store.sweep, host.partition)
-    host.become(await _newest_state(host, bounds))
+    kept = await _kept(host)
+    try:
+        await _become_newest(host, bounds, kept)
+    except Corrupt as error:
+        if kept != await _kept(
+            host
+        ):  # of another shard, which leads, or does not know that it leads no longer
+            raise Unavailable(f"the partition went on while it was read: {error.message}") from error
+        raise
+
+
+async def _become_newest(host: HostedPartition, bounds: LogBounds, kept: list[int]) -> None:
+    host.become(await _newest_state(host, bounds, kept))
     if host.equipment is not None:
         await host.equipment.reducer_code.prepare(host.state.acting.catalogue)
     host.snapshot_sequence = host.state.sequence
+    bounds = await host.log.bounds(host.partition)  # by now: the snapshot may be newer than the last look
     _check_bounds(host, bounds)
     await _replay(host, bounds.last)
 
 
-async def _newest_state(host: HostedPartition, bounds: LogBounds) -> PartitionState:
-    for sequence in await asyncio.to_thread(host.store.sequences, host.partition):
+async def _kept(host: HostedPartition) -> list[int]:
+    return await asyncio.to_thread(host.store.sequences, host.partition)
+
+
+async def _newest_state(host: HostedPartition, bounds: LogBounds, kept: list[int]) -> PartitionState:
+    for sequence in kept:
         state = host.empty_state()
         try:
             header = await asyncio.to_thread(_read, host, sequence, state)

@@ -70,10 +70,16 @@ class Door(Callee):
         ground = DoorGround(rule, self.parts, calls, self.view, self.log, _nothing_to_read)
         self.hub = Hub(registry, ground)
         bus = NatsBus(client)  # type: ignore[arg-type]
-        self.feeds = Feeds(self.parts, bus, calls, _Listener(self.view, self.hub), lambda _: None)
+        self._listener = _Listener(self.view, self.hub)
+        self.feeds = Feeds(self.parts, bus, calls, self._listener, lambda _: None)
         decisions = FeedDecisions(self.parts, self.view, READ_WAIT_S)
         self.publisher = Publisher(self.log, rule, registry, None, decisions, surroundings)
         self.claims = Claims(self.publisher, self.view, surroundings)
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether changes passed it by that no shard could tell it of any more, but for what came of them."""
+        return self._listener.losses > 0
 
     async def open(self) -> None:
         """Listen to the feeds, and follow the topology from now on."""
@@ -127,6 +133,7 @@ class _Listener:
     def __init__(self, view: LiveView, hub: Hub) -> None:
         self._view = view
         self._hub = hub
+        self.losses = 0
 
     @property
     def listens(self) -> bool:
@@ -137,6 +144,7 @@ class _Listener:
         self._hub.dispatch(changes)
 
     def on_lost(self, partition: int, rows: list[EntityRow]) -> None:
+        self.losses += 1
         self._view.forget(partition)
         self._hub.lost(partition, rows)
 

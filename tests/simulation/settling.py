@@ -43,7 +43,7 @@ def _unsettled(world: World) -> Iterator[str]:
         for host in hosts_of(shard):
             if not zombie:
                 hosted.add(host.partition)
-            yield from _moves(world, shard, host)
+                yield from _moves(world, shard, host)
     for partition in world.rule.all():
         if partition not in hosted:
             yield f"nobody has partition {partition}"

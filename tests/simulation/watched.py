@@ -25,7 +25,11 @@ def wrong_in_watching(watchings: list[Watching], truths: list[Truth]) -> Iterato
 
 
 def _wrong_in_plain(watching: Watching, truths: list[Truth]) -> Iterator[str]:
-    """The last that was told of each property since the last connection is how it is."""
+    """The last that was told of each property since the last connection is how it is.
+
+    Where a door lost changes for good it tells how things are, and not that they were gone in between.
+    """
+    lost = watching.door is not None and watching.door.has_lost
     last: dict[str, dict[str, Any]] = {}
     for message in watching.told[-1] if watching.told else ():
         if message["type"] == "state_update":
@@ -35,7 +39,11 @@ def _wrong_in_plain(watching: Watching, truths: list[Truth]) -> Iterator[str]:
     entities = {name: found for truth in truths for name, found in truth.entities().items()}
     for entity_id, told in last.items():
         is_so = entities.get(entity_id, {})
-        wrong = {name: value for name, value in told.items() if is_so.get(name, _ABSENT) != value}
+        wrong = {
+            name: value
+            for name, value in told.items()
+            if is_so.get(name, _ABSENT) != value and not (lost and is_so and name not in is_so)
+        }
         if wrong:
             yield f"{watching.name} was told {wrong} of {entity_id}, and it is {is_so}"
 

@@ -155,15 +155,20 @@ class FakeShards:
 
 
 class FlakyKeyValue(MemoryKeyValue):
-    """A store that refuses the next `puts_to_fail` writes."""
+    """A store that refuses the next `puts_to_fail` writes, or stores the next without an answer."""
 
     puts_to_fail = 0
+    answers_to_lose = 0
 
     async def put(self, key: str, value: bytes, expected: int | None = None) -> int:
         if self.puts_to_fail:
             self.puts_to_fail -= 1
             raise Unavailable("the log's key-value store cannot be reached")
-        return await super().put(key, value, expected)
+        revision = await super().put(key, value, expected)
+        if self.answers_to_lose:
+            self.answers_to_lose -= 1
+            raise Unavailable("the log's key-value store cannot be reached")
+        return revision
 
 
 async def until(condition: Callable[[], Any]) -> None:

@@ -204,6 +204,20 @@ class TestWatching:
             await until(lambda: len(shards.asked) >= 10)
         assert (await stored(store))[0].epoch >= newest[0].epoch
 
+    async def test_its_own_write_whose_answer_was_lost_does_not_overtake_it(self, store, shards):
+        router = await opened(store, shards)
+        async with watching(router):
+            router.scale(2)
+            await until(lambda: router.even)
+            store.answers_to_lose = 1
+            shards.dies(router.shard_names()[0])
+            await until(lambda: not store.answers_to_lose)
+            router.scale(3)
+            await until(lambda: router.even)
+        stored = decode_topology((await store.get(TOPOLOGY_KEY)).value)
+        assert stored == router.topology
+        assert len(router.placed()) == 3
+
     async def test_one_that_is_overtaken_while_it_opens_follows(self, store, shards, monkeypatch):
         first = await opened(store, FakeShards())
         start = shards.start

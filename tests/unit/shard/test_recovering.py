@@ -51,6 +51,55 @@ async def test_a_snapshot_that_ends_with_the_log_needs_no_block(hosting):
     assert properties_of(await hosting.recovered()) == {"n/e": {"n": 1, "k1": True}}
 
 
+class Going(MemoryLog):
+    """A log that another shard goes on with behind somebody's look at its bounds."""
+
+    def __init__(self, hosting, go_on):
+        super().__init__(2)
+        self._hosting = hosting
+        self._go_on = go_on
+
+    async def bounds(self, partition):
+        found = await super().bounds(partition)
+        go_on, self._go_on = self._go_on, None
+        if go_on is not None:
+            await go_on()
+        return found
+
+
+async def test_a_snapshot_may_be_newer_than_the_look_at_the_log(hosting):
+    async def go_on():
+        await write_numbers(hosting, 2, 3)
+        await hosting.snapshot()
+
+    hosting.log = Going(hosting, go_on)
+    await write_numbers(hosting, 1)
+    host = await hosting.recovered()
+    assert (host.state.sequence, host.snapshot_sequence) == (3, 3)
+
+
+async def test_a_log_that_is_trimmed_behind_newer_snapshots_is_looked_at_again(hosting, monkeypatch):
+    await write_numbers(hosting, 1)
+    older = await hosting.snapshot()
+    read, trimmed = recovering._newest_state, []  # noqa: SLF001
+
+    async def read_slowly(*given):
+        state = await read(*given)
+        if not trimmed:
+            trimmed.append(True)
+            await write_numbers(hosting, 2)
+            hosting.log.trim(0, await hosting.snapshot() + 1)
+            hosting.store.delete(0, older)
+        return state
+
+    monkeypatch.setattr(recovering, "_newest_state", read_slowly)
+    host = hosting.host()
+    with pytest.raises(Unavailable, match="went on while it was read"):
+        await recover(host)
+    await recover(host)
+    assert (host.state.sequence, host.snapshot_sequence) == (2, 2)
+
+
 async def test_a_damaged_snapshot_is_passed_over_for_the_one_before(hosting, lines):
     await write_numbers(hosting, 1)
     older = await hosting.snapshot()
