@@ -66,12 +66,15 @@ class Watching:
         return 0
 
     def places(self) -> dict[int, Packed]:
-        """Return up to where it was told everything, by partition."""
+        """Return up to where it was told everything, by partition: behind a resync nowhere until it is live."""
         found: dict[int, Packed] = {}
+        live = False
         for message in self._all():
-            text = message.get("position")
-            if text and message["type"] in {"delta", "entity_deleted", "live"}:
-                for partition, position in parse(text, _PARTITIONS_MAX).items():
+            live = message["type"] == "live" or (live and message["type"] != "resync")
+            if not live:
+                found.clear()
+            elif message["type"] in {"delta", "entity_deleted", "live"} and message["position"]:
+                for partition, position in parse(message["position"], _PARTITIONS_MAX).items():
                     found[partition] = max(position, found.get(partition, Packed(-1)))
         return found
 
