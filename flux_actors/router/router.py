@@ -54,6 +54,7 @@ class Router:
         self.moves_left = 0
         self.closing = False
         self._revision = 0
+        self._writing = asyncio.Lock()  # else one of two writes at once would be overtaken by the other
         self._sent: list[bytes] = []  # what was written since, and may have been stored
         self._unwritten = False
 
@@ -319,7 +320,8 @@ class Router:
 
     async def _write_when_possible(self) -> None:
         try:
-            await self._write_or_follow()
+            async with self._writing:
+                await self._write_or_follow()
         except Unavailable as error:
             _log.warning("topology.unwritten", reason=error.message)
 

@@ -41,7 +41,7 @@ class Nemesis:
             (self._lose_messages, 2.5),
             (self._take_server_down, 1.5),
             (self._lose_leader, 2.0),
-            (self._lose_node, 2.0),
+            (self._lose_node, 5.0),
             (self._lose_consumers, 1.0),
             (self._lose_acks, 2.5),
             (self._refuse_writes, 1.0),
@@ -254,13 +254,13 @@ class Nemesis:
     def _lose_node(self) -> None:
         """Have the leaders of some streams be lost, and soon what else was on their machine."""
         server = self._world.server
-        for name in sorted(server.streams):
-            if server.streams[name].has_leader and self._chance.happens(0.5):
-                self._note("loses the leader", stream=name)
-                server.lose_leader(server.streams[name])
-                self._later(_SHORT_S, self._elect, name)
-        for harm in (self._kill_shard, self._kill_door):
-            if self._chance.happens(0.7):
+        led = [name for name in sorted(server.streams) if server.streams[name].has_leader]
+        for name in self._chance.sample(led, (len(led) + 1) // 2):
+            self._note("loses the leader", stream=name)
+            server.lose_leader(server.streams[name])
+            self._later((0.3, 3.0), self._elect, name)
+        for harm, share in ((self._kill_shard, 0.9), (self._kill_door, 0.5)):
+            if self._chance.happens(share):
                 self._later(_SHORT_S, harm)
 
     def _elect(self, name: str) -> None:

@@ -66,7 +66,7 @@ class Watching:
         return 0
 
     def places(self) -> dict[int, Packed]:
-        """Return up to where it was told everything, by partition: behind a resync nowhere until it is live."""
+        """Return up to where all was told, by partition; behind a resync nowhere until it is live."""
         found: dict[int, Packed] = {}
         live = False
         for message in self._all():

@@ -218,6 +218,25 @@ class TestWatching:
         assert stored == router.topology
         assert len(router.placed()) == 3
 
+    async def test_it_does_not_overtake_itself(self, store, shards, monkeypatch):
+        router = await opened(store, shards)
+        put, both = store.put, []
+
+        async def put_slowly(*given):
+            both.append(given)
+            for _ in range(50):  # while the router looks after its shards
+                await asyncio.sleep(0)
+            return await put(*given)
+
+        monkeypatch.setattr(store, "put", put_slowly)
+        async with watching(router):
+            router.scale(4)
+            await until(lambda: router.even)
+        assert len(both) > 1
+        assert len(router.placed()) == 4
+        assert decode_topology((await store.get(TOPOLOGY_KEY)).value) == router.topology
+        assert sorted(shards.hosted) == sorted(router.placed())
+
     async def test_one_that_is_overtaken_while_it_opens_follows(self, store, shards, monkeypatch):
         first = await opened(store, FakeShards())
         start = shards.start
