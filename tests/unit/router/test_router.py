@@ -218,7 +218,7 @@ class TestWatching:
         assert stored == router.topology
         assert len(router.placed()) == 3
 
-    async def test_it_does_not_overtake_itself(self, store, shards, monkeypatch):
+    async def test_it_does_not_overtake_itself(self, store, shards, monkeypatch, lines):
         router = await opened(store, shards)
         put, both = store.put, []
 
@@ -236,6 +236,7 @@ class TestWatching:
         assert len(router.placed()) == 4
         assert decode_topology((await store.get(TOPOLOGY_KEY)).value) == router.topology
         assert sorted(shards.hosted) == sorted(router.placed())
+        assert "topology.overtaken" not in {line["event"] for line in lines}
 
     async def test_one_that_is_overtaken_while_it_opens_follows(self, store, shards, monkeypatch):
         first = await opened(store, FakeShards())
