@@ -205,9 +205,12 @@ class Router:
         await self._replace(slot, name)
 
     async def _mend(self, name: str, rows: Iterable[PartitionStatus]) -> None:
-        """Have a shard host what it owns and nothing else, but for the partition that moves just now."""
-        hosted = {row.partition for row in rows}
+        """Have a shard lead what it owns and host nothing else, but for the partition that moves just now.
+
+        One that was told by an earlier router to follow may have been believed to lead.
+        """
         owned = {p for p in range(self.registry.partitions) if self._owner(p) == name}
+        hosted = {row.partition for row in rows if row.phase != Phase.FOLLOWING or row.partition not in owned}
         for partition in (hosted ^ owned) - ({self.moving.partition} if self.moving else set()):
             if partition in owned:
                 await self._host.adopt(name, [partition], self.topology.epoch(partition))

@@ -59,7 +59,7 @@ def wrong(world: World, watchings: list[Watching]) -> list[str]:
 
 
 def _truths(world: World) -> list[Truth]:
-    hosts = [host for shard in world.all_shards for host in hosts_of(shard)]
+    hosts = [host for shard in world.all_shards for host in hosts_of(shard).values()]
     found = []
     for partition in world.rule.all():
         wanted = {host.state.sequence for host in hosts if host.partition == partition}
@@ -144,7 +144,7 @@ def _orders(world: World, truths: list[Truth]) -> Iterator[str]:
 def _states(world: World, truths: list[Truth]) -> Iterator[str]:
     """Each shard that ever was, dead ones and zombies too, has what the fold of the log has."""
     for shard in world.all_shards:
-        for host in hosts_of(shard):
+        for host in hosts_of(shard).values():
             if host.phase is Phase.RECOVERING:
                 continue  # half of a state, for nobody to read
             truth = truths[host.partition]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from flux_actors.log.jetstream import stream_name
+from flux_actors.router.topology import TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
 from flux_actors.shard.partition import HostedPartition, Phase
 from tests.simulation.cluster import Shard
 from tests.simulation.truth import rows_of
@@ -29,24 +30,24 @@ async def settled(world: World, watchings: list[Watching]) -> list[str]:
     return left
 
 
-def hosts_of(shard: Shard) -> list[HostedPartition]:
+def hosts_of(shard: Shard) -> dict[int, HostedPartition]:
     """Return the partitions that a shard has, whatever it tells of them."""
-    return list(shard.shard._hosts.values())  # noqa: SLF001 - what is judged here is not asked
+    return shard.shard._hosts  # noqa: SLF001 - what is judged here is not asked
 
 
 def _unsettled(world: World) -> Iterator[str]:
     if len(world.doors) < world.plan.doors:
         yield "doors are missing"
-    hosted: set[int] = set()
-    for shard in world.living_shards():
-        zombie = shard in world.cluster.zombies
-        for host in hosts_of(shard):
-            if not zombie:
-                hosted.add(host.partition)
-                yield from _moves(world, shard, host)
+    versions = world.server.bucket(TOPOLOGY_BUCKET).versions(TOPOLOGY_KEY)
+    owners = decode_topology(versions[-1]).owners
     for partition in world.rule.all():
-        if partition not in hosted:
+        owner = owners[partition]
+        shard = world.cluster.shards.get(owner.shard) if owner is not None else None
+        host = None if shard is None or not shard.process.lives else hosts_of(shard).get(partition)
+        if shard is None or host is None:
             yield f"nobody has partition {partition}"
+        else:
+            yield from _moves(world, shard, host)
     yield from _deaf(world)
 
 

@@ -58,6 +58,7 @@ class FakeShards:
         shard = self._shard(name)
         for partition in partitions:
             shard[partition] = max(epoch, shard.get(partition, 0))
+            self.following.discard((name, partition))
 
     async def follow(self, name: str, partition: int, epoch: int) -> None:
         if partition in self._shard(name):

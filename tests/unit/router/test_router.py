@@ -218,6 +218,18 @@ class TestWatching:
         assert stored == router.topology
         assert len(router.placed()) == 3
 
+    async def test_a_shard_that_only_follows_what_it_owns_is_made_to_lead(self, store, shards):
+        await opened(store, shards, 2)
+        shards.dies("flux-shard-1-e1")
+        await shards.follow("flux-shard-0-e1", 1, 9)  # by a router that is no more
+        shards.following_phase = "recovering"
+        router = await opened(store, shards, 2)
+        assert router.topology.owners[1] == Owner("flux-shard-0-e1", 9)
+        shards.following_phase = "following"
+        async with watching(router):
+            await until(lambda: not shards.following)
+        assert shards.hosted["flux-shard-0-e1"][1] == 9
+
     async def test_it_does_not_overtake_itself(self, store, shards, monkeypatch, lines):
         router = await opened(store, shards)
         put, both = store.put, []
