@@ -59,6 +59,7 @@ def start(orders: Start) -> None:
         retention=Retention(settings.log_max_age, settings.log_max_bytes),
         auth_enabled=settings.auth_enabled,
         admin_token=settings.admin_token.get_secret_value() if settings.admin_token else None,
+        traces=settings.traces,
     )
     router: Any = RemoteRouter.options(
         name=ROUTER_NAME,

@@ -15,17 +15,20 @@ import ray
 import structlog
 from nats.aio.client import Client
 
-from flux_actors import limits
+from flux_actors import __version__, limits
 from flux_actors.behaviour.code_store import JetStreamCodeStore
 from flux_actors.behaviour.deployer import CATALOGUE_BUCKET, Deployer, DeployRequest
 from flux_actors.behaviour.roster import ActorRow
 from flux_actors.domain.acting.catalogue import Catalogue, Version
 from flux_actors.domain.entity_id import BEHAVIOURS_PREFIX, DIRECTORY_ID
 from flux_actors.errors import FluxError, Unavailable
+from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
+from flux_actors.log.roll_call import Answerer
 from flux_actors.logs import set_up_logs
+from flux_actors.metering.process import ProcessMeter, process_name
 from flux_actors.router.actors import Actors
 from flux_actors.router.behaviours import Admins, Behaviours, Shown
 from flux_actors.router.core_events import CoreEvents
@@ -41,10 +44,12 @@ from flux_actors.shard.retention import FOR_EVER, Retention
 from flux_actors.tenancy.budget import Ask, Budgets, Lease, Limit
 from flux_actors.tenancy.following import Follower
 from flux_actors.tenancy.registry import Registry
+from flux_actors.tracing.plan import TracePlan
 
 _log = structlog.get_logger(__name__)
 _DIRECTORY_S: Final = 1.0
 _RETRY_S: Final = 0.5
+_ROLE: Final = "router"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class RouterPlan:
     retention: Retention = FOR_EVER
     auth_enabled: bool = False  # then some namespaces may be hidden from the directory
     admin_token: str | None = field(default=None, repr=False)  # whoever has it may deploy behaviours
+    traces: TracePlan | None = None  # of events, in shards
 
 
 class NamespaceRouter:
@@ -201,6 +207,7 @@ class NamespaceRouter:
             plan.memory,
             plan.retention.share(registry.partitions),
             plan.log_replicas,
+            plan.traces,
         )
         self._host = RayShards(self._access, shard_plan)
         router = Router(topology_store, self._host, registry, plan.shards)
@@ -215,8 +222,17 @@ class NamespaceRouter:
             self._access, registry.partitioning(), plan.log_replicas, self._tenants, self._follower
         )
         self._router = router
+        await self._begin_to_tell(client, router)
         keepers = router.watch(), self._keep_directory(), self._keep_behaviours()
         self._tasks = [asyncio.create_task(keeper) for keeper in keepers]
+
+    async def _begin_to_tell(self, client: Client, router: Router) -> None:
+        """Answer scrapes from now on."""
+        self._process = ProcessMeter(_ROLE, __version__, client)
+        self._process.begin()
+        sources = [self._process.samples, router.samples]
+        self._answerer = Answerer(NatsBus(client), process_name(_ROLE), _ROLE, sources)
+        await self._answerer.open()
 
     async def _open_behaviours(
         self, client: Client, log: JetStreamLog, partitions: int, events: CoreEvents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Final
 
 import structlog
@@ -10,6 +11,8 @@ import structlog
 from flux_actors import limits
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.ports import KeyValue, Versioned
+from flux_actors.metering import table
+from flux_actors.metering.samples import Sample
 from flux_actors.router.shard_host import ShardGone, ShardHost
 from flux_actors.router.topology import (
     HISTORY_KEY,
@@ -86,6 +89,16 @@ class Router:
         self.closing = False
         self._revision = 0
         self._unwritten = False
+        self.starts = 0  # of shards
+        self.unanswered = 0
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield what there is to tell now."""
+        yield table.SHARDS.of(len(self.shard_names()))
+        yield table.UNPLACED.of(sum(owner is None for owner in self.topology.owners))
+        yield table.SHARD_STARTS.of(self.starts)
+        yield table.UNANSWERED.of(self.unanswered)
+        yield table.UNWRITTEN.of(self._unwritten)
 
     async def open(self) -> None:
         """Take over what lives, start what does not."""
@@ -133,6 +146,7 @@ class Router:
         await self._host.start(name)
         await self._host.adopt(name, partitions, epoch)
         self.topology = self.topology.with_owner(partitions, name, epoch)
+        self.starts += 1
         _log.info("shard.started", shard=name, partitions=partitions, epoch=epoch)
 
     async def _look(self, number: int, partitions: list[int]) -> None:
@@ -150,6 +164,7 @@ class Router:
             if 0.0 < await self._host.reducing_s(owner.shard) < limits.reduce_patience_s:
                 _log.warning("shard.reducing", shard=owner.shard)
                 return  # its successor would come to the same events
+            self.unanswered += 1
             self._misses[number] = self._misses.get(number, 0) + 1
             if self._misses[number] < _MISSES_MAX:
                 return

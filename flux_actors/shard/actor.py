@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import ray
 from ray.exceptions import RayError
 
-from flux_actors import limits
+from flux_actors import __version__, limits
 from flux_actors.behaviour.code_store import JetStreamCodeStore
 from flux_actors.behaviour.equipment import Equipment
 from flux_actors.behaviour.ray_workers import RayWorkers
@@ -19,17 +19,25 @@ from flux_actors.errors import Unavailable
 from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
+from flux_actors.log.roll_call import Answerer
 from flux_actors.logs import set_up_logs
+from flux_actors.metering.process import ProcessMeter, process_name
 from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.shard.cold_lmdb import LmdbColdStore
 from flux_actors.shard.collector import collect_young
 from flux_actors.shard.entity_shard import EntityShard
 from flux_actors.shard.memory import Memory, MemoryPlan
-from flux_actors.shard.partition import PartitionStatus
+from flux_actors.shard.metering import ShardMeter
+from flux_actors.shard.partition import PartitionStatus, PullTracer
 from flux_actors.shard.plan import ShardPlan
 from flux_actors.snapshot.files import FileSnapshotStore
+from flux_actors.tracing.opening import opened
+
+if TYPE_CHECKING:
+    from flux_actors.tracing.traces import Traces
 
 WATCH: Final = "watch"
+_ROLE: Final = "shard"
 _ESCALATE_S: Final = 10.0
 
 
@@ -65,7 +73,20 @@ class ShardProcess(EntityShard):
             lambda: time.time_ns() // 1_000,
         )
         self._collecting = asyncio.create_task(collect_young())
+        await self._begin_to_tell(bus, plan)
         self._opened = True
+
+    async def _begin_to_tell(self, bus: NatsBus, plan: ShardPlan) -> None:
+        """Answer scrapes from now on."""
+        name = ray.get_runtime_context().get_actor_name() or process_name(_ROLE)
+        traces = opened(plan.traces, _ROLE, name)
+        self.tracer = None if traces is None else _tracer(traces)
+        self._process = ProcessMeter(_ROLE, __version__, self._client)
+        self._meter = ShardMeter(self, plan.snapshots)
+        self._answerer = Answerer(bus, name, _ROLE, [self._process.samples, self._meter.samples])
+        self._process.begin()
+        self._meter.begin()
+        await self._answerer.open()
 
     async def status(self) -> list[PartitionStatus]:
         """Return where each partition is, unless the log has shut us out for good: then be replaced."""
@@ -87,6 +108,12 @@ async def _escalate(name: str, number: int) -> None:
         await asyncio.wait_for(router.escalate.remote(name, number), _ESCALATE_S)
     except (RayError, TimeoutError, ValueError) as error:
         raise Unavailable(f"the router does not answer ({type(error).__name__})") from error
+
+
+def _tracer(traces: Traces) -> PullTracer:
+    from flux_actors.shard.tracing import ShardTracer  # noqa: PLC0415 - loaded only where traces are on
+
+    return ShardTracer(traces)
 
 
 def _memory(plan: MemoryPlan | None) -> Memory | None:
