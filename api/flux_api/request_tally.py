@@ -1,7 +1,7 @@
 """Requests that take the ordinary way, by method, route and status, and how long until each is answered.
 
-A route is told as the app declares it, with the names of its parameters, so there are as many as the code has,
-whatever clients ask for; what has no route counts as `none`, methods that nobody offers as `OTHER`.
+A route is told as the app declares it, with the names of its parameters, so there are as many as the code
+has, whatever clients ask for; what has no route counts as `none`, methods that nobody offers as `OTHER`.
 """
 
 from __future__ import annotations
@@ -74,6 +74,6 @@ class CountedRequests:
 
 
 def route_of(scope: Scope) -> str:
-    """Return the route that the app found for a request, as it is declared, without the forms of parameters."""
+    """Return the route that the app found for a request, as it is declared."""
     route: str = getattr(scope.get("route"), "path_format", NO_ROUTE)
     return route

@@ -1,11 +1,10 @@
-"""A door's part in a scrape: it calls the roll when Prometheus comes, and answers when another door calls it."""
+"""A door's part in a scrape: it calls the roll when Prometheus comes, and answers when others call it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 
-from flux_actors import __version__
 from flux_actors.errors import Unavailable
 from flux_actors.log.ports import Bus
 from flux_actors.log.roll_call import Answerer, Roll, RollCall
@@ -31,7 +30,7 @@ class Scraping:
 
     async def open(self, client: NatsClient | None = None) -> None:
         """Begin to call, and to answer."""
-        self._process = ProcessMeter(_ROLE, __version__, client)
+        self._process = ProcessMeter(_ROLE, client)
         self._process.begin()
         sources = [self._process.samples, self._meter.samples]
         self._answerer = Answerer(self._bus, self._name, _ROLE, sources)

@@ -1,6 +1,7 @@
-"""Which parts a door is made of: plain ones, or such as follow events. The latter are loaded only where traces are on.
+"""Which parts a door is made of: plain ones, or such as follow events.
 
-So what is not traced runs the very code that it would run if there were no traces at all.
+The latter are loaded only where traces are on. So what is not traced runs the very code that it would run if
+there were no traces at all.
 """
 
 from __future__ import annotations

@@ -64,6 +64,12 @@ class LiveView:
         """Return the copy of an entity if there is one."""
         return self._kept.get(entity_id)
 
+    def look_up(self, entity_id: str) -> CachedEntity | None:
+        """Return the copy of an entity if there is one, and count that it was there."""
+        kept = self._kept.get(entity_id)
+        self.hits += kept is not None
+        return kept
+
     async def get(self, entity_id: str) -> CachedEntity:
         """Return an entity, fetched if need be; raises `Unavailable` when its shard is away."""
         kept = self._kept.get(entity_id)

@@ -14,9 +14,7 @@ from typing import Final
 import httpx
 import ray
 import uuid_utils
-from nats.aio.client import Client
 
-from flux_actors import __version__
 from flux_actors.connectors.addresses import AddressRule
 from flux_actors.connectors.base import Connector
 from flux_actors.connectors.catalogue import Catalogue
@@ -28,18 +26,15 @@ from flux_actors.connectors.vault import NamespaceVault
 from flux_actors.connectors.web import HttpWeb, origin_of, parse_url
 from flux_actors.connectors.writing import EntityWriter, LogParts
 from flux_actors.errors import Unavailable
-from flux_actors.log.bus import NatsBus
 from flux_actors.log.committer import Committer
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
-from flux_actors.log.roll_call import Answerer
+from flux_actors.log.telling import tell
 from flux_actors.logs import set_up_logs
-from flux_actors.metering.process import ProcessMeter, process_name
 from flux_actors.router.topology import TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
 
 _SAVE_S: Final = 5.0
-_ROLE: Final = "connectors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +93,7 @@ class ConnectorsProcess:
             kit = _kit(plan, self._log_parts)
             self._connectors = NamespaceConnectors(plan.namespace, vault, store, Catalogue(), kit)
             self._following = asyncio.create_task(self._connectors.follow())
-            await self._begin_to_tell(client)
-
-    async def _begin_to_tell(self, client: Client) -> None:
-        """Answer scrapes; the name of this process must not be the namespace's."""
-        self._process = ProcessMeter(_ROLE, __version__, client)
-        self._process.begin()
-        sources = [self._process.samples, self._opened().samples]
-        self._answerer = Answerer(NatsBus(client), process_name(_ROLE), _ROLE, sources)
-        await self._answerer.open()
+            self._telling = await tell(client, "connectors", self._connectors.samples)
 
     async def pid(self) -> int:
         """Return the process id, unless the log has shut us out for good: then be replaced."""

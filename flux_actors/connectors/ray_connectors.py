@@ -13,7 +13,6 @@ import ray
 import structlog
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from flux_actors import __version__
 from flux_actors.connectors.actor import NamespacePlan, RemoteConnectors, WallClock
 from flux_actors.connectors.keeper import Keeper
 from flux_actors.connectors.names import KEEPER_NAME, actor_name
@@ -21,12 +20,10 @@ from flux_actors.connectors.records import BUCKET, ConnectorStore
 from flux_actors.connectors.resealing import reseal
 from flux_actors.connectors.vault import Vault
 from flux_actors.errors import FluxError, Unavailable
-from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.key_value import JetStreamKeyValue
-from flux_actors.log.roll_call import Answerer
+from flux_actors.log.telling import tell
 from flux_actors.logs import set_up_logs
-from flux_actors.metering.process import ProcessMeter, process_name
 from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.settings import Settings
 
@@ -35,7 +32,6 @@ _START_S: Final = 30.0
 _CALL_S: Final = 2.0
 _DRAIN_S: Final = 8.0
 _RETRY_S: Final = 0.5
-_ROLE: Final = "keeper"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +170,7 @@ class KeeperProcess:
         host = RayConnectors(self._access, self._plan.of)
         self._keeper = Keeper(store, host, WallClock(), random.random)
         self._watching = asyncio.create_task(self._keeper.watch())
-        self._process = ProcessMeter(_ROLE, __version__, client)
-        self._process.begin()
-        sources = [self._process.samples, self._keeper.samples]
-        self._answerer = Answerer(NatsBus(client), process_name(_ROLE), _ROLE, sources)
-        await self._answerer.open()
+        self._telling = await tell(client, "keeper", self._keeper.samples)
 
 
 async def _reseal_all(store: ConnectorStore, vault: Vault) -> None:

@@ -1,9 +1,9 @@
 """The roll call: one process asks all of a Flux how they are, over the bus.
 
-Prometheus cannot ask them by itself: doors share one port, so nobody knows which of them a connection reaches,
-and shards, router and connectors listen on none; on a cluster they stand on nodes that nobody knows beforehand.
-But all of them are on NATS. So whichever door is asked calls the roll: it publishes a question that names where
-to answer, and each process answers with its report. While nobody asks, that costs nothing.
+Prometheus cannot ask them by itself: doors share one port, so nobody knows which of them a connection
+reaches, and shards, router and connectors listen on none; on a cluster they stand on nodes that nobody knows
+beforehand. But all of them are on NATS. So whichever door is asked calls the roll: it publishes a question
+that names where to answer, and each process answers with its report. While nobody asks, that costs nothing.
 
 The caller knows whom to wait for: those that the topology names, and who answered the last time; of its first
 call it waits the whole time. Who does not answer in time is missing from the text, and counted there.
@@ -97,7 +97,7 @@ class RollCall:
             await self._subscription.unsubscribe()
 
     async def call(self) -> Roll:
-        """Return the reports of all who answer in time; those of the last call, if that is less than a second ago.
+        """Return the reports of all who answer in time; of the last call, if that is less than a second ago.
 
         Raises:
             Unavailable: nobody can be asked.

@@ -1,4 +1,4 @@
-"""Reports as the text that Prometheus reads, a metric at a time, so that nothing is held up by the whole of it."""
+"""Reports as the text that Prometheus reads, a metric at a time, so that the whole of it holds nobody up."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class _Registry:
 def exposition(reports: Iterable[Report], of_scrape: Iterable[Sample] = ()) -> Iterator[bytes]:
     """Yield the text of each metric that somebody told, in the order of the table.
 
-    What this version of Flux does not know, or knows in another shape, is left out: another process may be newer.
+    What this version of Flux does not know, or knows in another shape, is left out: another process may be
+    newer.
     """
     found: dict[str, list[tuple[list[str], Sample]]] = {}
     for report in reports:

@@ -1,4 +1,4 @@
-"""What every process tells of itself: its life, its share of the machine, its loop, its connection to NATS."""
+"""What every process tells of itself: its life, its share of the machine, its loop, its way to NATS."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Final, Protocol
 
 import psutil
@@ -35,9 +36,9 @@ class NatsClient(Protocol):
 class ProcessMeter:
     """Looks at this process, and at how late its event loop is."""
 
-    def __init__(self, role: str, version: str, client: NatsClient | None = None) -> None:
+    def __init__(self, role: str, client: NatsClient | None = None) -> None:
         self.role = role
-        self._version = version
+        self._version = version("flux-actors")
         self._client = client
         self._process: Final = psutil.Process()
         self._lag = Histogram()

@@ -1,7 +1,7 @@
 """Samples: the values of metrics as one process tells them, and how they travel to the door that is asked.
 
-A report goes in parts, for a shard of a thousand partitions has more to tell than a message of some NATS servers
-may hold.
+A report goes in parts, for a shard of a thousand partitions has more to tell than a message of some NATS
+servers may hold.
 """
 
 from __future__ import annotations

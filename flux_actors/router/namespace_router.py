@@ -15,20 +15,18 @@ import ray
 import structlog
 from nats.aio.client import Client
 
-from flux_actors import __version__, limits
+from flux_actors import limits
 from flux_actors.behaviour.code_store import JetStreamCodeStore
 from flux_actors.behaviour.deployer import CATALOGUE_BUCKET, Deployer, DeployRequest
 from flux_actors.behaviour.roster import ActorRow
 from flux_actors.domain.acting.catalogue import Catalogue, Version
 from flux_actors.domain.entity_id import BEHAVIOURS_PREFIX, DIRECTORY_ID
 from flux_actors.errors import FluxError, Unavailable
-from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
-from flux_actors.log.roll_call import Answerer
+from flux_actors.log.telling import tell
 from flux_actors.logs import set_up_logs
-from flux_actors.metering.process import ProcessMeter, process_name
 from flux_actors.router.actors import Actors
 from flux_actors.router.behaviours import Admins, Behaviours, Shown
 from flux_actors.router.core_events import CoreEvents
@@ -49,7 +47,6 @@ from flux_actors.tracing.plan import TracePlan
 _log = structlog.get_logger(__name__)
 _DIRECTORY_S: Final = 1.0
 _RETRY_S: Final = 0.5
-_ROLE: Final = "router"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,17 +219,9 @@ class NamespaceRouter:
             self._access, registry.partitioning(), plan.log_replicas, self._tenants, self._follower
         )
         self._router = router
-        await self._begin_to_tell(client, router)
+        self._telling = await tell(client, "router", router.samples)
         keepers = router.watch(), self._keep_directory(), self._keep_behaviours()
         self._tasks = [asyncio.create_task(keeper) for keeper in keepers]
-
-    async def _begin_to_tell(self, client: Client, router: Router) -> None:
-        """Answer scrapes from now on."""
-        self._process = ProcessMeter(_ROLE, __version__, client)
-        self._process.begin()
-        sources = [self._process.samples, router.samples]
-        self._answerer = Answerer(NatsBus(client), process_name(_ROLE), _ROLE, sources)
-        await self._answerer.open()
 
     async def _open_behaviours(
         self, client: Client, log: JetStreamLog, partitions: int, events: CoreEvents

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import ray
 from ray.exceptions import RayError
 
-from flux_actors import __version__, limits
+from flux_actors import limits
 from flux_actors.behaviour.code_store import JetStreamCodeStore
 from flux_actors.behaviour.equipment import Equipment
 from flux_actors.behaviour.ray_workers import RayWorkers
@@ -19,9 +19,8 @@ from flux_actors.errors import Unavailable
 from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
-from flux_actors.log.roll_call import Answerer
+from flux_actors.log.telling import tell
 from flux_actors.logs import set_up_logs
-from flux_actors.metering.process import ProcessMeter, process_name
 from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.shard.cold_lmdb import LmdbColdStore
 from flux_actors.shard.collector import collect_young
@@ -58,11 +57,14 @@ class ShardProcess(EntityShard):
         if self._opened:
             return
         client = self._client = await connect(access, "flux-shard")
+        name = ray.get_runtime_context().get_actor_name() or ""
         log, store, bus = JetStreamLog(client), FileSnapshotStore(plan.snapshots), NatsBus(client)
         partitions, memory = plan.partitioning.partitions, _memory(plan.memory)
         super().__init__(log, store, bus, partitions, plan.history_positions, memory, plan.retention)
         self._reducers = ReducerProcess()
         code = await JetStreamCodeStore.open(client, plan.log_replicas)
+        traces = opened(plan.traces, _ROLE, name)
+        self.tracer = None if traces is None else _tracer(traces)
         self.equipment = Equipment(
             log,
             plan.partitioning,
@@ -73,20 +75,10 @@ class ShardProcess(EntityShard):
             lambda: time.time_ns() // 1_000,
         )
         self._collecting = asyncio.create_task(collect_young())
-        await self._begin_to_tell(bus, plan)
-        self._opened = True
-
-    async def _begin_to_tell(self, bus: NatsBus, plan: ShardPlan) -> None:
-        """Answer scrapes from now on."""
-        name = ray.get_runtime_context().get_actor_name() or process_name(_ROLE)
-        traces = opened(plan.traces, _ROLE, name)
-        self.tracer = None if traces is None else _tracer(traces)
-        self._process = ProcessMeter(_ROLE, __version__, self._client)
         self._meter = ShardMeter(self, plan.snapshots)
-        self._answerer = Answerer(bus, name, _ROLE, [self._process.samples, self._meter.samples])
-        self._process.begin()
         self._meter.begin()
-        await self._answerer.open()
+        self._telling = await tell(client, _ROLE, self._meter.samples, name)
+        self._opened = True
 
     async def status(self) -> list[PartitionStatus]:
         """Return where each partition is, unless the log has shut us out for good: then be replaced."""

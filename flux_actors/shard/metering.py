@@ -1,6 +1,7 @@
 """What a shard tells of itself: each partition's place and lag, its snapshots, its behaviours.
 
-How large the log is, only the log knows: it is asked now and then, beside everything, and the last answer told.
+How large the log is, only the log knows: it is asked now and then, beside everything, and the last answer
+told.
 """
 
 from __future__ import annotations

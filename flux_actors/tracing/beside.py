@@ -2,8 +2,8 @@
 
     offset,events,traceparent;…
 
-Readers that know nothing of it read the same block. It is bounded: a block has thousands of events, its headers
-a few kilobytes.
+Readers that know nothing of it read the same block. It is bounded: a block has thousands of events, its
+headers a few kilobytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The traces of a process, if there are any; the library is loaded only then (0.2 s and 15 MB of each process)."""
+"""The traces of a process, if there are any; the library is loaded only then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether events are traced, as the standard variables say: read where Flux is started, carried to each process."""
+"""Whether events are traced, as the standard variables say where Flux is started."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Publishing events that are traced: a span for the log's share, and its name beside the block.
 
-An event is followed when it goes to its committer within the call that its request made. One that waits for its
-namespace's budget before it goes is not: by then its request is one of many that wait for the same answer.
+An event is followed when it goes to its committer within the call that its request made. One that waits for
+its namespace's budget before it goes is not: by then its request is one of many that wait for the same
+answer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Requests that are traced: a span from a request to its answer, on both ways.
 
-On the ordinary way it continues the client's `traceparent`. A head with that header is never known to the hot way,
-for it differs each time: such requests go the ordinary way.
+On the ordinary way it continues the client's `traceparent`. A head with that header is never known to the hot
+way, for it differs each time: such requests go the ordinary way.
 """
 
 from __future__ import annotations

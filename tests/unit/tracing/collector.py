@@ -58,7 +58,7 @@ def collecting() -> Iterator[Collector]:
     """Take spans at a port of this machine."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - the name is the library's
+        def do_POST(self) -> None:
             request = ExportTraceServiceRequest()
             request.ParseFromString(self.rfile.read(int(self.headers["Content-Length"])))
             collector.requests.append(request)

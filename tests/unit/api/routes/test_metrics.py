@@ -64,7 +64,7 @@ async def test_with_tokens_on_it_is_for_the_admin(tenants):
 async def test_with_a_token_of_its_own_it_needs_that_or_the_admins(guarded):
     async with client_of(guarded) as client:
         for token, status in ((TOKEN, 200), ("the-admin's", 200), ("wrong", 401), ("", 401), ("é", 401)):
-            answer = await client.get("/metrics", headers=bearing(token.encode().decode("latin-1")))
+            answer = await client.get("/metrics", headers={"Authorization": f"Bearer {token}".encode()})
             assert answer.status_code == status, token
         assert (await client.get("/metrics")).status_code == 401
         basic = {"Authorization": f"Basic {TOKEN}"}

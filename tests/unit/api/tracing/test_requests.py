@@ -16,7 +16,7 @@ PUBLISH = post("/api/events", text(event("n/e", {"v": 2})))
 
 
 @pytest.fixture
-def way(followed, kept):
+async def way(followed, kept):
     ways = TwoWays(followed)
     ways.hot = TracedHotRoutes(kept.traces, followed.door)
     return ways.hot_way()
