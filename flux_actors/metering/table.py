@@ -108,9 +108,13 @@ FAULTS = Metric("flux_behaviour_faults_total", _C, "faults that entities were ma
 
 # -- the router --------------------------------------------------------------------------------------
 SHARDS = Metric("flux_router_shards", _G, "shards that own partitions")
+WANTED_SHARDS = Metric("flux_router_wanted_shards", _G, "shards that there are to be")
 UNPLACED = Metric("flux_router_unplaced_partitions", _G, "partitions without an owner")
 SHARD_STARTS = Metric("flux_router_shard_starts_total", _C, "shards started, the first ones included")
 UNANSWERED = Metric("flux_router_unanswered_total", _C, "shards that did not answer when asked how they are")
+MOVES = Metric("flux_router_moves_total", _C, "partitions moved from one living shard to another")
+MOVES_LEFT = Metric("flux_router_pending_moves", _G, "partitions that are still to be moved")
+HANDOVER_SECONDS = Metric("flux_router_handover_seconds", _H, "between two leaders of a partition that moved")
 UNWRITTEN = Metric("flux_router_topology_unwritten", _G, "1 while the store does not have the topology")
 
 # -- connectors --------------------------------------------------------------------------------------

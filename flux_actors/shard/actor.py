@@ -52,10 +52,11 @@ class ShardProcess(EntityShard):
         self,
         access: NatsAccess,
         plan: ShardPlan,
-    ) -> None:
-        """Connect; a second call (after a router's restart) changes nothing."""
+    ) -> str:
+        """Connect, and return on which Ray node; a second call (after a router's restart) changes nothing."""
+        node = ray.get_runtime_context().get_node_id()
         if self._opened:
-            return
+            return node
         client = self._client = await connect(access, "flux-shard")
         name = ray.get_runtime_context().get_actor_name() or ""
         log, store, bus = JetStreamLog(client), FileSnapshotStore(plan.snapshots), NatsBus(client)
@@ -79,6 +80,7 @@ class ShardProcess(EntityShard):
         self._meter.begin()
         self._telling = await tell(client, _ROLE, self._meter.samples, name)
         self._opened = True
+        return node
 
     async def status(self) -> list[PartitionStatus]:
         """Return where each partition is, unless the log has shut us out for good: then be replaced."""
