@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from flux_actors import limits
 from flux_actors.errors import FluxError
@@ -21,7 +22,8 @@ from flux_actors.metering.samples import Sample
 from flux_actors.shard.entity_shard import EntityShard
 from flux_actors.shard.partition import HostedPartition, Phase
 
-_SECOND_US = 1_000_000
+_SECOND_US: Final = 1_000_000
+_LOOK_S: Final = 1.0  # for partitions that are new here
 
 
 class ShardMeter:
@@ -31,6 +33,7 @@ class ShardMeter:
         self._shard = shard
         self._snapshots = snapshots
         self._usage: dict[int, LogUsage] = {}
+        self._due: dict[int, float] = {}  # when each partition is asked for again
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -59,21 +62,30 @@ class ShardMeter:
         yield table.APPLY_SECONDS.seen_by(times.apply_s)
         yield table.SNAPSHOT_PAUSE.seen_by(times.pause_s)
         yield table.SNAPSHOT_SECONDS.seen_by(times.snapshot_s)
-        if self._snapshots is not None and self._snapshots.exists():
-            yield table.SNAPSHOT_DISK_FREE.of(shutil.disk_usage(self._snapshots).free)
+        if self._snapshots is not None:
+            yield table.SNAPSHOT_DISK_FREE.of(_free_bytes(self._snapshots))
 
     async def look(self) -> None:
-        """Ask the log how large each partition is; one that cannot be asked keeps its last answer."""
+        """Ask the log how large partitions are; one that cannot be asked keeps its last answer."""
         for host in self._shard.hosts():
-            with suppress(FluxError):
-                self._usage[host.partition] = await host.log.usage(host.partition)
+            partition, now = host.partition, time.monotonic()
+            if now >= self._due.get(partition, 0.0):
+                self._due[partition] = now + limits.log_usage_s
+                with suppress(FluxError):
+                    self._usage[partition] = await host.log.usage(partition)
         hosted = {host.partition for host in self._shard.hosts()}
         self._usage = {partition: usage for partition, usage in self._usage.items() if partition in hosted}
+        self._due = {partition: due for partition, due in self._due.items() if partition in hosted}
 
     async def _ask(self) -> None:
         while True:
             await self.look()
-            await asyncio.sleep(limits.log_usage_s)
+            await asyncio.sleep(_LOOK_S)
+
+
+def _free_bytes(folder: Path) -> int:
+    """Return the free space where a folder is, or will be: it is made with the first snapshot."""
+    return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
 
 
 def _of_place(host: HostedPartition, label: str, now_s: float) -> Iterable[Sample]:

@@ -98,17 +98,26 @@ async def test_the_log_is_asked_now_and_then_and_its_last_answer_kept(shard, mon
     (host,) = shard.hosts()
     meter = ShardMeter(shard)
     assert (table.LOG_BYTES.name, "1") not in told(shard, meter)
+    asked = []
 
     async def usage(partition):
+        asked.append(partition)
         return LogUsage(4, 400)
 
     async def away(partition):
+        asked.append(partition)
         raise Unavailable("away")
 
     monkeypatch.setattr(host.log, "usage", usage)
     await meter.look()
+    await meter.look()
+    assert asked == [1]
+    monkeypatch.setattr(limits, "log_usage_s", 0.0)
+    meter = ShardMeter(shard)
+    await meter.look()
     monkeypatch.setattr(host.log, "usage", away)
     await meter.look()
+    assert len(asked) == 3
     found = told(shard, meter)
     assert (found[table.LOG_BYTES.name, "1"].value, found[table.LOG_BLOCKS.name, "1"].value) == (400, 4)
 
@@ -127,7 +136,9 @@ async def test_behaviours_tell_what_waits_and_what_is_done(shard):
 
 async def test_the_disk_of_the_snapshots_is_looked_at(shard, tmp_path):
     assert told(shard, ShardMeter(shard, tmp_path))[table.SNAPSHOT_DISK_FREE.name,].value > 0
-    assert (table.SNAPSHOT_DISK_FREE.name,) not in told(shard, ShardMeter(shard, tmp_path / "none"))
+    later = ShardMeter(shard, tmp_path / "with" / "the first snapshot")
+    assert told(shard, later)[table.SNAPSHOT_DISK_FREE.name,].value > 0
+    assert (table.SNAPSHOT_DISK_FREE.name,) not in told(shard)
 
 
 async def test_it_begins_and_ends(shard):
