@@ -276,6 +276,7 @@ config_poll_s: Final = 0.4  # admin changes are in force everywhere within a sec
 # -- what operators see ----------------------------------------------------------------------------
 roll_wait_s: Final = 1.0  # for the answers of all processes to a scrape; a busy shard answers in 0.1 s
 roll_fresh_s: Final = 1.0  # a scrape so soon behind another gets the same: many of them cost no more
+exposition_lines_max: Final = 500  # of /metrics, written in one go: 2 ms
 report_samples_max: Final = 2_000  # in one message: 120 KB, where a NATS of others may take 1 MiB
 loop_look_s: Final = 0.25  # between two looks at how late a loop is: 20 µs of each second
 followed_max: Final = 32  # pieces of a block that are traced: 2 KB of its headers

@@ -46,10 +46,11 @@ class Scraping:
         await self._roll.close()
 
     async def text(self) -> AsyncIterator[bytes]:
-        """Yield what Prometheus reads, a metric at a time, with a turn for everybody else after each."""
+        """Yield what Prometheus reads, a piece at a time, with a turn for everybody else after each."""
         roll = await self._called()
         for part in exposition(roll.reports, _of_scrape(roll)):
-            yield part
+            if part:
+                yield part
             await asyncio.sleep(0)
 
     async def _called(self) -> Roll:

@@ -1,8 +1,8 @@
 """The one instrument that is more than an integer: a histogram.
 
-Measured beside each other: an observation costs 0.13 µs here, 1.0 µs in prometheus_client's histogram, which
-takes a lock, and 4 µs in Ray's, which crosses into C++. One is made per block, per pull or per request, never
-per event.
+Measured beside each other on a busy machine: an observation costs 0.35 µs here, 1.6 µs in prometheus_client's
+histogram, which takes a lock, and 2.2 µs in Ray's, which crosses into C++. One is made per block, per pull or
+per request, never per event.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ async def test_it_tells_of_itself_and_of_all_who_answer(scraping, standing):
     shard = Answerer(standing.bus, "shard", "shard", [lambda: [table.RUNNING.of(1, "0")]])
     await shard.open()
     told = await text(scraping)
-    assert 'flux_partition_running{partition="0",process="shard"} 1.0' in told
+    assert 'flux_partition_running{process="shard",partition="0"} 1.0' in told
     assert "flux_process_info{" in told
     assert 'flux_committed_events_total{process="door-' in told
     assert 'flux_scrape_processes{role="door"} 1.0' in told

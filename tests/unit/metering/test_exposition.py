@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from prometheus_client.parser import text_string_to_metric_families
 
+from flux_actors import limits
 from flux_actors.metering import table
 from flux_actors.metering.exposition import CONTENT_TYPE, exposition
 from flux_actors.metering.instruments import Histogram
@@ -81,6 +84,25 @@ def test_what_a_newer_process_tells_otherwise_is_left_out():
 def test_a_label_may_hold_anything():
     _, samples = read([Report('a"b\\c\nd', "door", [table.WATCHERS.of(1)])])
     assert samples == {("flux_watchers", (("process", 'a"b\\c\nd'),)): 1}
+
+
+def test_numbers_of_every_kind_can_be_read():
+    values = [0.1, 1e300, float("inf"), float("-inf"), 7.0]
+    _, samples = read([Report(f"d{n}", "door", [table.WATCHERS.of(v)]) for n, v in enumerate(values)])
+    assert list(samples.values()) == values
+    _, samples = read([Report("d", "door", [table.WATCHERS.of(float("nan"))])])
+    assert math.isnan(samples["flux_watchers", (("process", "d"),)])
+
+
+def test_it_comes_in_pieces_and_each_metric_has_one_head(monkeypatch):
+    monkeypatch.setattr(limits, "exposition_lines_max", 2)
+    seen = Histogram(table.BLOCK_EVENTS.bounds)
+    samples = [table.WATCHERS.of(1), table.BLOCK_EVENTS.seen_by(seen)]
+    pieces = list(exposition([Report(f"d{n}", "door", samples) for n in range(3)]))
+    assert max(piece.count(b"flux_watchers{") for piece in pieces) == 2
+    text = b"".join(pieces)
+    assert text.count(b"# TYPE flux_watchers gauge") == text.count(b"# TYPE flux_block_events histogram") == 1
+    assert text.count(b"flux_block_events_count{") == 3
 
 
 def test_the_content_type_is_the_one_of_the_text():
