@@ -1,6 +1,6 @@
 """What committers count; those of one door share a meter.
 
-Counted is per block and per try of one, so what an event costs stays what it was (docs/decisions/017).
+Counted is per block and per try of one, so what an event costs stays what it was (docs/decisions/018).
 """
 
 from __future__ import annotations
