@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from flux_actors.metering import table
 from flux_actors.metering.instruments import Histogram
 
@@ -38,3 +40,12 @@ class PartitionCounts:
         self.snapshot_failures = 0
         self.snapshot_at = 0.0  # epoch seconds: when one was kept, or when the partition had recovered
         self.snapshot_bytes = 0
+
+    def recovered(self, took_s: float) -> None:
+        """Note a recovery: what it read is as good as a snapshot of this moment."""
+        self.recovery_s, self.snapshot_at = took_s, time.time()
+
+    def kept(self, size: int) -> None:
+        """Count a snapshot."""
+        self.snapshots += 1
+        self.snapshot_at, self.snapshot_bytes = time.time(), size

@@ -46,8 +46,7 @@ async def recover(host: HostedPartition) -> None:
         gc.freeze()
         if scheduled:
             gc.enable()
-    host.counts.recovery_s = time.perf_counter() - started
-    host.counts.snapshot_at = time.time()
+    host.counts.recovered(time.perf_counter() - started)
     _log.info(
         "partition.recovered",
         partition=host.partition,

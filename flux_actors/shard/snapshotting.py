@@ -142,9 +142,7 @@ class Snapshotter:
         self._host.snapshot_sequence = snapshot.cut.sequence
         self._host.snapshot_kept.set()
         took_s = time.monotonic() - snapshot.began_at
-        counts = self._host.counts
-        counts.snapshots += 1
-        counts.snapshot_at, counts.snapshot_bytes = time.time(), snapshot.size
+        self._host.counts.kept(snapshot.size)
         self._host.times.snapshot_s.observe(took_s)
         _log.info(
             "snapshot.kept",
