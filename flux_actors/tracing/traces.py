@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from flux_actors.tracing.plan import TracePlan
+from flux_actors.tracing.plan import SECRETS, TracePlan
 
 _HEADER: Final = "traceparent"
 _SERVICE: Final = "flux"
@@ -65,7 +65,8 @@ def fail(span: Span, reason: str) -> None:
 def open_traces(plan: TracePlan, role: str, process: str) -> Traces:
     """Return the traces of this process, which go to the collector that `plan` names.
 
-    The library reads its settings from the environment, so they are put there.
+    The library reads its settings from the environment, so they are put there; keys are taken out again, for
+    processes of users' code inherit it.
     """
     os.environ.update(plan.variables)
     own = {"service.instance.id": process, "flux.role": role}
@@ -73,4 +74,6 @@ def open_traces(plan: TracePlan, role: str, process: str) -> Traces:
         own["service.name"] = os.environ.get("OTEL_SERVICE_NAME", _SERVICE)
     provider = TracerProvider(resource=Resource.create(own))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    for name in SECRETS:
+        os.environ.pop(name, None)
     return Traces(provider)

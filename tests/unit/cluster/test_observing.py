@@ -141,6 +141,16 @@ def test_the_dashboard_is_one_that_grafana_reads():
     assert missing(DASHBOARD, written) == []
 
 
+def test_a_panel_asks_in_words_that_grafana_knows():
+    """Its types leave what stands in a target to the kind of data source."""
+    for panel in PANELS:
+        targets = panel["targets"]
+        assert all(set(t) == {"datasource", "expr", "legendFormat", "refId"} for t in targets), panel["title"]
+        assert len({t["refId"] for t in targets}) == len(targets)
+        for label in re.findall(r"{{(\w+)}}", " ".join(t["legendFormat"] for t in targets)):
+            assert any(label in groupings(t["expr"]) for t in targets), panel["title"]
+
+
 def test_panels_have_ids_and_places_of_their_own():
     ids = [panel["id"] for panel in DASHBOARD["panels"]]
     assert len(ids) == len(set(ids))

@@ -69,6 +69,21 @@ async def test_who_answered_the_last_time_is_expected_once_more(bus):
     assert (await caller.call()).missing == 0
 
 
+async def test_the_first_call_waits_for_those_that_nobody_named(bus):
+    slow = await answering(bus, "slow")
+    answer = slow._answer  # noqa: SLF001 - it takes some turns of the loop
+    await slow.close()
+
+    async def later(question):
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await answer(question)
+
+    await bus.subscribe(QUESTION_SUBJECT, later)
+    await answering(bus, "a")
+    assert names(await (await calling(bus, "a")).call()) == ["a", "slow"]
+
+
 async def test_once_all_are_known_nobody_is_waited_for(bus, monkeypatch):
     await answering(bus, "a")
     caller = await calling(bus, "a")

@@ -73,6 +73,7 @@ def test_spans_come_to_the_collector_with_their_process_and_its_key():
             ("OTEL_EXPORTER_OTLP_HEADERS", "x-key=k"),
         )
         traces = open_traces(TracePlan(variables), "door", "door-1")
+        assert "OTEL_EXPORTER_OTLP_HEADERS" not in os.environ
         traces.begin("one", SpanKind.SERVER).end()
         traces.close()
         ((facts, span),) = collector.spans()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 
 from flux_actors import limits
+from flux_actors.domain.event import tombstone
 from flux_actors.log.block import decode_block
+from flux_actors.tenancy.principal import ANYONE
 from flux_actors.tracing.beside import read_beside
+from flux_api.incoming import envelope_of
+from flux_api.tracing.current import request_span
 from tests.unit.api.standing import Standing, event, until
 from tests.unit.domain.strategies import rows_of
 from tests.unit.tracing.collector import Kept
@@ -42,9 +46,13 @@ async def test_what_is_not_sampled_leaves_nothing_beside_its_block(monkeypatch):
     await standing.down()
 
 
-async def test_what_the_server_publishes_itself_is_not_followed(followed, kept):
-    await followed.publish(event("n/e", {"v": 1}))  # no request is under way
-    assert kept.spans == []
+async def test_what_the_server_publishes_itself_is_not_followed(browser, followed, kept):
+    one = event("n/e", {"v": 1})
+    for path, body in (("/api/events", one), ("/api/events/batch", {"events": [one]})):
+        before = len(kept.named("append"))
+        await browser.post(path, json=body)
+        await followed.door.publisher.publish_own(tombstone("n/e", f"own{before}", 1, "server"))
+        assert len(kept.named("append")) == before + 1
 
 
 async def test_the_log_and_the_state_are_the_same_as_without(browser, followed, standing, client, kept):
@@ -80,12 +88,14 @@ async def test_a_log_that_is_away_shows_in_the_span(browser, followed, kept, mon
     followed.log.away = False
 
 
-async def test_a_block_has_only_so_many_beside_it(browser, followed, kept, monkeypatch):
+async def test_a_block_has_only_so_many_beside_it(followed, kept, monkeypatch):
     monkeypatch.setattr(limits, "followed_max", 2)
-    monkeypatch.setattr(limits, "batch_at_once_events", 1)
-    committers = followed.door.publisher.committers
-    events = [event("n/e", {"v": n}) for n in range(4)]
-    monkeypatch.setattr(type(committers[0]), "piece_events_max", property(lambda _: 1))
-    await browser.post("/api/events/batch", json={"events": events})
-    blocks = await all_stored(followed)
-    assert max(len(read_beside(block.beside)) for block in blocks) <= 2
+    request_span.set(kept.traces.begin("request", SpanKind.SERVER))
+    publisher = followed.door.publisher
+    done = []
+    for number in range(5):  # in one turn of the loop: they go as one block
+        publisher.submit(envelope_of(event("n/e", {"v": number})), ANYONE, done.append)
+    await until(lambda: len(done) == 5)
+    (block,) = await all_stored(followed)
+    assert [beside.offset for beside in read_beside(block.beside)] == [0, 1]
+    assert len(kept.named("append")) == 2

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tests.unit.api.standing import event, until
+from flux_actors.domain.change import FeedMessage, encode_feed
+from flux_actors.domain.position import pack
+from flux_actors.feed.feeds import PartitionFeed
+from flux_actors.log.memory import MemoryBus
+from flux_api.tracing.hearing import TracedFeeds
+from tests.unit.api.standing import FakeCalls, change, event, say, until
 
 TRACE = "ab" * 16
 PARENT = {"traceparent": f"00-{TRACE}-{'cd' * 8}-01"}
@@ -39,3 +44,28 @@ async def test_no_span_holds_what_the_event_says(browser, followed, kept):
     await browser.post("/api/events", json=body, headers=PARENT)
     await until(lambda: kept.named("tell"))
     assert not [span for span in kept.spans if "secret" in span.to_json()]
+
+
+class Somebody:
+    """Listens, and forgets."""
+
+    listens = True
+
+    def on_changes(self, changes):
+        """Hear them."""
+
+    def on_lost(self, partition, rows):
+        """Hear of them."""
+
+
+async def test_of_a_message_known_in_part_the_new_part_is_followed(kept):
+    bus, part = MemoryBus(), PartitionFeed(0)
+    feeds = TracedFeeds(kept.traces, lambda: 3, [part], bus, FakeCalls(), Somebody(), lambda _: None)
+    await feeds.open()
+    followed = [(pack(sequence, 0), 1, PARENT["traceparent"]) for sequence in (1, 2)]
+    changes = [change("n/e", {"v": sequence}, sequence) for sequence in (1, 2)]
+    for sequence in (1, 2):
+        parts = changes[:sequence], [], followed[:sequence]
+        await say(bus, [encode_feed(FeedMessage(0, 1, 0, sequence, 0, sequence, 1, [], *parts))])
+    assert [span.attributes["flux.sequence"] for span in kept.named("tell")] == [1, 2]
+    assert {span.attributes["flux.watchers"] for span in kept.spans} == {3}
