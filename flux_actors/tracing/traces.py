@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -23,6 +24,7 @@ _HEADER: Final = "traceparent"
 _SERVICE: Final = "flux"
 _Attributes = Mapping[str, str | int]
 _contexts: Final = TraceContextTextMapPropagator()
+_NO_CONTEXT: Final = Context()
 
 
 class Traces:
@@ -41,8 +43,8 @@ class Traces:
         start_ns: int | None = None,
     ) -> Span | None:
         """Return a span, `None` when its trace is not sampled; `parent` is a `traceparent`, or none."""
-        context = _contexts.extract({_HEADER: parent} if parent else {})
-        span = self._tracer.start_span(name, context, kind, dict(attributes or {}), start_time=start_ns)
+        context = _contexts.extract({_HEADER: parent}) if parent else _NO_CONTEXT
+        span = self._tracer.start_span(name, context, kind, attributes, start_time=start_ns)
         return span if span.is_recording() else None
 
     def close(self) -> None:
