@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flux_actors import limits
 from flux_actors.feed.feeds import Feeds
 from flux_actors.log.committer import Committer
 from flux_api.app import build_app
@@ -27,7 +28,8 @@ async def test_without_traces_they_are_the_plain_ones(standing):
     assert kinds(standing.door) == [Publisher, Committer, Feeds, HotRoutes, False]
 
 
-async def test_with_traces_all_of_them_follow():
+async def test_with_traces_all_of_them_follow(monkeypatch):
+    monkeypatch.setattr(limits, "heartbeat_s", 0.002)
     standing = await Standing.up(traces=Kept().traces)
     assert kinds(standing.door) == [TracedPublisher, TracedCommitter, TracedFeeds, TracedHotRoutes, True]
     await standing.down()
