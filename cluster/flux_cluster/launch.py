@@ -49,7 +49,7 @@ def start(orders: Start) -> None:
     settings = orders.settings
     plan = RouterPlan(
         owner=orders.site.owner,
-        snapshots=settings.snapshot_folder,
+        snapshots=settings.snapshot_place,
         shards=settings.shards,
         memory=MemoryPlan(settings.memory_bytes, settings.data.absolute()) if settings.memory_bytes else None,
         partitions=settings.partitions,

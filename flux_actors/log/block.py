@@ -192,6 +192,13 @@ def block_clock_and_count(data: bytes) -> tuple[int, int]:
     return HEADER.unpack_from(data)[5:7]
 
 
+def clock_of(data: bytes) -> int | None:
+    """Return the clock of a block, `None` of a message that is none."""
+    if data[:2] != MAGIC or len(data) < HEADER.size:
+        return None
+    return block_clock_and_count(data)[0]
+
+
 def event_at(data: bytes, offset: int) -> Event:
     """Return one event of a block, decoding only that one."""
     return events_at(data, [offset])[0]

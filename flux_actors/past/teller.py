@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from pathlib import Path
 from typing import Final, TypeVar
 
 import psutil
@@ -24,14 +23,14 @@ from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.logs import set_up_logs
 from flux_actors.past.answering import Answering, pages_of
 from flux_actors.past.orders import Order, PagesOrder
-from flux_actors.snapshot.files import FileSnapshotStore
+from flux_actors.snapshot.opening import open_store
 
 TOO_LONG: Final = (
     f"telling this past took longer than {limits.past_s:.0f} s; ask for a later time, for fewer entities, "
     "or for pages with limit"
 )
 # What came to an end in a shard must do so here, on a machine that may be slower or busier.
-_BOUNDS: Final = ReduceBounds(
+BOUNDS: Final = ReduceBounds(
     cpu_s=2 * limits.reduce_cpu_s,
     cpu_hard_s=2 * limits.reduce_cpu_hard_s,
     sleep_s=2 * limits.reduce_sleep_s,
@@ -43,7 +42,7 @@ _T = TypeVar("_T")
 class TellerProcess:
     """The body of a Ray actor; its owner asks one thing after the other."""
 
-    def __init__(self, access: NatsAccess, snapshots: Path) -> None:
+    def __init__(self, access: NatsAccess, snapshots: str) -> None:
         set_up_logs()
         os.setpriority(os.PRIO_PROCESS, 0, limits.past_niceness)
         self._access = access
@@ -74,12 +73,12 @@ class TellerProcess:
     async def _with_log(self, ask: Callable[[Answering], Awaitable[_T]]) -> _T:
         room = _Room()
         client = await connect(self._access, "flux-past")
-        code = ReducerCode(ReducerProcess(_BOUNDS), _LateCode(client))
+        code = ReducerCode(ReducerProcess(BOUNDS), _LateCode(client))
         gc.disable()  # millions of young objects that all stay until the end: nothing to find
         try:
             async with asyncio.timeout(limits.past_s):
                 return await ask(
-                    Answering(JetStreamLog(client), FileSnapshotStore(self._snapshots), code, room)
+                    Answering(JetStreamLog(client), open_store(self._snapshots), code, room)
                 )
         except TimeoutError:
             raise Unavailable(TOO_LONG) from None

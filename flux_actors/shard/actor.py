@@ -27,7 +27,7 @@ from flux_actors.shard.entity_shard import EntityShard
 from flux_actors.shard.memory import Memory, MemoryPlan
 from flux_actors.shard.partition import PartitionStatus
 from flux_actors.shard.plan import ShardPlan
-from flux_actors.snapshot.files import FileSnapshotStore
+from flux_actors.snapshot.opening import open_store
 
 WATCH: Final = "watch"
 _ESCALATE_S: Final = 10.0
@@ -50,7 +50,7 @@ class ShardProcess(EntityShard):
         if self._opened:
             return
         client = self._client = await connect(access, "flux-shard")
-        log, store, bus = JetStreamLog(client), FileSnapshotStore(plan.snapshots), NatsBus(client)
+        log, store, bus = JetStreamLog(client), open_store(plan.snapshots), NatsBus(client)
         partitions, memory = plan.partitioning.partitions, _memory(plan.memory)
         super().__init__(log, store, bus, partitions, plan.history_positions, memory, plan.retention)
         self._reducers = ReducerProcess()

@@ -103,8 +103,8 @@ class Snapshotter:
 
     def _is_due(self) -> bool:
         host = self._host
-        if host.state.sequence == host.snapshot_sequence:
-            return False
+        if host.state.sequence == host.snapshot_sequence or host.state.witness is not None:
+            return False  # nothing new, or a digest is being made: that takes seconds
         grown = host.state.events_total - self._events_at_last
         return grown >= limits.snapshot_every_events or time.monotonic() >= self._due_at
 
