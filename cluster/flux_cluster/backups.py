@@ -139,8 +139,8 @@ class _Filling:
             for sequence in store.sequences(part.partition):
                 if not self.again:
                     raise Refused(
-                        f"there are snapshots at {self._settings.snapshot_place}; a restored Flux needs a place "
-                        "of its own for them (FLUX_SNAPSHOTS)",
+                        f"there are snapshots at {self._settings.snapshot_place}; a restored Flux needs a "
+                        "place of its own for them (FLUX_SNAPSHOTS)",
                         _CONFLICT,
                     )
                 store.delete(part.partition, sequence)

@@ -28,7 +28,9 @@ jetstream {{ store_dir: "{store}", sync_interval: {sync} }}
 # The client library does not know the second form of acknowledgement subjects.
 feature_flags {{ js_ack_fc_v2: false }}
 """
-_WRITTEN: Final = re.compile(r'^port: (\d+)$.*^authorization \{ user: (\S+), password: "(\S+)" \}$', re.M | re.S)
+_WRITTEN: Final = re.compile(
+    r'^port: (\d+)$.*^authorization \{ user: (\S+), password: "(\S+)" \}$', re.MULTILINE | re.DOTALL
+)
 
 
 class NatsServer:

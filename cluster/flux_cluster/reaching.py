@@ -1,4 +1,4 @@
-"""Reaching the log of a data folder, for commands that look after it: a running one, or one that is started for it.
+"""Reaching the log of a data folder, for commands that look after it: one that runs, or is started for it.
 
 A server that is started here is noted in the run file, as one of `flux up` is: should this process be killed,
 the next `flux up` or `flux down` ends it.
@@ -38,7 +38,8 @@ def reached(settings: Settings) -> Iterator[NatsAccess]:
     else:
         if not (folder.nats / "store").is_dir():
             raise Refused(
-                f"there is no log on {folder.root}; name the data folder with --data, or the log with --nats-url"
+                f"there is no log on {folder.root}; name the data folder with --data, or the log with "
+                "--nats-url"
             )
         with started(folder) as access:
             yield access
@@ -79,4 +80,6 @@ def external(settings: Settings, known_url: str = "") -> NatsAccess:
 
 def _run_of(run_id: str, nats_url: str) -> Run:
     created = psutil.Process().create_time()
-    return Run(run_id, os.getpid(), created, url="", serve_url="", nats_url=nats_url, ray_address="", ray_folder="")
+    return Run(
+        run_id, os.getpid(), created, url="", serve_url="", nats_url=nats_url, ray_address="", ray_folder=""
+    )

@@ -98,8 +98,8 @@ def checked_chunks(place: Place, facts: FileFacts) -> Iterator[bytes]:
 def damaged(facts: FileFacts) -> Corrupt:
     """Return the error of a file that is not what it was."""
     return Corrupt(
-        f"{facts.name} of the backup is damaged: its checksum is not the one in the manifest; remove the file "
-        "and take the backup again, or use another copy of it"
+        f"{facts.name} of the backup is damaged: its checksum is not the one in the manifest; remove the "
+        "file and take the backup again, or use another copy of it"
     )
 
 

@@ -70,8 +70,8 @@ class PartitionSaver:
             if checksum_of(data) == before.last_block:
                 return before
         raise Refused(
-            f"partition {self._partition} has another course than the backups at that place: it was restored to "
-            "an earlier time, or lost its end; choose another place for its backups",
+            f"partition {self._partition} has another course than the backups at that place: it was restored "
+            "to an earlier time, or lost its end; choose another place for its backups",
             _CONFLICT,
         )
 
@@ -151,7 +151,8 @@ class PartitionSaver:
                 if (await self._log.bounds(self._partition)).first <= after + 1:
                     raise
                 raise Unavailable(
-                    f"the log of partition {self._partition} was trimmed while it was read; take the backup again"
+                    f"the log of partition {self._partition} was trimmed while it was read; take the backup "
+                    "again"
                 ) from None
 
     def _progress(self, at: int, last: int, size: int) -> None:
@@ -163,13 +164,13 @@ class PartitionSaver:
         """Raise `Unavailable` when nothing says what was in front of the blocks."""
         if part.first > 1 and not part.snapshots:
             raise Unavailable(
-                f"the log of partition {self._partition} begins at {part.first}, and no snapshot was found that "
-                "reaches it; say where the snapshots are (FLUX_SNAPSHOTS), or take the backup again"
+                f"the log of partition {self._partition} begins at {part.first}, and no snapshot was found "
+                "that reaches it; say where the snapshots are (FLUX_SNAPSHOTS), or take the backup again"
             )
 
 
 def _needed(snapshots: list[KeptSnapshot], first: int) -> list[KeptSnapshot]:
-    """Return the newest of the snapshots behind which the blocks go on, and the oldest if blocks are missing."""
+    """Return the newest of the snapshots behind which the blocks go on, and the oldest if some are missing."""
     usable = [snapshot for snapshot in snapshots if snapshot.sequence >= first - 1]
     newest = usable[: limits.snapshots_kept]
     return newest if first == 1 else newest + usable[limits.snapshots_kept :][-1:]

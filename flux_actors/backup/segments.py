@@ -40,7 +40,9 @@ def decode_segment(data: bytes, partition: int, first: int, last: int) -> list[b
     if magic != MAGIC:
         raise Corrupt("this file holds no blocks")
     if version != VERSION:
-        raise Corrupt(f"version {version} of files of blocks is not known to this version of Flux; upgrade it")
+        raise Corrupt(
+            f"version {version} of files of blocks is not known to this version of Flux; upgrade it"
+        )
     try:
         body = zstandard.ZstdDecompressor().decompress(memoryview(data)[_HEAD.size :])
     except zstandard.ZstdError as error:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Final, NamedTuple
 
-from flux_actors import __version__
 from flux_actors.backup import stored
 from flux_actors.backup.archive import Archive, Report
 from flux_actors.backup.manifest import FORMAT, FileFacts, Manifest, Part, checksum_of, newest, write
@@ -26,6 +26,7 @@ from flux_actors.places.place import Place
 from flux_actors.router.topology import LOG_KEY, REGISTRY_BUCKET, LogRegistry, decode_registry
 from flux_actors.snapshot.store import SnapshotStore
 
+_PACKAGE: Final = "flux-actors"
 _NAME_CHARS: Final = 32  # of a checksum, in a name
 
 
@@ -59,7 +60,7 @@ async def take(source: Source, place: Place, report: Report, now_us: Callable[[]
     report(f"reading back {len(archive.added)} files")
     await archive.check()
     manifest = Manifest(
-        FORMAT, __version__, registry.log_id, began_us, now_us(), parts, store_file, code
+        FORMAT, version(_PACKAGE), registry.log_id, began_us, now_us(), parts, store_file, code
     )
     await asyncio.to_thread(write, place, manifest)
     return manifest

@@ -1,4 +1,4 @@
-"""`flux backup`, `flux restore`, `flux verify`: for the day when something is lost, and for the days before."""
+"""`flux backup`, `flux restore`, `flux verify`: for the day when something is lost, and the days before."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def backup(
     from flux_cluster.backups import back_up, check
 
     os.umask(0o077)
-    manifest = check(destination, warn) if only_check else back_up(_settings(data, nats_url), destination, warn)
+    manifest = (
+        check(destination, warn) if only_check else back_up(_settings(data, nats_url), destination, warn)
+    )
     _show_backup(manifest, "verified" if only_check else "backed up", output)
 
 
@@ -84,7 +86,9 @@ def restore(
     from flux_cluster.backups import restore_from
 
     os.umask(0o077)
-    restored = restore_from(_settings(data, nats_url), origin, None if at is None else us_of(at, "--at"), warn)
+    restored = restore_from(
+        _settings(data, nats_url), origin, None if at is None else us_of(at, "--at"), warn
+    )
     if output is OutputFormat.JSON:
         show_json({"blocks": restored.blocks, "ends": restored.ends, "until": iso_of(restored.clock_us)})
     else:
@@ -137,7 +141,10 @@ def _show_backup(manifest: Manifest, verb: str, output: OutputFormat) -> None:
             }
         )
     else:
-        say(f"{verb} {blocks} blocks in {len(manifest.parts)} partitions: {len(files)} files, {size / _MIB:.1f} MiB")
+        say(
+            f"{verb} {blocks} blocks in {len(manifest.parts)} partitions: "
+            f"{len(files)} files, {size / _MIB:.1f} MiB"
+        )
 
 
 def _facts(one: Compared) -> dict[str, Any]:

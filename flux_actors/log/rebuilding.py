@@ -1,8 +1,8 @@
 """Building a log anew on JetStream, for a restore: the same blocks at the same sequences.
 
-A stream can be told where it begins, and every message which sequence it must follow. So a block that is lost,
-doubled or out of order on the way is refused by the server, and no other check is needed. Many are on their
-way at once.
+A stream can be told where it begins, and every message which sequence it must follow. So a block that is
+lost, doubled or out of order on the way is refused by the server, and no other check is needed. Many are on
+their way at once.
 """
 
 from __future__ import annotations

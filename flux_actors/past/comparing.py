@@ -1,9 +1,9 @@
 """Comparing a partition as its shard has it with what its log makes of it.
 
-The log is folded again here, from its beginning or from the oldest snapshot behind which it goes on, up to its
-end. Then the shard says its digest at some sequence, and the fold goes on to there: both stand at the same place,
-and the shard has not stopped for it. Where the digests differ, the shard is asked for the hashes of single
-entities, at a later sequence, to which the fold goes on once more.
+The log is folded again here, from its beginning or from the oldest snapshot behind which it goes on, up to
+its end. Then the shard says its digest at some sequence, and the fold goes on to there: both stand at the
+same place, and the shard has not stopped for it. Where the digests differ, the shard is asked for the hashes of
+single entities, at a later sequence, to which the fold goes on once more.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ class Comparing:
                 return live
             if time.monotonic() >= deadline:
                 raise Unavailable(
-                    f"the shard of partition {partition} stands at {live.sequence}, the log was at {sequence} "
-                    f"{limits.backup_patience_s:.0f} s ago"
+                    f"the shard of partition {partition} stands at {live.sequence}, the log was at "
+                    f"{sequence} {limits.backup_patience_s:.0f} s ago"
                 )
             await asyncio.sleep(_POLL_S)
 

@@ -77,9 +77,7 @@ class TellerProcess:
         gc.disable()  # millions of young objects that all stay until the end: nothing to find
         try:
             async with asyncio.timeout(limits.past_s):
-                return await ask(
-                    Answering(JetStreamLog(client), open_store(self._snapshots), code, room)
-                )
+                return await ask(Answering(JetStreamLog(client), open_store(self._snapshots), code, room))
         except TimeoutError:
             raise Unavailable(TOO_LONG) from None
         finally:

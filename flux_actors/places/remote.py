@@ -101,7 +101,7 @@ class RemoteSink:
         self._place = place
         self._name = name
         # Its name goes with the process that is not killed; what it holds is for its owner alone (0600).
-        self._file = tempfile.NamedTemporaryFile(prefix="flux-")
+        self._file = tempfile.NamedTemporaryFile(prefix="flux-")  # noqa: SIM115 - it ends with its sink
 
     def write(self, data: bytes) -> None:
         """Add bytes."""

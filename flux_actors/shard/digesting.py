@@ -29,7 +29,7 @@ async def digest_of(host: HostedPartition, suspended: Collection[str], wanted: C
     Raises:
         Unavailable: it is not running, or ends before all of it was seen.
     """
-    while host.readable().witness is not None:  # a snapshot, or another digest
+    while host.readable().witness is not None:  # noqa: ASYNC110 - whoever cuts tells nobody when it ends
         await asyncio.sleep(_POLL_S)
     state = host.readable()
     cut = Cut(state, host.log_id, lambda header: DigestWriter(header, suspended, wanted))

@@ -47,9 +47,7 @@ class Digest(msgspec.Struct, array_like=True, frozen=True):
 
     def differing(self, other: Digest, *, history: bool) -> list[int]:
         """Return the buckets in which two states differ."""
-        ours, theirs = (
-            array("Q", one.with_history if history else one.buckets) for one in (self, other)
-        )
+        ours, theirs = (array("Q", one.with_history if history else one.buckets) for one in (self, other))
         return [number for number, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b]
 
 
@@ -71,9 +69,7 @@ class DigestWriter:
         wanted: buckets whose entities are told one by one.
     """
 
-    def __init__(
-        self, header: Header, suspended: Collection[str] = (), wanted: Collection[int] = ()
-    ) -> None:
+    def __init__(self, header: Header, suspended: Collection[str] = (), wanted: Collection[int] = ()) -> None:
         behaviours = header.behaviours
         own = () if behaviours is None else (fault.entity_id for fault in behaviours.suspended)
         self._suspended = {*suspended, *own}

@@ -61,4 +61,3 @@ class FileSnapshotStore:
 
     def _path(self, partition: int, sequence: int) -> Path:
         return self._root / str(partition) / file_of(sequence)
-

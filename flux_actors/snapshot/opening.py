@@ -16,4 +16,6 @@ def open_store(place: str) -> SnapshotStore:
     Raises:
         Refused: it is a URL of a kind that fsspec does not know, or has no package for.
     """
-    return PlacedSnapshotStore(open_place(place)) if is_url(place) else FileSnapshotStore(Path(absolute(place)))
+    return (
+        PlacedSnapshotStore(open_place(place)) if is_url(place) else FileSnapshotStore(Path(absolute(place)))
+    )

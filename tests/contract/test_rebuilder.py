@@ -97,5 +97,3 @@ async def test_many_large_blocks_keep_their_order(built: Built) -> None:
     await built.rebuilder.make(0, 1, LOG_ID)
     await built.rebuilder.append(0, 1, blocks)
     assert [data for _, data in await built.blocks(0)] == blocks
-
-

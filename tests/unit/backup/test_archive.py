@@ -67,6 +67,10 @@ async def test_every_way_of_reading_sees_a_changed_file(change: bytes) -> None:
     assert checked(place, facts) == b"".join(checked_chunks(place, facts)) == b"data"
     assert facts_of(place, "a/b") == facts
     place.files["a/b"] = change
-    for read in (lambda: checked(place, facts), lambda: list(checked_chunks(place, facts)), lambda: check_file(place, facts)):
+    for read in (
+        lambda: checked(place, facts),
+        lambda: list(checked_chunks(place, facts)),
+        lambda: check_file(place, facts),
+    ):
         with pytest.raises(Corrupt, match="damaged"):
             read()

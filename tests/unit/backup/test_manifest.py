@@ -55,7 +55,9 @@ def test_the_newest_one_counts() -> None:
     assert found.began_us == 3 * HOUR_US
 
 
-@pytest.mark.parametrize(("at_us", "expected"), [(None, 3), (1, 1), (HOUR_US, 2), (3 * HOUR_US - 1, 3), (9 * HOUR_US, 3)])
+@pytest.mark.parametrize(
+    ("at_us", "expected"), [(None, 3), (1, 1), (HOUR_US, 2), (3 * HOUR_US - 1, 3), (9 * HOUR_US, 3)]
+)
 def test_the_first_backup_that_began_behind_a_time_has_all_up_to_it(at_us: int | None, expected: int) -> None:
     place = MemoryPlace()
     for hour in (1, 2, 3):

@@ -18,7 +18,9 @@ from flux_actors.past.comparing import Compared
 from flux_cluster import backups, verifying
 
 FILE = FileFacts("log/0/a.blocks", 3 << 20, "00")
-MANIFEST = Manifest(1, "0", "log-id", 1, 2, [Part(0, 3, 5, "", [Segment(FILE, 3, 5, 9)]), Part(1, 1, 0, "")], FILE)
+MANIFEST = Manifest(
+    1, "0", "log-id", 1, 2, [Part(0, 3, 5, "", [Segment(FILE, 3, 5, 9)]), Part(1, 1, 0, "")], FILE
+)
 SAME = Compared(0, 7, 0, 3, 0, [], [], 0)
 
 

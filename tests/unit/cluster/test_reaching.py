@@ -122,5 +122,7 @@ def test_no_secret_of_the_settings_reaches_the_server(tmp_path, servers, monkeyp
 
 
 def test_external_login_is_of_the_settings_alone():
-    found = reaching.external(SimpleNamespace(nats_url=None, nats_user=None, nats_password=None, nats_credentials="f"), "u")
+    found = reaching.external(
+        SimpleNamespace(nats_url=None, nats_user=None, nats_password=None, nats_credentials="f"), "u"
+    )
     assert found == NatsAccess("u", credentials_file="f")

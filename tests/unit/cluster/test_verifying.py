@@ -62,7 +62,9 @@ def ray(monkeypatch):
 
 async def placed(*owners):
     store = MemoryKeyValue()
-    topology = Topology(LogRegistry("log", len(owners)), [Owner(name, 1) if name else None for name in owners])
+    topology = Topology(
+        LogRegistry("log", len(owners)), [Owner(name, 1) if name else None for name in owners]
+    )
     await store.put(TOPOLOGY_KEY, encode(topology))
     return store
 

@@ -31,7 +31,7 @@ class FakeClient:
         self.asked.append((subject, json.loads(data)))
         self._left = self.batches.pop(0)
 
-    async def next_msg(self, timeout: float) -> Any:
+    async def next_msg(self, timeout: float) -> Any:  # noqa: ASYNC109 - as nats-py has it
         return SimpleNamespace(data=b"x", headers=self._left.pop(0))
 
     async def unsubscribe(self) -> None:

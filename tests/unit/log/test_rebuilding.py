@@ -31,7 +31,9 @@ async def test_each_block_says_which_one_it_follows() -> None:
     assert server.requests == [("flux.events.2", b"x", headers)]
 
 
-@pytest.mark.parametrize("answer", [b"", b"{}", b'{"seq":8}', b'{"error":{"description":"wrong last sequence"}}'])
+@pytest.mark.parametrize(
+    "answer", [b"", b"{}", b'{"seq":8}', b'{"error":{"description":"wrong last sequence"}}']
+)
 async def test_block_that_is_not_where_it_stood_is_tried_again_and_then_told(answer: bytes) -> None:
     server = FakeNats(last=6, answer=SimpleNamespace(data=answer, headers=None))
     with pytest.raises(Unavailable, match="block 7 of partition 0"):
@@ -51,6 +53,9 @@ async def test_blocks_are_on_their_way_in_bounded_pieces(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("fault", [nats.errors.ConnectionClosedError(), TimeoutError(), OSError()])
 async def test_log_that_is_away_is_unavailable(fault: Exception) -> None:
     server = FakeNats(fault=fault)
-    for attempt in (lambda: rebuilder(server).make(0, 1, "log"), lambda: rebuilder(server).append(0, 1, [b"x"])):
+    for attempt in (
+        lambda: rebuilder(server).make(0, 1, "log"),
+        lambda: rebuilder(server).append(0, 1, [b"x"]),
+    ):
         with pytest.raises(Unavailable):
             await attempt()

@@ -20,7 +20,7 @@ class FakeClient:
         self.streams = streams
         self.fault = fault
 
-    async def request(self, subject: str, data: bytes, timeout: float) -> Any:
+    async def request(self, subject: str, data: bytes, timeout: float) -> Any:  # noqa: ASYNC109 - as nats-py has it
         if self.fault is not None:
             raise self.fault
         assert subject == "$JS.API.STREAM.NAMES"

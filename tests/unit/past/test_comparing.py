@@ -30,7 +30,9 @@ from tests.unit.shard.hosting import event
 class Shard:
     """A shard that has applied some of a log; each question finds it a block further."""
 
-    def __init__(self, folding: Folding, behind: int = 0, history: int = limits.history_positions_max) -> None:
+    def __init__(
+        self, folding: Folding, behind: int = 0, history: int = limits.history_positions_max
+    ) -> None:
         self.folding = folding
         self.history = history
         self.behind = behind

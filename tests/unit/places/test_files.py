@@ -18,9 +18,11 @@ def test_files_stand_below_the_root_by_their_names(tmp_path: Path) -> None:
 
 def test_file_that_a_killed_process_left_is_no_file_and_is_swept(tmp_path: Path) -> None:
     place = FilePlace(tmp_path)
-    place.begin("a/b.json").write(b"half")
+    sink = place.begin("a/b.json")
+    sink.write(b"half")
     assert place.names("a") == []
     place.sweep("a")
+    sink.abort()
     assert [*(tmp_path / "a").iterdir()] == []
 
 

@@ -9,7 +9,7 @@ from flux_actors.places.place import keep
 
 def test_what_cannot_be_kept_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
     aborted: list[MemorySink] = []
-    monkeypatch.setattr(MemorySink, "abort", aborted.append)
+    monkeypatch.setattr(MemorySink, "abort", lambda sink: aborted.append(sink))  # noqa: PLW0108 - a method
     place = MemoryPlace()
     keep(place, "a", b"x")
     assert aborted == []

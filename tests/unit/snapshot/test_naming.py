@@ -9,4 +9,6 @@ def test_names_and_sequences_are_of_each_other() -> None:
 
 
 def test_other_files_are_no_snapshots() -> None:
-    assert sequences_of(["3.flux", "x.flux", f"{file_of(1)}.bak", file_of(2).replace("flux", "tmp"), ""]) == []
+    assert (
+        sequences_of(["3.flux", "x.flux", f"{file_of(1)}.bak", file_of(2).replace("flux", "tmp"), ""]) == []
+    )
