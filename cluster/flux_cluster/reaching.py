@@ -7,18 +7,24 @@ the next `flux up` or `flux down` ends it.
 from __future__ import annotations
 
 import os
+import socket
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import psutil
 
-from flux_actors.errors import Refused
+from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.settings import Settings, without_secrets
 from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.nats_server import ALWAYS, NatsServer, known_access
 from flux_cluster.processes import RUN_ID, same_process
+
+_LISTEN_S: Final = 300.0
+_POLL_S: Final = 0.02
 
 
 @contextmanager
@@ -59,12 +65,29 @@ def started(folder: DataFolder, *, sync: str = ALWAYS, to_restore: bool = False)
         folder.write_run(_run_of(run_id, server.access.url))
         server.start()
         try:
+            _await_listening(server)
             yield server.access
         finally:
             server.stop()
             folder.forget_run()
     finally:
         folder.close()
+
+
+def _await_listening(server: NatsServer) -> None:
+    """Return when a server listens: it reads its store before, which takes a second for some gigabytes.
+
+    Raises:
+        Unavailable: it ended, or does not begin to.
+    """
+    address, port = server.access.url.removeprefix("nats://").split(":")
+    deadline = time.monotonic() + _LISTEN_S
+    while server.lives and time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex((address, int(port))) == 0:
+                return
+        time.sleep(_POLL_S)
+    raise Unavailable("nats-server did not start on the data folder; its logs/nats.log says why")
 
 
 def external(settings: Settings, known_url: str = "") -> NatsAccess:

@@ -170,7 +170,7 @@ class PartitionSaver:
 
 
 def _needed(snapshots: list[KeptSnapshot], first: int) -> list[KeptSnapshot]:
-    """Return the newest of the snapshots behind which the blocks go on, and the oldest if some are missing."""
+    """Return the newest snapshots behind which the blocks go on, and the oldest one if some are missing."""
     usable = [snapshot for snapshot in snapshots if snapshot.sequence >= first - 1]
     newest = usable[: limits.snapshots_kept]
     return newest if first == 1 else newest + usable[limits.snapshots_kept :][-1:]

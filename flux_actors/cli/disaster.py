@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,7 +60,7 @@ def backup(
     """
     from flux_cluster.backups import back_up, check
 
-    os.umask(0o077)
+    _begin()
     manifest = (
         check(destination, warn) if only_check else back_up(_settings(data, nats_url), destination, warn)
     )
@@ -85,7 +86,7 @@ def restore(
     from flux_actors.domain.clock import iso_of, us_of
     from flux_cluster.backups import restore_from
 
-    os.umask(0o077)
+    _begin()
     restored = restore_from(
         _settings(data, nats_url), origin, None if at is None else us_of(at, "--at"), warn
     )
@@ -104,6 +105,7 @@ def verify(data: _Data = None, output: Output = OutputFormat.TABLE) -> None:
     from flux_actors.cli.joining import join_flux
     from flux_cluster.verifying import verify as compare
 
+    _begin()
     settings = _settings(data, None)
     join_flux(settings.data)
     found = compare(settings, warn)
@@ -114,6 +116,14 @@ def verify(data: _Data = None, output: Output = OutputFormat.TABLE) -> None:
             say(_sentence(one))
     if not all(one.same for one in found):
         raise typer.Exit(1)
+
+
+def _begin() -> None:
+    """Have what is written be for this user alone, and what is logged not stand in the answer."""
+    from flux_actors.logs import set_up_logs
+
+    os.umask(0o077)
+    set_up_logs(sys.stderr)
 
 
 def _settings(data: Path | None, nats_url: str | None) -> Settings:

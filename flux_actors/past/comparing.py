@@ -2,8 +2,8 @@
 
 The log is folded again here, from its beginning or from the oldest snapshot behind which it goes on, up to
 its end. Then the shard says its digest at some sequence, and the fold goes on to there: both stand at the
-same place, and the shard has not stopped for it. Where the digests differ, the shard is asked for the hashes of
-single entities, at a later sequence, to which the fold goes on once more.
+same place, and the shard has not stopped for it. Where the digests differ, the shard is asked for the hashes
+of single entities, at a later sequence, to which the fold goes on once more.
 """
 
 from __future__ import annotations

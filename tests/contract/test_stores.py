@@ -21,12 +21,8 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
         return
     server: RunningNats = request.getfixturevalue("nats_server")
     client = await connect(server.access, "test")
-    found = JetStreamStores(client)
-    before = await found.names()
-    await client.jetstream().create_key_value(bucket="others")
-    yield found
-    for name in {*await found.names(), "others"} - {*before}:
-        await client.jetstream().delete_key_value(name)
+    await client.jetstream().create_key_value(bucket=f"others_{uuid.uuid4().hex}")
+    yield JetStreamStores(client)
     await client.close()
 
 

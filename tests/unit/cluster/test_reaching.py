@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from flux_actors.errors import Refused
+from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.settings import load_settings
 from flux_cluster import reaching
@@ -24,10 +25,12 @@ class FakeServer:
     """A nats-server that notes what was done to it."""
 
     made: list = []  # noqa: RUF012 - emptied before each test
+    port = 0
+    lives = True
 
     def __init__(self, folder, environment, sync):
         self.environment, self.sync, self.done = environment, sync, []
-        self.access = NatsAccess("nats://127.0.0.1:1", "flux", "new")
+        self.access = NatsAccess(f"nats://127.0.0.1:{FakeServer.port}", "flux", "new")
         FakeServer.made.append(self)
 
     def start(self):
@@ -41,7 +44,9 @@ class FakeServer:
 def servers(monkeypatch):
     FakeServer.made = []
     monkeypatch.setattr(reaching, "NatsServer", FakeServer)
-    return FakeServer.made
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        FakeServer.port = listening.getsockname()[1]
+        yield FakeServer.made
 
 
 def settings(tmp_path, **given):
@@ -108,6 +113,13 @@ def test_folder_without_a_log_is_refused_and_stays_as_it_is(tmp_path, servers):
 def test_server_is_stopped_whatever_happens(tmp_path, servers):
     with pytest.raises(SimpleError), started(DataFolder(tmp_path)):
         raise SimpleError
+    assert servers[0].done == ["start", "stop"]
+
+
+def test_server_that_does_not_start_is_told_and_ended(tmp_path, servers, monkeypatch):
+    monkeypatch.setattr(FakeServer, "lives", False)
+    with pytest.raises(Unavailable, match="did not start"), started(DataFolder(tmp_path)):
+        pass
     assert servers[0].done == ["start", "stop"]
 
 
