@@ -122,6 +122,7 @@ pull_expires_s: Final = 5.0
 feed_ring_bytes_max: Final = 16 * MIB  # per partition: repairs doors that missed messages
 feed_message_bytes_max: Final = 1 * MIB
 heartbeat_s: Final = 1.0  # an idle partition tells its position this often
+moving_wait_s: Final = 2.0  # that a read waits for a partition between two shards
 snapshot_every_s: Final = 300.0
 snapshot_every_events: Final = 1_000_000
 snapshot_step_s: Final = 0.003  # encoding between two pulls; the last slice of a step may exceed it

@@ -32,7 +32,7 @@ from flux_actors.past.ray_teller import ray_tellers
 from flux_actors.past.telling import TellersPast
 from flux_actors.router.lender import RouterLender
 from flux_actors.router.names import RAY_NAMESPACE
-from flux_actors.router.router import fewest_positions
+from flux_actors.router.registering import fewest_positions
 from flux_actors.router.topology import (
     CONFIG_BUCKET,
     REGISTRY_BUCKET,

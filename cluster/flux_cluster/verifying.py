@@ -21,7 +21,7 @@ from flux_actors.log.ports import KeyValue
 from flux_actors.past.comparing import Compared, Comparing
 from flux_actors.past.teller import BOUNDS
 from flux_actors.router.names import RAY_NAMESPACE
-from flux_actors.router.router import fewest_positions
+from flux_actors.router.registering import fewest_positions
 from flux_actors.router.topology import REGISTRY_BUCKET, TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
 from flux_actors.settings import Settings
 from flux_actors.snapshot.digest import Digest, decode_digest

@@ -20,6 +20,7 @@ from flux_actors.cli import (
     entities,
     joining,
     past,
+    shards,
     tenants,
     watch,
 )
@@ -80,6 +81,7 @@ demo.register(app)
 tenants.register(app)
 connectors.register(app)
 actors.register(app)
+shards.register(app)
 behaviours.register(app)
 joining.register(app)
 bench.register(app)

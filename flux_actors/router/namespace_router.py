@@ -31,7 +31,8 @@ from flux_actors.router.core_events import CoreEvents
 from flux_actors.router.directory import directory_properties
 from flux_actors.router.introductions import Introducer, Introduction
 from flux_actors.router.ray_shards import RayShards
-from flux_actors.router.router import Router, note_history, register_log
+from flux_actors.router.registering import note_history, register_log
+from flux_actors.router.router import Router
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.router.topology import REGISTRY_BUCKET, STREAMS_KEY, TENANCY_BUCKET, TOPOLOGY_BUCKET
 from flux_actors.shard.memory import MemoryPlan
@@ -121,6 +122,27 @@ class NamespaceRouter:
             "partitions": router.registry.partitions,
             "shards": {name: [row._asdict() for row in rows] for name, rows in router.status.items()},
         }
+
+    async def shards(self, admin_token: str | None = None) -> dict[str, Any]:
+        """Return that with the node of each shard and what moves between them; for admins."""
+        (await self._deploying()).admit(admin_token)
+        router = self._opened()
+        return await self.status() | {
+            "nodes": self._host.nodes() if self._host is not None else {},
+            "wanted": router.wanted,
+            "moving": router.moving._asdict() if router.moving is not None else None,
+            "moves_left": router.moves_left,
+            "even": router.even,
+        }
+
+    async def scale(self, shards: int, admin_token: str | None = None) -> None:
+        """Have so many shards, between which partitions are moved; `status` tells how far that is.
+
+        Raises:
+            Refused: there are fewer partitions, or it is not the admin token.
+        """
+        (await self._deploying()).admit(admin_token)
+        self._opened().scale(shards)
 
     async def deploy(self, request: DeployRequest, admin_token: str | None = None) -> Version:
         """Deploy a behaviour, and return the version that it has become; all below need an admin as well."""
@@ -245,8 +267,7 @@ class NamespaceRouter:
             await asyncio.sleep(limits.catalogue_look_s)
             try:
                 router, behaviours = self._opened(), await self._deploying()
-                status = [row for rows in router.status.values() for row in rows]
-                await behaviours.look(status, self._shown_behaviours)
+                await behaviours.look(router.leading(), self._shown_behaviours)
             except (FluxError, ShardGone, TimeoutError) as error:
                 _log.warning("behaviours.wait", reason=str(error) or type(error).__name__)
 
@@ -278,7 +299,7 @@ class NamespaceRouter:
     async def _refresh_directory(self, router: Router) -> None:
         if self._follower is not None:
             await self._follower.read()
-        sequence = sum(row.sequence for rows in router.status.values() for row in rows)
+        sequence = sum(row.sequence for row in router.leading())
         if sequence == self._directory_at or self._host is None or self._events is None:
             return
         if self._directory is None:

@@ -7,11 +7,13 @@ from typing import Any, Final
 
 import ray
 from ray.exceptions import RayActorError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from flux_actors.behaviour.roster import ActorRow
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.router.names import RAY_NAMESPACE
+from flux_actors.router.nodes import node_for
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.shard.actor import RemoteShard
 from flux_actors.shard.operating import decode_actors
@@ -22,6 +24,7 @@ from flux_actors.shard.reads import decode_namespaces, decode_readings
 _START_S: Final = 30.0
 _CALL_S: Final = 5.0
 _WATCH_S: Final = 2.0
+_HAND_OVER_S: Final = 10.0
 _ACTORS_S: Final = 20.0
 _DRAIN_S: Final = 60.0
 
@@ -33,9 +36,11 @@ class RayShards:
         self._access = access
         self._plan = plan
         self._handles: dict[str, Any] = {}
+        self._nodes: dict[str, str] = {}
 
-    async def start(self, name: str) -> None:
-        """Create the actor and have it connect."""
+    async def start(self, name: str, instead_of: str = "") -> None:
+        """Create the actor on a node with few shards, and have it connect."""
+        here = node_for(await asyncio.to_thread(ray.nodes), self._nodes.values(), self._nodes.get(instead_of))
         actor: Any = RemoteShard.options(
             name=name,
             namespace=RAY_NAMESPACE,
@@ -43,22 +48,38 @@ class RayShards:
             num_cpus=0,
             max_restarts=0,  # the router starts the successor, with the next epoch
             get_if_exists=True,
+            scheduling_strategy=here and NodeAffinitySchedulingStrategy(here, soft=True),
         ).remote()
         self._handles[name] = actor
-        await self._call(name, "open", _START_S, self._access, self._plan)
+        self._nodes.pop(instead_of, None)
+        self._nodes[name] = await self._call(name, "open", _START_S, self._access, self._plan)
 
-    async def lives(self, name: str) -> bool:
-        """Whether Ray knows the name and the actor answers."""
-        try:
-            await self._call(name, "pid", _CALL_S)
-        except (ShardGone, TimeoutError, Unavailable):
-            return False
-        return True
+    async def names(self) -> list[str]:
+        """Return the named actors of our Ray namespace."""
+        known = await asyncio.to_thread(ray.util.list_named_actors, all_namespaces=True)
+        return sorted(actor["name"] for actor in known if actor["namespace"] == RAY_NAMESPACE)
+
+    def nodes(self) -> dict[str, str]:
+        """Return the Ray node of each shard, as far as it is known."""
+        return dict(self._nodes)
 
     async def adopt(self, name: str, partitions: list[int], epoch: int) -> None:
         """Have the shard host partitions."""
         for partition in partitions:
             await self._call(name, "adopt", _CALL_S, partition, epoch)
+
+    async def follow(self, name: str, partition: int, epoch: int) -> None:
+        """Have the shard fold a partition beside the one that leads it."""
+        await self._call(name, "follow", _CALL_S, partition, epoch)
+
+    async def lead(self, name: str, partition: int, epoch: int, after: int) -> None:
+        """Have the shard lead a partition that it follows."""
+        await self._call(name, "lead", _HAND_OVER_S, partition, epoch, after)
+
+    async def release(self, name: str, partition: int) -> int:
+        """Have the shard host a partition no longer."""
+        last: int = await self._call(name, "release", _HAND_OVER_S, partition)
+        return last
 
     async def status(self, name: str, timeout_s: float) -> list[PartitionStatus]:
         """Return its partitions' status."""

@@ -12,7 +12,7 @@ from flux_actors.backup.restoring import Target, restore
 from flux_actors.behaviour.deployer import CATALOGUE_BUCKET, CATALOGUE_KEY, Deployer
 from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.memory import MemoryRebuilder
-from flux_actors.router.router import register_log
+from flux_actors.router.registering import register_log
 from flux_actors.router.topology import REGISTRY_BUCKET, RESTORING_KEY
 from tests.unit.backup.world import World
 from tests.unit.domain.strategies import few
