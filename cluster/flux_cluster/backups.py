@@ -33,7 +33,7 @@ from flux_cluster.data_folder import DataFolder, write_secret
 from flux_cluster.reaching import external, reached, started
 
 _NAME: Final = "flux-backup"
-_SYNC: Final = "1m"  # while it is filled: all is flushed at the end
+_SYNC: Final = "60s"  # while it is filled: all is flushed at the end
 _TIMEOUT_S: Final = 5.0
 _REPORT_S: Final = 2.0
 _OURS: Final = ("FLUX_EVENTS_", "KV_flux_", f"OBJ_{CODE_BUCKET}")

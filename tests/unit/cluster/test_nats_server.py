@@ -153,8 +153,8 @@ def test_who_comes_later_finds_the_way_to_it_while_it_runs(config, folder):
 
 
 def test_one_that_is_filled_by_a_restore_flushes_later(folder):
-    NatsServer(folder, {}, "1m")
+    NatsServer(folder, {}, "60s")
     text = (folder.nats / "server.conf").read_text()
-    assert re.search(r"jetstream \{[^}]*sync_interval: 1m[^}]*\}", text)
+    assert re.search(r"jetstream \{[^}]*sync_interval: 60s[^}]*\}", text)
     command = [binary(), "-t", "-c", str(folder.nats / "server.conf")]
     assert subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
