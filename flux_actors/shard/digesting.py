@@ -46,8 +46,8 @@ async def digest_of(host: HostedPartition, suspended: Collection[str], wanted: C
 
 
 def _step(cut: Cut) -> bytes:
-    """Hash for a few milliseconds; return the digest when it is done, nothing before."""
-    until = time.monotonic() + limits.snapshot_step_s
+    """Hash for a millisecond; return the digest when it is done, nothing before."""
+    until = time.monotonic() + limits.digest_step_s
     while time.monotonic() < until:
         data = cut.next_slice()
         if data:

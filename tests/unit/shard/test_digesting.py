@@ -32,7 +32,7 @@ async def grow(hosting, host, *events):
 
 async def in_small_steps(monkeypatch):
     monkeypatch.setattr(limits, "snapshot_slice_entities", 2)
-    monkeypatch.setattr(limits, "snapshot_step_s", 0.0000001)
+    monkeypatch.setattr(limits, "digest_step_s", 0.0000001)
     monkeypatch.setattr(limits, "digest_pause_s", 0.0)
 
 
