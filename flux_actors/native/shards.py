@@ -48,7 +48,11 @@ def look(*, admin_token: str | None = None) -> Shards:
         Refused: the token is not the admin's. Unavailable: the router does not answer.
     """
     found: dict[str, Any] = ask_router("shards", admin_token)
-    rows = [_row(name, found["nodes"].get(name, ""), parts) for name, parts in found["shards"].items()]
+    parts = {part["partition"]: part for rows in found["shards"].values() for part in rows}
+    rows = [
+        _row(name, found["nodes"].get(name, ""), [parts[p] for p in partitions if p in parts], partitions)
+        for name, partitions in found["placed"].items()
+    ]
     moving = found["moving"]
     move = moving and Moving(moving["partition"], moving["source"], moving["target"], found["moves_left"])
     return Shards(sorted(rows), found["wanted"], move or None, found["even"])
@@ -66,12 +70,6 @@ def scale(shards: int, *, admin_token: str | None = None) -> None:
     ask_router("scale", admin_token, shards)
 
 
-def _row(name: str, node: str, parts: list[dict[str, Any]]) -> ShardRow:
-    led = [part for part in parts if part["phase"] != "following"]
-    return ShardRow(
-        name,
-        node,
-        sorted(part["partition"] for part in led),
-        sum(part["entities"] for part in led),
-        sum(part["events_total"] for part in led),
-    )
+def _row(name: str, node: str, parts: list[dict[str, Any]], partitions: list[int]) -> ShardRow:
+    entities = sum(part["entities"] for part in parts)
+    return ShardRow(name, node, partitions, entities, sum(part["events_total"] for part in parts))

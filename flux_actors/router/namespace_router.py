@@ -128,6 +128,7 @@ class NamespaceRouter:
         (await self._deploying()).admit(admin_token)
         router = self._opened()
         return await self.status() | {
+            "placed": router.placed(),
             "nodes": self._host.nodes() if self._host is not None else {},
             "wanted": router.wanted,
             "moving": router.moving._asdict() if router.moving is not None else None,

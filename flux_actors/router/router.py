@@ -101,7 +101,14 @@ class Router:
     @property
     def even(self) -> bool:
         """Whether there is nothing to move for what is wanted."""
-        return self._evening is None or self._evening.done()
+        return len(self._names) == self.wanted and (self._evening is None or self._evening.done())
+
+    def placed(self) -> dict[str, list[int]]:
+        """Return the partitions of each shard, as they are now; `status` is a moment old."""
+        return {
+            name: [p for p in range(self.registry.partitions) if self._owner(p) == name]
+            for name in self._names.values()
+        }
 
     def shard_names(self) -> list[str]:
         """Return the shards that own partitions."""

@@ -17,6 +17,7 @@ def part(partition: int, phase: str = "running") -> dict[str, Any]:
 def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     told = {
         "shards": {"two": [part(1), part(0, "following")], "one": [part(2), part(0)]},
+        "placed": {"two": [1], "one": [0, 2]},
         "nodes": {"one": "n1"},
         "wanted": 2,
         "moving": {"partition": 0, "source": "one", "target": "two", "epoch": 4},
@@ -27,7 +28,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return told
 
 
-def test_rows_count_what_a_shard_leads(told: dict[str, Any]) -> None:
+def test_rows_count_what_a_shard_owns(told: dict[str, Any]) -> None:
     assert shards.look().rows == [
         shards.ShardRow("one", "n1", [0, 2], 22, 200),
         shards.ShardRow("two", "", [1], 11, 100),
