@@ -159,7 +159,7 @@ past_idle_s: Final = 60.0  # that a process which has told is kept for the next
 
 # -- backup and restore ----------------------------------------------------------------------------
 backup_segment_bytes: Final = 16 * MIB  # of blocks in one file: so much is in memory, and read at once
-backup_report_s: Final = 2.0  # between two words on how far it is
+report_every_s: Final = 2.0  # between two words on how far a command is
 backup_patience_s: Final = 60.0  # with a log or a place that is away, then it ends, to be begun again
 restore_blocks_max: Final = 256  # on their way to the log at once
 restore_bytes_max: Final = 8 * MIB  # the same in bytes

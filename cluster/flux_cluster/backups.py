@@ -12,8 +12,9 @@ from typing import Final
 import nats.errors
 from nats.aio.client import Client
 
-from flux_actors.backup.archive import Report, check_file
+from flux_actors.backup.archive import check_files
 from flux_actors.backup.manifest import Manifest, newest, reaching
+from flux_actors.backup.pruning import prune
 from flux_actors.backup.restoring import Restored, Target, restore
 from flux_actors.backup.taking import Source, take
 from flux_actors.behaviour.code_store import CODE_BUCKET, JetStreamCodeStore
@@ -25,6 +26,7 @@ from flux_actors.log.stores import JetStreamStores, stream_names
 from flux_actors.places.aside import flush_folder
 from flux_actors.places.opening import open_place
 from flux_actors.places.place import Place
+from flux_actors.reporting import Reporter, Say
 from flux_actors.router.topology import REGISTRY_BUCKET, RESTORING_KEY
 from flux_actors.settings import Settings
 from flux_actors.snapshot.opening import open_store
@@ -35,20 +37,25 @@ from flux_cluster.reaching import external, reached, started
 _NAME: Final = "flux-backup"
 _SYNC: Final = "60s"  # while it is filled: all is flushed at the end
 _TIMEOUT_S: Final = 5.0
-_REPORT_S: Final = 2.0
 _OURS: Final = ("FLUX_EVENTS_", "KV_flux_", f"OBJ_{CODE_BUCKET}")
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
 
 
-def back_up(settings: Settings, destination: str, report: Report) -> Manifest:
-    """Take a backup of a Flux, running or not, and return its manifest; raises as `take`."""
+def back_up(settings: Settings, destination: str, kept: int | None, say: Say) -> Manifest:
+    """Take a backup of a Flux, running or not, and return its manifest; raises as `take`.
+
+    If `kept` is a number, no more than so many backups stay at the destination.
+    """
     place = open_place(destination)
     with reached(settings) as access:
-        return asyncio.run(_back_up(access, settings, place, report))
+        manifest = asyncio.run(_back_up(access, settings, place, say))
+    if kept is not None:
+        prune(place, kept)
+    return manifest
 
 
-async def _back_up(access: NatsAccess, settings: Settings, place: Place, report: Report) -> Manifest:
+async def _back_up(access: NatsAccess, settings: Settings, place: Place, say: Say) -> Manifest:
     client = await connect(access, _NAME)
     try:
         source = Source(
@@ -57,12 +64,12 @@ async def _back_up(access: NatsAccess, settings: Settings, place: Place, report:
             JetStreamStores(client, settings.log_replicas),
             await JetStreamCodeStore.open(client, settings.log_replicas),
         )
-        return await take(source, place, report, _now_us)
+        return await take(source, place, say, _now_us)
     finally:
         await client.close()
 
 
-def check(destination: str, report: Report) -> Manifest:
+def check(destination: str, say: Say) -> Manifest:
     """Read all files of the newest backup and compare their checksums.
 
     Raises:
@@ -72,17 +79,11 @@ def check(destination: str, report: Report) -> Manifest:
     manifest = newest(place)
     if manifest is None:
         raise Refused("there is no finished backup at that place", _NOT_FOUND)
-    told_at = time.monotonic()
-    files = manifest.files()
-    for number, facts in enumerate(files, 1):
-        check_file(place, facts)
-        if time.monotonic() - told_at >= _REPORT_S:
-            told_at = time.monotonic()
-            report(f"{number} of {len(files)} files")
+    check_files(place, manifest.files(), Reporter(say))
     return manifest
 
 
-def restore_from(settings: Settings, origin: str, at_us: int | None, report: Report) -> Restored:
+def restore_from(settings: Settings, origin: str, at_us: int | None, say: Say) -> Restored:
     """Restore a backup into an empty data folder, or into an empty NATS if the settings name one.
 
     Raises:
@@ -90,8 +91,7 @@ def restore_from(settings: Settings, origin: str, at_us: int | None, report: Rep
     """
     place = open_place(origin)
     manifest = reaching(place, at_us)
-    report(f"the backup that began at {manifest.name.removesuffix('.json')}")
-    filling = _Filling(settings, place, manifest, at_us, report)
+    filling = _Filling(settings, place, manifest, at_us, say)
     if settings.nats_url is not None:
         access = external(settings)
         asyncio.run(check_jetstream(access))
@@ -109,13 +109,13 @@ class _Filling:
     """One restore; `again` says that an earlier one was not finished."""
 
     def __init__(
-        self, settings: Settings, place: Place, manifest: Manifest, at_us: int | None, report: Report
+        self, settings: Settings, place: Place, manifest: Manifest, at_us: int | None, say: Say
     ) -> None:
         self._settings = settings
         self._place = place
         self._manifest = manifest
         self._at_us = at_us
-        self._report = report
+        self._say = say
         self.again = False
 
     async def fill(self, access: NatsAccess) -> Restored:
@@ -129,7 +129,7 @@ class _Filling:
             await asyncio.to_thread(self._empty_snapshots, snapshots)
             code = await JetStreamCodeStore.open(client, replicas)
             target = Target(JetStreamRebuilder(client, replicas), snapshots, stores, code)
-            return await restore(self._place, self._manifest, target, self._at_us, self._report)
+            return await restore(self._place, self._manifest, target, self._at_us, self._say)
         finally:
             await client.close()
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from flux_actors.backup.archive import Report
 from flux_actors.behaviour.code_store import JetStreamCodeStore
 from flux_actors.behaviour.reducer_code import ReducerCode
 from flux_actors.behaviour.reducing import ReducerProcess
@@ -20,6 +19,7 @@ from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import KeyValue
 from flux_actors.past.comparing import Compared, Comparing
 from flux_actors.past.teller import BOUNDS
+from flux_actors.reporting import Say
 from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.router.registering import fewest_positions
 from flux_actors.router.topology import REGISTRY_BUCKET, TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
@@ -33,17 +33,17 @@ _TRIES: Final = 60
 _RETRY_S: Final = 1.0
 
 
-def verify(settings: Settings, report: Report) -> list[Compared]:
+def verify(settings: Settings, say: Say) -> list[Compared]:
     """Compare every partition; this process has joined the Ray cluster of the Flux.
 
     Raises:
         Unavailable: a part of Flux cannot be asked now. Corrupt: the log contradicts itself.
     """
     with reached(settings) as access:
-        return asyncio.run(_verify(access, settings, report))
+        return asyncio.run(_verify(access, settings, say))
 
 
-async def _verify(access: NatsAccess, settings: Settings, report: Report) -> list[Compared]:
+async def _verify(access: NatsAccess, settings: Settings, say: Say) -> list[Compared]:
     client = await connect(access, "flux-verify")
     reducers = ReducerProcess(BOUNDS)
     gc.disable()  # millions of young objects that all stay until the end: nothing to find
@@ -58,7 +58,7 @@ async def _verify(access: NatsAccess, settings: Settings, report: Report) -> lis
             code,
             shards,
             await fewest_positions(registry, settings.history_positions),
-            report,
+            say,
         )
         found = []
         for partition in range(await shards.partitions()):

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from flux_actors.backup.manifest import FileFacts, checksum_of
 from flux_actors.errors import Corrupt
 from flux_actors.places.place import Place, keep
+from flux_actors.reporting import Reporter
 
-Report = Callable[[str], None]
 _DIGEST_BYTES = 32
 
 
@@ -56,10 +56,9 @@ class Archive:
         self.added.append(facts)
         return facts
 
-    async def check(self) -> None:
+    async def check(self, report: Reporter) -> None:
         """Read back what was added; raises `Corrupt` when it is not what was written."""
-        for facts in self.added:
-            await asyncio.to_thread(check_file, self._place, facts)
+        await asyncio.to_thread(check_files, self._place, self.added, report)
 
 
 def facts_of(place: Place, name: str) -> FileFacts:
@@ -69,6 +68,13 @@ def facts_of(place: Place, name: str) -> FileFacts:
         digest.update(chunk)
         size += len(chunk)
     return FileFacts(name, size, digest.hexdigest())
+
+
+def check_files(place: Place, files: list[FileFacts], report: Reporter) -> None:
+    """Read files one after the other; raise `Corrupt` at the first that is not what a manifest says."""
+    for number, facts in enumerate(files, 1):
+        check_file(place, facts)
+        report.progress(f"read {number} of {len(files)} files")
 
 
 def check_file(place: Place, facts: FileFacts) -> None:

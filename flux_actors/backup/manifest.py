@@ -142,7 +142,7 @@ def write(place: Place, manifest: Manifest) -> None:
 def newest(place: Place) -> Manifest | None:
     """Return the newest backup, `None` when there is none; raises `Corrupt` when it was damaged."""
     names = place.names(FOLDER)
-    return _read(place, names[-1]) if names else None
+    return read(place, names[-1]) if names else None
 
 
 def reaching(place: Place, at_us: int | None) -> Manifest:
@@ -154,16 +154,17 @@ def reaching(place: Place, at_us: int | None) -> Manifest:
     names = place.names(FOLDER)
     if not names:
         raise Refused("there is no finished backup at that place", 404)
-    found = _read(place, names[-1])
+    found = read(place, names[-1])
     for name in reversed(names[:-1]) if at_us is not None else ():
-        earlier = _read(place, name)
+        earlier = read(place, name)
         if at_us is None or earlier.began_us <= at_us:
             break
         found = earlier
     return found
 
 
-def _read(place: Place, name: str) -> Manifest:
+def read(place: Place, name: str) -> Manifest:
+    """Return the manifest in a file of the folder; raises `Corrupt`."""
     try:
         return decode(b"".join(place.read(f"{FOLDER}/{name}")))
     except Corrupt as error:

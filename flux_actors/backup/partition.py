@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 from flux_actors import limits
-from flux_actors.backup.archive import Archive, Report
+from flux_actors.backup.archive import Archive
 from flux_actors.backup.manifest import KeptSnapshot, Part, Segment, checksum_of
 from flux_actors.backup.segments import encode_segment
 from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.block import clock_of
 from flux_actors.log.ports import EventLog, LogBounds, Reader, StoredBlock
+from flux_actors.reporting import Reporter
 from flux_actors.snapshot.codec import read_header, verify_snapshot
 from flux_actors.snapshot.store import SnapshotStore
 
@@ -28,14 +29,13 @@ class PartitionSaver:
     """Saves one partition."""
 
     def __init__(
-        self, log: EventLog, snapshots: SnapshotStore, archive: Archive, partition: int, report: Report
+        self, log: EventLog, snapshots: SnapshotStore, archive: Archive, partition: int, report: Reporter
     ) -> None:
         self._log = log
         self._snapshots = snapshots
         self._archive = archive
         self._partition = partition
         self._report = report
-        self._told_at = time.monotonic()
 
     async def save(self, bounds: LogBounds, snapshots: list[int], before: Part | None) -> Part:
         """Save up to the end of `bounds`; raises as `take`."""
@@ -86,14 +86,16 @@ class PartitionSaver:
             try:
                 found[sequence] = await self._save_snapshot(sequence, log_id)
             except Corrupt as error:
-                self._report(f"snapshot {sequence} of partition {self._partition} left out: {error.message}")
+                self._report.say(
+                    f"snapshot {sequence} of partition {self._partition} left out: {error.message}"
+                )
         return [found[sequence] for sequence in sorted(found, reverse=True)]
 
     async def _save_snapshot(self, sequence: int, log_id: str) -> KeptSnapshot:
         header = await asyncio.to_thread(lambda: read_header(self._read(sequence)))
         if (header.log_id, header.partition, header.sequence) != (log_id, self._partition, sequence):
             raise Corrupt("it belongs to another log")
-        self._report(f"partition {self._partition}: snapshot {sequence}")
+        self._report.progress(f"partition {self._partition}: snapshot {sequence}")
         name = f"snapshots/{self._partition}/{sequence:020}-{header.clock_us}.flux"
         facts = await self._archive.copy(name, lambda: self._read(sequence), verify_snapshot)
         return KeptSnapshot(facts, sequence, header.clock_us)
@@ -132,7 +134,9 @@ class PartitionSaver:
                     if size >= limits.backup_segment_bytes:
                         yield run
                         run, size, saved = [], 0, saved + size
-                self._progress(after, last, saved + size)
+                self._report.progress(
+                    f"partition {self._partition}: block {after} of {last}, {(saved + size) / _MIB:.0f} MiB"
+                )
             if run:
                 yield run
         finally:
@@ -154,11 +158,6 @@ class PartitionSaver:
                     f"the log of partition {self._partition} was trimmed while it was read; take the backup "
                     "again"
                 ) from None
-
-    def _progress(self, at: int, last: int, size: int) -> None:
-        if time.monotonic() - self._told_at >= limits.backup_report_s:
-            self._told_at = time.monotonic()
-            self._report(f"partition {self._partition}: block {at} of {last}, {size / _MIB:.0f} MiB")
 
     def _check_base(self, part: Part) -> None:
         """Raise `Unavailable` when nothing says what was in front of the blocks."""

@@ -10,12 +10,11 @@ the newest catalogue of the backup into logs that never had it.
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Final, NamedTuple
 
 from flux_actors import limits
 from flux_actors.backup import stored
-from flux_actors.backup.archive import Report, checked, checked_chunks
+from flux_actors.backup.archive import checked, checked_chunks
 from flux_actors.backup.cutting import Cut, blocks_of, cut
 from flux_actors.backup.manifest import KeptSnapshot, Manifest
 from flux_actors.behaviour.code_store import CodeStore
@@ -25,6 +24,7 @@ from flux_actors.domain.acting.catalogue import Catalogue
 from flux_actors.log.block import clock_of
 from flux_actors.log.ports import Rebuilder, StoredBlock, Stores
 from flux_actors.places.place import Place
+from flux_actors.reporting import Reporter, Say
 from flux_actors.router.topology import REGISTRY_BUCKET, RESTORING_KEY
 from flux_actors.snapshot.codec import read_header
 from flux_actors.snapshot.store import SnapshotStore
@@ -44,15 +44,16 @@ class Target(NamedTuple):
 class Restored(NamedTuple):
     """What was restored."""
 
+    began_us: int  # when the backup was taken
     blocks: int
     ends: list[int]  # the last block of each partition
     clock_us: int  # the newest of the partitions' clocks
 
 
-async def restore(
-    place: Place, manifest: Manifest, target: Target, at_us: int | None, report: Report
-) -> Restored:
+async def restore(place: Place, manifest: Manifest, target: Target, at_us: int | None, say: Say) -> Restored:
     """Restore a backup, up to a time of the log's clock in microseconds if one is given.
+
+    `say` hears how far it is.
 
     Raises:
         Refused: 410, the backup does not reach back so far; 409, the target is not empty.
@@ -62,7 +63,7 @@ async def restore(
     cuts = [await cut(place, part, at_us) for part in manifest.parts]
     registry = await target.stores.open(REGISTRY_BUCKET)
     await registry.put(RESTORING_KEY, manifest.name.encode())
-    filler = _Filler(place, manifest.log_id, target, report)
+    filler = _Filler(place, manifest.log_id, target, Reporter(say))
     for one in cuts:
         await filler.fill_partition(one)
     for facts in manifest.code:
@@ -72,18 +73,17 @@ async def restore(
         values = _deployed(values, filler.catalogue)
     await stored.fill(target.stores, values)
     await registry.delete(RESTORING_KEY)
-    return Restored(filler.blocks, [one.last for one in cuts], filler.clock_us)
+    return Restored(manifest.began_us, filler.blocks, [one.last for one in cuts], filler.clock_us)
 
 
 class _Filler:
     """Fills partitions, and notes what was deployed in them."""
 
-    def __init__(self, place: Place, log_id: str, target: Target, report: Report) -> None:
+    def __init__(self, place: Place, log_id: str, target: Target, report: Reporter) -> None:
         self._place = place
         self._log_id = log_id
         self._target = target
         self._report = report
-        self._told_at = time.monotonic()
         self.catalogue = Catalogue()
         self.blocks = 0
         self.clock_us = 0
@@ -98,7 +98,10 @@ class _Filler:
             self._note([StoredBlock(n, data, 0) for n, data in enumerate(blocks, segment.first)])
             await self._target.log.append(part.partition, segment.first, blocks)
             size += sum(map(len, blocks))
-            self._progress(part.partition, min(segment.last, one.last), one.last, size)
+            at = min(segment.last, one.last)
+            self._report.progress(
+                f"partition {part.partition}: block {at} of {one.last}, {size / _MIB:.0f} MiB"
+            )
         self.blocks += max(0, one.last - part.first + 1)
         for snapshot in reversed(one.snapshots):
             await asyncio.to_thread(self._copy, part.partition, snapshot)
@@ -124,11 +127,6 @@ class _Filler:
     def _take(self, catalogue: Catalogue) -> None:
         if catalogue.revision > self.catalogue.revision:
             self.catalogue = catalogue
-
-    def _progress(self, partition: int, at: int, last: int, size: int) -> None:
-        if time.monotonic() - self._told_at >= limits.backup_report_s:
-            self._told_at = time.monotonic()
-            self._report(f"partition {partition}: block {at} of {last}, {size / _MIB:.0f} MiB")
 
 
 def _deployed(values: stored.Dump, catalogue: Catalogue) -> stored.Dump:

@@ -16,13 +16,14 @@ from importlib.metadata import version
 from typing import Final, NamedTuple
 
 from flux_actors.backup import stored
-from flux_actors.backup.archive import Archive, Report
+from flux_actors.backup.archive import Archive
 from flux_actors.backup.manifest import FORMAT, FileFacts, Manifest, Part, checksum_of, newest, write
 from flux_actors.backup.partition import PartitionSaver
 from flux_actors.behaviour.code_store import CodeStore
 from flux_actors.errors import Corrupt, Refused
 from flux_actors.log.ports import EventLog, Stores
 from flux_actors.places.place import Place
+from flux_actors.reporting import Reporter, Say
 from flux_actors.router.topology import LOG_KEY, REGISTRY_BUCKET, LogRegistry, decode_registry
 from flux_actors.snapshot.store import SnapshotStore
 
@@ -39,14 +40,15 @@ class Source(NamedTuple):
     code: CodeStore
 
 
-async def take(source: Source, place: Place, report: Report, now_us: Callable[[], int]) -> Manifest:
-    """Take a backup and return its manifest.
+async def take(source: Source, place: Place, say: Say, now_us: Callable[[], int]) -> Manifest:
+    """Take a backup and return its manifest; `say` hears how far it is.
 
     Raises:
         Refused: 409, the place has backups of another log, or of another course of this one.
         Unavailable: log or place cannot be reached; take it again, which goes on where this one stopped.
         Corrupt: what was written is not what is read back, or the newest manifest is damaged.
     """
+    report = Reporter(say)
     registry = await _registry(source.stores)
     before = await asyncio.to_thread(newest, place)
     if before is not None and before.log_id != registry.log_id:
@@ -57,8 +59,7 @@ async def take(source: Source, place: Place, report: Report, now_us: Callable[[]
     stores = await stored.dump(source.stores)
     store_file = await archive.keep(f"stores/{checksum_of(stores)[:_NAME_CHARS]}.json", stores)
     code = await _save_code(source.code, archive, report)
-    report(f"reading back {len(archive.added)} files")
-    await archive.check()
+    await archive.check(report)
     manifest = Manifest(
         FORMAT, version(_PACKAGE), registry.log_id, began_us, now_us(), parts, store_file, code
     )
@@ -67,7 +68,7 @@ async def take(source: Source, place: Place, report: Report, now_us: Callable[[]
 
 
 async def _save_parts(
-    source: Source, registry: LogRegistry, before: Manifest | None, archive: Archive, report: Report
+    source: Source, registry: LogRegistry, before: Manifest | None, archive: Archive, report: Reporter
 ) -> list[Part]:
     partitions = range(registry.partitions)
     earlier = {part.partition: part for part in before.parts} if before is not None else {}
@@ -81,13 +82,13 @@ async def _save_parts(
     ]
 
 
-async def _save_code(code: CodeStore, archive: Archive, report: Report) -> list[FileFacts]:
+async def _save_code(code: CodeStore, archive: Archive, report: Reporter) -> list[FileFacts]:
     found: list[FileFacts] = []
     for digest in await code.digests():
         try:
             data = await code.get(digest)
         except Corrupt as error:
-            report(f"left out: {error.message}")
+            report.say(f"left out: {error.message}")
             continue
         found.append(await archive.keep(f"code/{digest}", data))
     return found

@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog=examples(
             "flux backup /mnt/backups/flux",
-            "flux backup s3://bucket/flux --data /srv/flux",
+            "flux backup s3://bucket/flux --data /srv/flux --keep 168",
             "flux backup /mnt/backups/flux --check",
         )
     )(backup)
@@ -50,6 +50,10 @@ def backup(
     only_check: Annotated[
         bool, typer.Option("--check", help="Take none: read the newest one there, and compare its checksums.")
     ] = False,
+    keep: Annotated[
+        int | None,
+        typer.Option("--keep", min=1, help="Remove what only older backups need; default all stay."),
+    ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Back up a Flux, running or stopped: its log, snapshots, namespaces, config and code of behaviours.
@@ -62,7 +66,9 @@ def backup(
 
     _begin()
     manifest = (
-        check(destination, warn) if only_check else back_up(_settings(data, nats_url), destination, warn)
+        check(destination, warn)
+        if only_check
+        else back_up(_settings(data, nats_url), destination, keep, warn)
     )
     _show_backup(manifest, "verified" if only_check else "backed up", output)
 
@@ -91,10 +97,20 @@ def restore(
         _settings(data, nats_url), origin, None if at is None else us_of(at, "--at"), warn
     )
     if output is OutputFormat.JSON:
-        show_json({"blocks": restored.blocks, "ends": restored.ends, "until": iso_of(restored.clock_us)})
+        show_json(
+            {
+                "backup": iso_of(restored.began_us),
+                "blocks": restored.blocks,
+                "ends": restored.ends,
+                "until": iso_of(restored.clock_us),
+            }
+        )
     else:
         until = f" up to {iso_of(restored.clock_us)}" if restored.clock_us else ""
-        say(f"restored {restored.blocks} blocks in {len(restored.ends)} partitions{until}")
+        say(
+            f"restored {restored.blocks} blocks in {len(restored.ends)} partitions{until}, "
+            f"from the backup of {iso_of(restored.began_us)}"
+        )
 
 
 def verify(data: _Data = None, output: Output = OutputFormat.TABLE) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
@@ -19,6 +19,7 @@ from flux_actors.behaviour.reducer_code import ReducerCode
 from flux_actors.domain.fold import PartitionState
 from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.ports import EventLog, LogBounds, Reader, StoredBlock
+from flux_actors.reporting import Reporter, Say
 from flux_actors.shard.partition import decoded
 from flux_actors.snapshot.codec import read_header, read_snapshot, verify_snapshot
 from flux_actors.snapshot.cut import Cut
@@ -66,7 +67,7 @@ class Comparing:
         code: runs the reducers that held at each place.
         live: asks shards.
         history_positions: the fewest positions of an entity that a shard of this log ever kept.
-        report: hears how far it is.
+        say: hears how far it is.
     """
 
     def __init__(
@@ -76,14 +77,14 @@ class Comparing:
         code: ReducerCode,
         live: Live,
         history_positions: int,
-        report: Callable[[str], None],
+        say: Say,
     ) -> None:
         self._log = log
         self._store = store
         self._code = code
         self._live = live
         self._history_positions = history_positions
-        self._report = report
+        self._report = Reporter(say)
 
     async def compare(self, partition: int) -> Compared:
         """Compare one partition.
@@ -108,7 +109,7 @@ class Comparing:
         buckets = ours.differing(live, history=history)
         names: list[str] = []
         if buckets:
-            await self._report_difference(partition, len(buckets))
+            self._report.say(f"partition {partition} differs; looking for the entities")
             wanted = buckets[:_BUCKETS_MAX]
             names = _differing_rows(*await self._both(partition, fold, wanted), history=history)
         return Compared(
@@ -121,9 +122,6 @@ class Comparing:
             names[: limits.verify_differences_max],
             len(buckets),
         )
-
-    async def _report_difference(self, partition: int, buckets: int) -> None:
-        self._report(f"partition {partition} differs in {buckets} places; looking for the entities")
 
     async def _both(self, partition: int, fold: _Fold, wanted: list[int]) -> tuple[Digest, Digest]:
         """Return the digests of shard and fold at the same sequence, with the same entities left out."""
@@ -162,7 +160,7 @@ class Comparing:
             try:
                 state = await asyncio.to_thread(self._read, partition, sequence, bounds.log_id)
             except Corrupt as error:
-                self._report(f"snapshot {sequence} of partition {partition} passed over: {error.message}")
+                self._report.say(f"snapshot {sequence} of partition {partition} passed over: {error.message}")
                 continue
             await self._code.prepare(state.acting.catalogue)
             return state
@@ -187,15 +185,12 @@ class Comparing:
 class _Fold:
     """A state that follows its log, no further than asked."""
 
-    def __init__(
-        self, state: PartitionState, reader: Reader, code: ReducerCode, report: Callable[[str], None]
-    ) -> None:
+    def __init__(self, state: PartitionState, reader: Reader, code: ReducerCode, report: Reporter) -> None:
         self.state = state
         self._reader = reader
         self._code = code
         self._report = report
         self._ahead: list[StoredBlock] = []  # pulled, and behind what was asked for
-        self._told_at = time.monotonic()
 
     async def go_to(self, sequence: int) -> None:
         """Apply what stands up to a sequence."""
@@ -206,20 +201,16 @@ class _Fold:
             if here:
                 await self._code.prepare_for(here)
                 self.state.apply(((block.sequence, decoded(block)) for block in here), feed=False)
-            self._progress(sequence)
+            state = self.state
+            self._report.progress(
+                f"partition {state.partition}: block {state.sequence} of {sequence}, "
+                f"{state.events_total} events"
+            )
             await asyncio.sleep(0)
 
     async def close(self) -> None:
         """Give back the reader."""
         await self._reader.close()
-
-    def _progress(self, last: int) -> None:
-        if time.monotonic() - self._told_at >= limits.backup_report_s:
-            self._told_at = time.monotonic()
-            state = self.state
-            self._report(
-                f"partition {state.partition}: block {state.sequence} of {last}, {state.events_total} events"
-            )
 
 
 def _digest(state: PartitionState, suspended: Collection[str], wanted: Collection[int]) -> Digest:

@@ -7,6 +7,7 @@ import pytest
 from flux_actors.backup.archive import Archive, check_file, checked, checked_chunks, facts_of
 from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.places.memory import MemoryPlace
+from flux_actors.reporting import Reporter
 
 
 def accept(chunks: Iterable[bytes]) -> None:
@@ -34,10 +35,10 @@ async def test_what_is_not_read_back_as_it_was_written_is_corrupt() -> None:
     place = MemoryPlace()
     archive = Archive(place)
     await archive.keep("a/b", b"data")
-    await archive.check()
+    await archive.check(Reporter(print))
     place.damage("a/b")
     with pytest.raises(Corrupt, match="a/b of the backup is damaged"):
-        await archive.check()
+        await archive.check(Reporter(print))
 
 
 async def test_copy_that_does_not_verify_is_removed() -> None:

@@ -68,7 +68,7 @@ async def test_log_that_lost_a_block_is_corrupt(world: World) -> None:
 
 
 async def test_how_far_it_is_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "backup_report_s", 0.0)
+    monkeypatch.setattr(limits, "report_every_s", 0.0)
     await world.fill([1, 2])
     await world.back_up()
     assert "partition 0: block 2 of 2, 0 MiB" in world.told

@@ -181,7 +181,7 @@ async def test_log_that_is_there_is_not_restored_over(world: World) -> None:
 async def test_how_far_it_is_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.fill([1, 2])
     await world.back_up()
-    monkeypatch.setattr(limits, "backup_report_s", 0.0)
+    monkeypatch.setattr(limits, "report_every_s", 0.0)
     _, restored = await world.elsewhere()
     assert "partition 0: block 2 of 2, 0 MiB" in world.told
     assert (restored.blocks, restored.ends, restored.clock_us) == (2, [2, 0], 2)

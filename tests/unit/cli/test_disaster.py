@@ -32,14 +32,14 @@ def flux(*arguments: str, **environment: str) -> Any:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     asked: list[Any] = []
 
-    def back_up(settings: Any, destination: str, report: Any) -> Manifest:
-        report("on the way")
-        asked.append((str(settings.data), settings.nats_url, destination))
+    def back_up(settings: Any, destination: str, kept: int | None, say: Any) -> Manifest:
+        say("on the way")
+        asked.append((str(settings.data), settings.nats_url, destination, kept))
         return MANIFEST
 
     def restore_from(settings: Any, origin: str, at_us: int | None, report: Any) -> Restored:
         asked.append((str(settings.data), settings.nats_url, origin, at_us))
-        return Restored(4, [3, 1], 1_000_000)
+        return Restored(2_000_000, 4, [3, 1], 1_000_000)
 
     monkeypatch.setattr(backups, "back_up", back_up)
     monkeypatch.setattr(backups, "check", lambda destination, report: asked.append(destination) or MANIFEST)
@@ -48,15 +48,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_backup_tells_what_is_in_it(asked: list[Any]) -> None:
-    done = flux("backup", "/mnt/flux", "--data", "d")
-    assert (done.exit_code, asked) == (0, [("d", None, "/mnt/flux")])
+    done = flux("backup", "/mnt/flux", "--data", "d", "--keep", "7")
+    assert (done.exit_code, asked) == (0, [("d", None, "/mnt/flux", 7)])
     assert done.stdout == "backed up 3 blocks in 2 partitions: 2 files, 6.0 MiB\n"
     assert done.stderr == "on the way\n"
 
 
 def test_backup_as_json_is_one_object(asked: list[Any]) -> None:
     found = json.loads(flux("backup", "s3://b/x", "--nats-url", "nats://log:1", "-o", "json").stdout)
-    assert asked == [("flux-data", "nats://log:1", "s3://b/x")]
+    assert asked == [("flux-data", "nats://log:1", "s3://b/x", None)]
     assert (found["log"], found["blocks"], found["partitions"][0]) == (
         "log-id",
         3,
@@ -73,13 +73,21 @@ def test_check_takes_no_backup(asked: list[Any]) -> None:
 def test_restore_goes_up_to_the_time_that_is_said(asked: list[Any]) -> None:
     done = flux("restore", "/mnt/flux", "--data", "new", "--at", "1970-01-01T00:00:01Z")
     assert (done.exit_code, asked) == (0, [("new", None, "/mnt/flux", 1_000_000)])
-    assert done.stdout == "restored 4 blocks in 2 partitions up to 1970-01-01T00:00:01+00:00\n"
+    assert done.stdout == (
+        "restored 4 blocks in 2 partitions up to 1970-01-01T00:00:01+00:00, "
+        "from the backup of 1970-01-01T00:00:02+00:00\n"
+    )
 
 
 def test_restore_as_json_is_one_object(asked: list[Any]) -> None:
     done = flux("restore", "/mnt/flux", "--data", "new", "--nats-url", "nats://log:1", "-o", "json")
     assert asked == [("new", "nats://log:1", "/mnt/flux", None)]
-    assert json.loads(done.stdout) == {"blocks": 4, "ends": [3, 1], "until": "1970-01-01T00:00:01+00:00"}
+    assert json.loads(done.stdout) == {
+        "backup": "1970-01-01T00:00:02+00:00",
+        "blocks": 4,
+        "ends": [3, 1],
+        "until": "1970-01-01T00:00:01+00:00",
+    }
 
 
 def test_restore_without_a_new_folder_is_no_restore(asked: list[Any]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import nats.errors
 import pytest
 
+from flux_actors import limits
 from flux_actors.backup.manifest import newest
 from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.memory import MemoryStores
@@ -59,10 +60,10 @@ def test_check_reads_every_file(backup):
 
 
 def test_check_tells_how_far_it_is(backup, monkeypatch):
-    monkeypatch.setattr(backups, "_REPORT_S", -1.0)
+    monkeypatch.setattr(limits, "report_every_s", 0.0)
     told = []
     check(str(backup), told.append)
-    assert told == ["1 of 3 files", "2 of 3 files", "3 of 3 files"]
+    assert told == ["read 1 of 3 files", "read 2 of 3 files", "read 3 of 3 files"]
 
 
 def test_place_without_a_backup_is_refused(tmp_path):

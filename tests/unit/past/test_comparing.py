@@ -195,7 +195,7 @@ async def test_trimmed_log_without_a_snapshot_is_corrupt() -> None:
 
 
 async def test_how_far_it_is_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "backup_report_s", 0.0)
+    monkeypatch.setattr(limits, "report_every_s", 0.0)
     folding = await of_values(1, 2)
     told: list[str] = []
     await Comparing(folding.log, folding.store, folding.code, Shard(folding), 0, told.append).compare(0)
