@@ -47,7 +47,7 @@ async def cut(place: Place, part: Part, at_us: int | None) -> Cut:
         Corrupt: one of its files is damaged.
     """
     last = part.last if at_us is None else await _last_until(place, part, at_us)
-    usable = [one for one in part.snapshots if part.first - 1 <= one.sequence <= last]
+    usable = [one for one in part.snapshots if one.sequence <= last]
     if part.first > 1 and not usable:
         since = min(one.clock_us for one in part.snapshots)
         raise Refused(

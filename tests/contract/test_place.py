@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from flux_actors.errors import Corrupt
@@ -69,6 +70,18 @@ def test_names_are_those_of_the_folder_itself(place: Place) -> None:
     assert place.names("nothing/there") == []
     keep(place, "b/3", b"x")
     assert place.names("b") == ["1", "10", "2", "3"]  # no listing is remembered
+
+
+@pytest.mark.real
+def test_files_of_others_are_seen_at_once(s3_url: str) -> None:
+    """S3's client remembers listings unless it is told not to: another node would not see a snapshot."""
+    place = open_place(s3_url)
+    others = fsspec.filesystem("s3", skip_instance_cache=True)
+    keep(place, "a/1", b"x")
+    assert place.names("a") == ["1"]
+    others.pipe_file(f"{s3_url}/a/2", b"x")
+    others.rm_file(f"{s3_url}/a/1")
+    assert place.names("a") == ["2"]
 
 
 def test_file_that_is_not_there_is_corrupt(place: Place) -> None:

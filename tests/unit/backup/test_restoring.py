@@ -115,6 +115,8 @@ async def test_deployment_in_front_of_a_trimmed_log_is_known_from_its_snapshot(w
     await world.fill([20, 21, 22])
     await world.snapshot(until=3)
     world.log.trim(0, 4)
+    await world.snapshot(1)
+    world.log.trim(1, 2)
     await world.fill([30])
     await world.back_up()
     other, _ = await world.elsewhere(at_us=22)

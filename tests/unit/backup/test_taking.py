@@ -201,6 +201,13 @@ async def test_clock_that_went_back_leaves_the_newest_backup_the_newest(world: W
     assert newest(world.place) == manifest
 
 
+async def test_clock_of_a_log_is_the_latest_of_its_blocks(world: World) -> None:
+    await world.fill([100, 50])
+    assert (await world.back_up()).parts[0].clock_us == 100
+    await world.fill([60])
+    assert [one.clock_us for one in (await world.back_up()).parts[0].segments] == [100, 100]
+
+
 async def test_log_that_does_not_exist_is_refused_and_not_made() -> None:
     world = World(stores=MemoryStores())
     with pytest.raises(Refused, match="no log there yet"):

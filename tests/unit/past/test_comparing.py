@@ -154,6 +154,25 @@ async def test_events_that_come_meanwhile_are_folded_as_well() -> None:
     assert (found.sequence, found.entities_different, len(folding.blocks)) == (3, ["a/2"], 4)
 
 
+async def test_events_that_come_while_the_log_is_folded_are_not_folded_too_early_nor_lost() -> None:
+    folding = await of_values(1, 2)
+    bounds = folding.log.bounds
+
+    async def grow(partition: int) -> Any:
+        found = await bounds(partition)
+        for number in range(found.last + 1, found.last + 3):
+            await folding.write(encoded_block(number, "a/1", number))
+        folding.log.bounds = bounds  # type: ignore[method-assign]
+        return found
+
+    folding.log.bounds = grow  # type: ignore[method-assign]
+    shard = Shard(folding, behind=1)
+    found = await compared(folding, shard)
+    assert (found.same, found.sequence) == (True, 3)
+    shard.spoil = lambda state: state.entities["a/2"].properties.update({"v": 99})
+    assert (await compared(folding, shard)).entities_different == ["a/2"]
+
+
 async def test_history_counts_unless_its_length_was_changed() -> None:
     folding = await of_values(*range(40))
     assert (await compared(folding, Shard(folding, history=2), history=2)).same

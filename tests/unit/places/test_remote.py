@@ -68,5 +68,5 @@ def test_folders_are_made_in_a_store_that_has_them(
 
 
 def test_scheme_whose_package_is_missing_says_what_to_install() -> None:
-    with pytest.raises(Refused, match=r"gs:// needs a package .* for S3 install flux-actors\[s3\]"):
+    with pytest.raises(Refused, match=r"gs:// needs a package .* for S3 install s3fs, or flux-actors\[s3\]"):
         RemotePlace("gs://bucket")

@@ -64,6 +64,27 @@ def test_order_of_entities_does_not_count(ids: list[str], random: Any) -> None:
     assert digest(ours).entities == len(ids)
 
 
+def test_order_does_not_count_within_a_bucket_either() -> None:
+    names = [f"e/{number}" for number in range(50_000)]
+    together = [name for name in names if bucket_of(name) == bucket_of(names[0])][:4]
+    assert len(together) == 4
+    rows = [EntityRow(name, {"v": 1}, 7, 5) for name in together]
+    ours, theirs = PartitionState(0), PartitionState(0)
+    ours.adopt_rows(rows)
+    theirs.adopt_rows(rows[::-1])
+    assert digest(ours).buckets == digest(theirs).buckets
+    assert digest(ours).with_history == digest(theirs).with_history
+
+
+def test_order_in_which_causes_were_learnt_does_not_count() -> None:
+    causes = [Cause(0, "a", 7, 0, 0), Cause(0, "b", 8, 0, 0), Cause(1, "a", 9, 0, 0)]
+    ours, theirs = of("a"), of("a")
+    for state, learnt in ((ours, causes), (theirs, causes[::-1])):
+        state.acting.catalogue = Catalogue(1)
+        assert all(state.acting.causes.admit(cause) for cause in learnt)
+    assert digest(ours) == digest(theirs)
+
+
 CHANGES = {
     "clock": lambda state: setattr(state, "clock_us", 9),
     "events": lambda state: setattr(state, "events_total", 9),
