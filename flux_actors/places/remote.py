@@ -30,7 +30,8 @@ class RemotePlace:
             self._files, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except ImportError as error:
             raise Refused(
-                f"{scheme}:// needs a package that is not installed ({error}); for S3 install s3fs, or flux-actors[s3]"
+                f"{scheme}:// needs a package that is not installed ({error}); for S3 install s3fs, or "
+                "flux-actors[s3]"
             ) from None
         except ValueError as error:
             raise Refused(f"{url[:200]!r} is no place: {error}") from None
