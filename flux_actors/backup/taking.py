@@ -1,7 +1,7 @@
 """Taking a backup of a log that lives.
 
-Where each partition ends is looked at first, for all of them at once, and that is as far as the backup goes.
-Then its snapshots are copied (before the blocks: a log that is trimmed meanwhile goes on behind the newest of
+Where each partition ends is looked at first (`ends.py`), and that is as far as the backup goes. Then its
+snapshots are copied (before the blocks: a log that is trimmed meanwhile goes on behind the newest of
 them), then the blocks behind those that an earlier backup has. Stores and code come last: all that the log
 names is in them by then. Every new file is read back, and at last the manifest makes a backup of it.
 
@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from flux_actors.backup import stored
 from flux_actors.backup.archive import Archive
+from flux_actors.backup.ends import ends_of
 from flux_actors.backup.manifest import FORMAT, FileFacts, Manifest, Part, checksum_of, newest, write
 from flux_actors.backup.partition import PartitionSaver
 from flux_actors.behaviour.code_store import CodeStore
@@ -73,7 +74,7 @@ async def _save_parts(
     partitions = range(registry.partitions)
     earlier = {part.partition: part for part in before.parts} if before is not None else {}
     snapshots = [await asyncio.to_thread(source.snapshots.sequences, p) for p in partitions]
-    bounds = await asyncio.gather(*(source.log.bounds(p) for p in partitions))
+    bounds = await ends_of(source.log, registry.partitions, report)
     return [
         await PartitionSaver(source.log, source.snapshots, archive, p, report).save(
             bounds[p], snapshots[p], earlier.get(p)
