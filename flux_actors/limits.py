@@ -157,6 +157,19 @@ past_changes_max: Final = 100_000  # of one answer; a reader that missed more is
 past_answer_bytes_max: Final = 64 * MIB  # of changes, which a door holds whole
 past_idle_s: Final = 60.0  # that a process which has told is kept for the next
 
+# -- backup and restore ----------------------------------------------------------------------------
+backup_segment_bytes: Final = 16 * MIB  # of blocks in one file: so much is in memory, and read at once
+report_every_s: Final = 2.0  # between two words on how far a command is
+backup_patience_s: Final = 60.0  # with a log or a place that is away, then it ends, to be begun again
+restore_blocks_max: Final = 256  # on their way to the log at once
+restore_bytes_max: Final = 8 * MIB  # the same in bytes
+
+# -- verifying -------------------------------------------------------------------------------------
+digest_buckets: Final = 4_096  # of a partition's entities: few ids to look at where one differs
+digest_step_s: Final = 0.001  # hashing without a turn for others; 3 µs an entity, a slice is 0.8 ms
+digest_pause_s: Final = 0.003  # then others have their turn: a digest takes a quarter of a shard's loop
+verify_differences_max: Final = 10  # entities that are named of a partition
+
 # -- batch jobs over the history -------------------------------------------------------------------
 # A block may come so much later than others with a later clock: until it was given up, and then some seconds
 # by which the clocks of doors may differ.
@@ -273,6 +286,15 @@ rate_window_s: Final = 5.0
 publisher_active_s: Final = 60.0
 config_poll_s: Final = 0.4  # admin changes are in force everywhere within a second
 
+# -- what operators see ----------------------------------------------------------------------------
+roll_wait_s: Final = 1.0  # for the answers of all processes to a scrape; a busy shard answers in 0.1 s
+roll_fresh_s: Final = 1.0  # a scrape so soon behind another gets the same: many of them cost no more
+exposition_lines_max: Final = 500  # of /metrics, written in one go: 2 ms
+report_samples_max: Final = 2_000  # in one message: 120 KB, where a NATS of others may take 1 MiB
+loop_look_s: Final = 0.25  # between two looks at how late a loop is: 20 µs of each second
+followed_max: Final = 32  # pieces of a block that are traced: 2 KB of its headers
+log_usage_s: Final = 15.0  # between two questions to the log, how large it is: one per partition
+
 # -- connectors ------------------------------------------------------------------------------------
 connector_token_chars_max: Final = 4_096  # an OAuth token with many scopes takes 2 KiB
 connector_settings_bytes_max: Final = 8 * KIB
@@ -318,6 +340,8 @@ assert history_disorder_s >= 2 * (append_deadline_s + append_timeout_s)
 assert append_timeout_s < append_deadline_s
 assert partitions_max * cold_store_bytes_max < 1 << 47  # a shard may host all that a log may have
 assert config_poll_s < 1.0
+assert followed_max * 70 < block_overhead_bytes_max
+assert roll_fresh_s + roll_wait_s < 5.0  # half of what Prometheus waits for a scrape
 assert 3 * presence_renew_s * 1_000 < presence_ttl_ms < 5_000
 assert batch_events_max * 41 > body_batch_bytes
 assert address_connections_max < connections_max

@@ -15,12 +15,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from flux_actors import limits
 from flux_actors.errors import Refused
+from flux_actors.places.opening import absolute
 from flux_actors.quantities import bytes_of, seconds_of
 from flux_actors.tls import Certificate
+from flux_actors.tracing import plan as tracing
+from flux_actors.tracing.plan import TracePlan
 
 _PREFIX: Final = "FLUX_"
 _CLIENT_ONLY: Final = frozenset({"FLUX_URL", "FLUX_TOKEN", "FLUX_CA"})  # read by the command line's clients
 _KEY_BYTES: Final = 32
+_TRACES: Final = "traces"
 _INTERNAL: Final = frozenset({"FLUX_RUN_ID"})  # marks the processes of one run
 
 
@@ -43,7 +47,11 @@ class Settings(BaseSettings):
         description="port of Ray Serve's own proxy; default 8000 or a free one, for this machine alone",
     )
     data: Path = Field(Path("flux-data"), description="folder of the log, the snapshots and the run file")
-    snapshots: Path | None = Field(None, description="folder of the snapshots; default <data>/snapshots")
+    snapshots: str | None = Field(
+        None,
+        description="where the snapshots go: a folder, or a URL such as s3://bucket/prefix; "
+        "default <data>/snapshots",
+    )
     partitions: int | None = Field(
         None,
         ge=1,
@@ -90,6 +98,12 @@ class Settings(BaseSettings):
     admin_token: SecretStr | None = Field(
         None, description="token that may change the config and make namespaces"
     )
+    traces: TracePlan | None = Field(
+        None, description="what the OTEL_* variables say of traces; it has no variable of its own"
+    )
+    metrics_token: SecretStr | None = Field(
+        None, description="token that may read /metrics and nothing else; the admin token may, too"
+    )
     auth_enabled: bool = Field(default=False, description="whether writes and private namespaces need tokens")
     read_wait_ms: int = Field(2000, ge=0, le=60_000, description="how long a read waits for its position")
     cors_origins: str = Field("*", description="origins allowed by CORS, comma separated; * for any")
@@ -133,9 +147,9 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @property
-    def snapshot_folder(self) -> Path:
-        """Where snapshots go."""
-        return (self.snapshots or self.data / "snapshots").absolute()
+    def snapshot_place(self) -> str:
+        """Where snapshots go: a folder, or a URL."""
+        return absolute(self.snapshots or str(self.data / "snapshots"))
 
     @property
     def serve_host(self) -> str:
@@ -179,12 +193,13 @@ def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> S
     Raises:
         Refused: a value does not fit, or a `FLUX_*` variable is not known.
     """
-    known = {_PREFIX + name.upper() for name in Settings.model_fields} | _CLIENT_ONLY | _INTERNAL
+    fields = {_PREFIX + name.upper(): name for name in Settings.model_fields if name != _TRACES}
+    known = fields.keys() | _CLIENT_ONLY | _INTERNAL
     unknown = sorted(name for name in environment if name.startswith(_PREFIX) and name not in known)
     if unknown:
         raise Refused(f"unknown setting {unknown[0]}; known are {', '.join(sorted(known - _INTERNAL))}")
-    fields = {_PREFIX + name.upper(): name for name in Settings.model_fields}
     values: dict[str, Any] = {fields[name]: value for name, value in environment.items() if name in fields}
+    values[_TRACES] = tracing.trace_plan(environment)
     values |= {name: value for name, value in given.items() if value is not None}
     # Processes of Ray have working folders of their own.
     values |= {name: Path(values[name]).absolute() for name in ("tls_cert", "tls_key") if values.get(name)}
@@ -224,7 +239,7 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
         _PREFIX + name.upper()
         for name, field in Settings.model_fields.items()
         if field.annotation == SecretStr | None
-    }
+    } | tracing.SECRETS
     return {name: value for name, value in environment.items() if name not in secret}
 
 

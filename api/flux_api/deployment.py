@@ -16,9 +16,9 @@ from flux_actors.settings import Settings
 from flux_api.app import build_app
 from flux_api.closed_port import close_replica_port
 from flux_api.door import Door, open_door
-from flux_api.hot.routes import HotRoutes
 from flux_api.listener import Listener
 from flux_api.request_ids import RequestIds
+from flux_api.traced import hot_routes_for
 
 APPLICATION: Final = "flux"
 _DRAIN_S: Final = 15.0
@@ -34,9 +34,10 @@ class Ingress:
         close_replica_port()
         self._door: Door = await open_door(settings, access)
         self._flux_app = build_app(settings, self._door)
-        hot = HotRoutes(self._door)
+        hot = hot_routes_for(self._door)
         self._listener = Listener(RequestIds(self._flux_app), settings, hot)
         await self._listener.open()
+        self._door.meter.see_listener(hot.tally, self._listener.crowd)
         self._closing = False
         # What a door is made of stays: no collection needs to walk it again (28 ms of every full one).
         gc.collect()

@@ -25,12 +25,14 @@ from ray.serve.exceptions import RayServeException
 from flux_actors.connectors.names import KEEPER_NAME
 from flux_actors.connectors.ray_connectors import ConnectorsPlan, any_configured, keeper
 from flux_actors.errors import Corrupt, FluxError, Refused, Unavailable
+from flux_actors.places.opening import is_url
 from flux_actors.router.handle import router_handle
 from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.router.namespace_router import RemoteRouter, RouterPlan
 from flux_actors.settings import Settings
 from flux_actors.shard.memory import MemoryPlan
 from flux_actors.shard.retention import Retention
+from flux_actors.snapshot.opening import open_store
 from flux_api.deployment import APPLICATION, application
 from flux_cluster.orders import Orders, Site, Start, Stop, Sweep
 
@@ -47,9 +49,10 @@ def start(orders: Start) -> None:
     if not orders.site.cluster_is_ours:
         sweep(Sweep(orders.site))
     settings = orders.settings
+    check_snapshots(settings.snapshot_place)
     plan = RouterPlan(
         owner=orders.site.owner,
-        snapshots=settings.snapshot_folder,
+        snapshots=settings.snapshot_place,
         shards=settings.shards,
         memory=MemoryPlan(settings.memory_bytes, settings.data.absolute()) if settings.memory_bytes else None,
         partitions=settings.partitions,
@@ -59,6 +62,7 @@ def start(orders: Start) -> None:
         retention=Retention(settings.log_max_age, settings.log_max_bytes),
         auth_enabled=settings.auth_enabled,
         admin_token=settings.admin_token.get_secret_value() if settings.admin_token else None,
+        traces=settings.traces,
     )
     router: Any = RemoteRouter.options(
         name=ROUTER_NAME,
@@ -81,6 +85,16 @@ def start(orders: Start) -> None:
     ray.get(opened, timeout=_ROUTER_S)
     _await_recovery(router)
     _start_connectors(orders)
+
+
+def check_snapshots(place: str) -> None:
+    """Return when a place behind a URL can be read; shards would wait for one that cannot.
+
+    Raises:
+        Refused: nothing here can read such a URL. Unavailable: it does not answer, or refuses the login.
+    """
+    if is_url(place):
+        open_store(place).sequences(0)
 
 
 def _start_connectors(orders: Start) -> None:

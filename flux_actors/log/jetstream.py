@@ -14,7 +14,7 @@ from flux_actors import limits
 from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.asking import Answers
 from flux_actors.log.ports import LogBounds, LogUsage
-from flux_actors.log.pull import JetStreamReader
+from flux_actors.log.pull import BESIDE_HEADER, JetStreamReader
 from flux_actors.log.read_gate import ReadGate
 
 _LOG_ID: Final = "flux-log-id"
@@ -45,6 +45,22 @@ def event_subject(partition: int) -> str:
     return f"flux.events.{partition}"
 
 
+def stream_config(partition: int, log_id: str, replicas: int, first: int | None = None) -> StreamConfig:
+    """Return what a partition's stream is; its first block will have the sequence `first`, 1 if not said."""
+    return StreamConfig(
+        name=stream_name(partition),
+        subjects=[event_subject(partition)],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        num_replicas=replicas,
+        duplicate_window=limits.duplicate_window_s,
+        allow_direct=True,
+        first_seq=first,
+        metadata={_LOG_ID: log_id},
+    )
+
+
 class JetStreamLog:
     """An `EventLog` whose blocks are messages of JetStream streams."""
 
@@ -62,19 +78,8 @@ class JetStreamLog:
     async def create(self, partitions: int, log_id: str, replicas: int) -> None:
         """Make the streams that do not exist yet."""
         for partition in range(partitions):
-            config = StreamConfig(
-                name=stream_name(partition),
-                subjects=[event_subject(partition)],
-                retention=RetentionPolicy.LIMITS,
-                storage=StorageType.FILE,
-                discard=DiscardPolicy.NEW,
-                num_replicas=replicas,
-                duplicate_window=limits.duplicate_window_s,
-                allow_direct=True,
-                metadata={_LOG_ID: log_id},
-            )
             try:
-                await self._make(config)
+                await self._make(stream_config(partition, log_id, replicas))
             except (nats.errors.Error, TimeoutError, OSError) as error:
                 raise Unavailable(f"the log cannot be made ({type(error).__name__})") from error
 
@@ -84,11 +89,15 @@ class JetStreamLog:
         except nats.js.errors.NotFoundError:
             await self._jetstream.add_stream(config)
 
-    async def append(self, partition: int, data: bytes, block_id: str, timeout_s: float) -> int:
+    async def append(
+        self, partition: int, data: bytes, block_id: str, timeout_s: float, beside: str = ""
+    ) -> int:
         """Publish one block and wait for JetStream's word that it is stored."""
         if not self._client.is_connected:  # the client would keep it and send it whenever it is back
             raise Unavailable("the log cannot be reached")
         headers = {"Nats-Msg-Id": block_id, "Nats-Expected-Stream": stream_name(partition)}
+        if beside:
+            headers[BESIDE_HEADER] = beside
         answer = await self._answers.ask(event_subject(partition), data, timeout_s, headers)
         try:
             ack = _decode_ack(answer.data)

@@ -17,6 +17,7 @@ from flux_actors.log.ports import Entry, LogBounds, LogUsage, StoredBlock, Versi
 class _Partition:
     blocks: dict[int, bytes] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)
+    beside: dict[int, str] = field(default_factory=dict)
     last: int = 0
     grown: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -35,7 +36,9 @@ class MemoryLog:
         """The largest message the log takes."""
         return limits.nats_payload_bytes_max
 
-    async def append(self, partition: int, data: bytes, block_id: str, timeout_s: float) -> int:
+    async def append(
+        self, partition: int, data: bytes, block_id: str, timeout_s: float, beside: str = ""
+    ) -> int:
         """Store a block once per `block_id`."""
         await asyncio.sleep(0)
         self._check()
@@ -44,6 +47,8 @@ class MemoryLog:
             kept.last += 1
             kept.blocks[kept.last] = data
             kept.ids[block_id] = kept.last
+            if beside:
+                kept.beside[kept.last] = beside
             kept.grown.set()
         if self.lose_acks:
             self.lose_acks -= 1
@@ -121,7 +126,11 @@ class MemoryReader:
             except TimeoutError:
                 return []
         sequences = range(self._last + 1, min(kept.last, self._last + limits.pull_blocks) + 1)
-        found = [StoredBlock(s, kept.blocks[s], kept.last - s) for s in sequences if s in kept.blocks]
+        found = [
+            StoredBlock(s, kept.blocks[s], kept.last - s, kept.beside.get(s, ""))
+            for s in sequences
+            if s in kept.blocks
+        ]
         if len(found) != len(sequences):
             raise Corrupt(f"the log of partition {self._partition} no longer holds {self._last + 1}")
         self._last = sequences[-1]
@@ -129,6 +138,54 @@ class MemoryReader:
 
     async def close(self) -> None:
         """Nothing to give back."""
+
+
+class MemoryRebuilder:
+    """A `Rebuilder` of a `MemoryLog` that holds nothing yet."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+        self._made: set[int] = set()
+
+    @property
+    def payload_bytes_max(self) -> int:
+        """The largest message the log takes."""
+        return self._log.payload_bytes_max
+
+    async def make(self, partition: int, first: int, log_id: str) -> None:
+        """Have a partition begin at `first`."""
+        self._log._check()  # noqa: SLF001 - twin and rebuilder are one
+        if partition in self._made:
+            raise Refused(f"there is a log of partition {partition} already", 409)
+        self._made.add(partition)
+        self._log.log_id = log_id
+        self._log._partitions[partition].last = first - 1  # noqa: SLF001
+
+    async def append(self, partition: int, sequence: int, blocks: list[bytes]) -> None:
+        """Store blocks where they stood."""
+        self._log._check()  # noqa: SLF001
+        kept = self._log._partitions[partition]  # noqa: SLF001
+        if kept.last < sequence - 1:
+            raise Corrupt(f"the log of partition {partition} ends at {kept.last}, not in front of {sequence}")
+        for number, data in enumerate(blocks, sequence):
+            if number > kept.last:
+                kept.blocks[number] = data
+                kept.last = number
+
+
+class MemoryStores:
+    """`Stores` in a dictionary."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, MemoryKeyValue] = {}
+
+    async def names(self) -> list[str]:
+        """Return the names of those that there are, sorted."""
+        return sorted(self.kept)
+
+    async def open(self, name: str) -> MemoryKeyValue:
+        """Return a store."""
+        return self.kept.setdefault(name, MemoryKeyValue())
 
 
 class MemoryKeyValue:

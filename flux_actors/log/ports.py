@@ -27,6 +27,7 @@ class StoredBlock(NamedTuple):
     sequence: int
     data: bytes
     pending: int  # blocks behind this one when it was sent
+    beside: str = ""  # which of its events are followed; no state depends on it
 
 
 class Versioned(NamedTuple):
@@ -104,6 +105,54 @@ class EventLog(Protocol):
 
     def reader(self, partition: int, after: int) -> Reader:
         """Return a reader of the blocks behind sequence `after`."""
+        ...
+
+
+class TracedLog(EventLog, Protocol):
+    """A log that keeps a text beside a block."""
+
+    async def append(
+        self, partition: int, data: bytes, block_id: str, timeout_s: float, beside: str = ""
+    ) -> int:
+        """Store a block as `EventLog` does, and `beside` with it; both are read together."""
+        ...
+
+
+class Rebuilder(Protocol):
+    """Builds a log anew: each block at the sequence that it had."""
+
+    @property
+    def payload_bytes_max(self) -> int:
+        """The largest message the log takes."""
+        ...
+
+    async def make(self, partition: int, first: int, log_id: str) -> None:
+        """Make a partition's log, whose first block will have the sequence `first`.
+
+        Raises:
+            Refused: 409, there is one already. Unavailable: the log cannot be reached.
+        """
+        ...
+
+    async def append(self, partition: int, sequence: int, blocks: list[bytes]) -> None:
+        """Store blocks at `sequence` and behind it; those that are there already are not stored again.
+
+        Raises:
+            Unavailable: not known to be stored; appending the same again is safe.
+            Corrupt: the log does not end right in front of them.
+        """
+        ...
+
+
+class Stores(Protocol):
+    """The key-value stores of one Flux, by name."""
+
+    async def names(self) -> list[str]:
+        """Return the names of those that there are, sorted."""
+        ...
+
+    async def open(self, name: str) -> KeyValue:
+        """Return a store, made if it is not there."""
         ...
 
 

@@ -15,10 +15,12 @@ from flux_actors.domain.entity_id import CORE_NAMESPACE
 from flux_actors.errors import Moved, Unavailable
 from flux_actors.log.ports import EventLog, Wire
 from flux_actors.shard import operating, reads
+from flux_actors.shard.counting import ShardTimes
+from flux_actors.shard.digesting import digest_of
 from flux_actors.shard.life import live
 from flux_actors.shard.listing import living_ids, page_of
 from flux_actors.shard.memory import Memory
-from flux_actors.shard.partition import HostedPartition, PartitionStatus, Phase
+from flux_actors.shard.partition import HostedPartition, PartitionStatus, Phase, PullTracer
 from flux_actors.shard.reading import changed_from, positions, readings
 from flux_actors.shard.retelling import recalled, rows_behind
 from flux_actors.shard.retention import FOR_EVER, Retention, Trimmer, encode_facts
@@ -50,6 +52,8 @@ class EntityShard:
         self._retention = retention
         self.surroundings = HERE
         self.equipment: Equipment | None = None  # what entities need to act, if they may
+        self.times = ShardTimes()
+        self.tracer: PullTracer | None = None  # if events are traced
         self._hosts: dict[int, HostedPartition] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
         self._leaving: dict[int, asyncio.Task[None]] = {}
@@ -116,7 +120,7 @@ class EntityShard:
         if follows:
             host.leads.clear()
         host.surroundings = self.surroundings
-        host.equipment = self.equipment
+        host.equipment, host.times, host.tracer = self.equipment, self.times, self.tracer
         self._hosts[partition] = host
         self._lives[partition] = asyncio.create_task(live(host, self._partitions, self._retention))
         return host
@@ -144,6 +148,10 @@ class EntityShard:
         for host in self._hosts.values():
             if host.phase is Phase.RUNNING:
                 await host.publish([host.heartbeat()])
+
+    def hosts(self) -> list[HostedPartition]:
+        """Return the partitions that are hosted now."""
+        return list(self._hosts.values())
 
     async def pid(self) -> int:
         """Return the process that hosts this shard."""
@@ -236,6 +244,10 @@ class EntityShard:
         """Return the `LogFacts` of a partition, which may be recovering."""
         host = self._host(partition)
         return encode_facts(await Trimmer(host.log, host.store, partition, self._retention).facts())
+
+    async def digest(self, partition: int, suspended: list[str], wanted: list[int]) -> bytes:
+        """Return the `Digest` of a partition as it is now, without `suspended` entities."""
+        return await digest_of(self._host(partition), suspended, wanted)
 
     async def repair(self, partition: int, after: int) -> bytes:
         """Return the `Repair` of a door whose feed stands at sequence `after`."""

@@ -45,6 +45,7 @@ async def recover(host: HostedPartition) -> None:
         gc.freeze()
         if scheduled:
             gc.enable()
+    host.counts.recovered(host.surroundings.steady_s() - started)
     _log.info(
         "partition.recovered",
         partition=host.partition,
@@ -52,7 +53,7 @@ async def recover(host: HostedPartition) -> None:
         snapshot=host.snapshot_sequence,
         sequence=host.state.sequence,
         entities=host.state.alive,
-        seconds=round(host.surroundings.steady_s() - started, 3),
+        seconds=round(host.counts.recovery_s, 3),
     )
 
 

@@ -15,9 +15,10 @@ import structlog
 
 from flux_actors import limits
 from flux_actors.errors import Unavailable
+from flux_actors.places.place import Sink
 from flux_actors.shard.partition import HostedPartition
 from flux_actors.snapshot.cut import Cut
-from flux_actors.snapshot.store import SnapshotSink, keep_newest
+from flux_actors.snapshot.store import keep_newest
 
 _log = structlog.get_logger(__name__)
 _RETRY_S: Final = 30.0
@@ -26,7 +27,7 @@ _RETRY_S: Final = 30.0
 class _UnderWay:
     """A snapshot in the making."""
 
-    def __init__(self, cut: Cut, sink: SnapshotSink, entities: int, began_at: float) -> None:
+    def __init__(self, cut: Cut, sink: Sink, entities: int, began_at: float) -> None:
         self.cut = cut
         self.sink = sink
         self.entities = entities
@@ -76,6 +77,7 @@ class Snapshotter:
         if self._under_way is not None:
             pause_s = self._steady_s() - started
             self._under_way.pause_s_max = max(self._under_way.pause_s_max, pause_s)
+            self._host.times.pause_s.observe(pause_s)
 
     async def written(self) -> None:
         """Return when the thread has nothing to do; the next step sees how that ended."""
@@ -103,8 +105,8 @@ class Snapshotter:
 
     def _is_due(self) -> bool:
         host = self._host
-        if host.state.sequence == host.snapshot_sequence:
-            return False
+        if host.state.sequence == host.snapshot_sequence or host.state.witness is not None:
+            return False  # nothing new, or a digest is being made: that takes seconds
         grown = host.state.events_total - self._events_at_last
         return grown >= limits.snapshot_every_events or self._steady_s() >= self._due_at
 
@@ -132,7 +134,7 @@ class Snapshotter:
             snapshot.encoded = True
             snapshot.hand_over(self._commit, snapshot.sink)
 
-    def _commit(self, sink: SnapshotSink) -> None:
+    def _commit(self, sink: Sink) -> None:
         sink.commit()
         keep_newest(self._host.store, self._host.partition, limits.snapshots_kept)
 
@@ -140,13 +142,16 @@ class Snapshotter:
         self._under_way = None
         self._host.snapshot_sequence = snapshot.cut.sequence
         self._host.snapshot_kept.set()
+        took_s = self._steady_s() - snapshot.began_at
+        self._host.counts.kept(snapshot.size)
+        self._host.times.snapshot_s.observe(took_s)
         _log.info(
             "snapshot.kept",
             partition=self._host.partition,
             sequence=snapshot.cut.sequence,
             entities=snapshot.entities,
             bytes=snapshot.size,
-            seconds=round(self._steady_s() - snapshot.began_at, 3),
+            seconds=round(took_s, 3),
             pause_ms_max=round(snapshot.pause_s_max * 1_000, 1),
         )
 
@@ -158,6 +163,7 @@ class Snapshotter:
 
     def _give_up(self, error: Unavailable) -> None:
         _log.error("snapshot.failed", partition=self._host.partition, reason=error.message)
+        self._host.counts.snapshot_failures += 1
         self._abandon()
         self._due_at = self._steady_s() + _RETRY_S
 

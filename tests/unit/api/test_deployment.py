@@ -10,6 +10,7 @@ from flux_actors.errors import Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.settings import Settings
 from flux_api import deployment
+from flux_api.connections import Connections
 from flux_api.deployment import Ingress, _with_farewell, application
 from flux_api.tenancy import TenancyKeeper
 
@@ -23,6 +24,9 @@ class FakePart:
         self._name, self._done, self.listens = name, done, False
         self.client = SimpleNamespace(is_closed=False)
         self.tenancy = TenancyKeeper(None, None)
+        self.traces = None
+        self.crowd = Connections()
+        self.meter = SimpleNamespace(see_listener=lambda hot, crowd: done.append("the meter sees it"))
 
     async def open(self):
         self._done.append(f"{self._name} opens")
@@ -58,7 +62,7 @@ async def made(kind=Ingress):
 
 async def test_it_listens_once_its_door_is_open_and_serves_the_same_app_to_the_proxy(done):
     replica = await made()
-    assert done == ["door opens", "listener opens"]
+    assert done == ["door opens", "listener opens", "the meter sees it"]
     assert replica.__serve_build_asgi_app__() == "the app"
 
 
@@ -81,7 +85,7 @@ async def test_it_stops_listening_before_its_door_closes_and_is_not_replaced_for
     replica = await made()
     for _ in range(2):
         await replica.drain()
-    assert done[2:] == ["listener closes", "door closes"]
+    assert done[3:] == ["listener closes", "door closes"]
     await replica.check_health()
 
 
@@ -93,7 +97,7 @@ async def test_serve_drains_it_before_it_takes_it_down(done):
     replica = await made(_with_farewell(Wrapped))
     await replica.__del__()
     type(replica).__del__ = lambda _: None  # the garbage collector's call is not Serve's
-    assert done[2:] == ["listener closes", "door closes", "serve takes it down"]
+    assert done[3:] == ["listener closes", "door closes", "serve takes it down"]
 
 
 def test_it_has_as_many_replicas_as_were_asked_for():

@@ -13,7 +13,9 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.connection import NatsAccess
+from flux_actors.places.memory import MemoryPlace
 from flux_actors.settings import Settings
+from flux_actors.snapshot.placed import PlacedSnapshotStore
 from flux_cluster import launch
 from flux_cluster.orders import Site, Start, Stop, Sweep
 
@@ -316,3 +318,15 @@ def test_a_line_is_whole_when_it_is_told(capsys):
 )
 def test_serves_own_proxy_is_as_open_as_it_was_asked_to_be(settings, expected):
     assert launch._proxy_options(Settings(**settings), 5) == expected  # noqa: SLF001
+
+
+def test_place_of_snapshots_that_cannot_be_read_is_told_at_the_start(monkeypatch):
+    launch.check_snapshots("memory://snapshots")
+    launch.check_snapshots("/nobody/needs/this/folder/yet")
+    with pytest.raises(Refused, match="nonsense"):
+        launch.check_snapshots("nonsense://snapshots")
+    place = MemoryPlace()
+    place.away = True
+    monkeypatch.setattr(launch, "open_store", lambda text: PlacedSnapshotStore(place))
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        launch.check_snapshots("memory://snapshots")

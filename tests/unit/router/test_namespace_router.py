@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +16,7 @@ from flux_actors.domain.entity_id import DIRECTORY_ID
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.block import decode_block, has_control
 from flux_actors.log.connection import NatsAccess
-from flux_actors.log.memory import MemoryKeyValue, MemoryLog
+from flux_actors.log.memory import MemoryBus, MemoryKeyValue, MemoryLog
 from flux_actors.router import namespace_router
 from flux_actors.router.namespace_router import NamespaceRouter, RouterPlan
 from flux_actors.tenancy.principal import ANYONE
@@ -93,6 +92,7 @@ def around(monkeypatch):
     monkeypatch.setattr(namespace_router, "JetStreamKeyValue", SimpleNamespace(open=around.bucket))
     monkeypatch.setattr(namespace_router, "JetStreamCodeStore", SimpleNamespace(open=around.code_store))
     monkeypatch.setattr(namespace_router, "RayShards", lambda *_: around.shards)
+    monkeypatch.setattr("flux_actors.log.telling.NatsBus", lambda _: MemoryBus())
     monkeypatch.setattr(namespace_router, "_DIRECTORY_S", 0.001)
     monkeypatch.setattr(namespace_router, "_RETRY_S", 0.001)
     monkeypatch.setattr("flux_actors.limits.catalogue_look_s", 0.001)
@@ -103,7 +103,7 @@ def around(monkeypatch):
 @asynccontextmanager
 async def routing(partitions=4, **more):
     """A router that ends with the test."""
-    plan = RouterPlan("somebody", Path("snapshots"), 1, partitions, frozenset(), 1, **more)
+    plan = RouterPlan("somebody", "snapshots", 1, partitions, frozenset(), 1, **more)
     router = NamespaceRouter(NatsAccess("nats://nowhere"), plan)
     try:
         yield router
@@ -172,7 +172,7 @@ async def test_it_waits_for_a_log_that_is_away(around):
 async def test_settings_that_do_not_fit_the_log_are_refused(around):
     async with routing(4) as router:
         await router.open()
-    refused = NamespaceRouter(NatsAccess("nats://nowhere"), RouterPlan("x", Path(), 1, 7, frozenset(), 1))
+    refused = NamespaceRouter(NatsAccess("nats://nowhere"), RouterPlan("x", "", 1, 7, frozenset(), 1))
     with pytest.raises(Refused, match="has 4 partitions"):
         await refused.open()
 
@@ -294,7 +294,7 @@ async def shown(around, entity_id):
 
 
 def test_plan_does_not_tell_its_admin_token():
-    plan = RouterPlan("x", Path(), 1, 4, frozenset(), 1, admin_token="secret")
+    plan = RouterPlan("x", "", 1, 4, frozenset(), 1, admin_token="secret")
     assert "secret" not in repr(plan)
 
 
