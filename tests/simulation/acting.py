@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
@@ -10,7 +11,7 @@ from typing import Any, Final
 from flux_actors.behaviour.acting_entity import ActingEntity
 from flux_actors.behaviour.behaviour import Behaviour, described
 from flux_actors.behaviour.change import Change, SeenEvent
-from flux_actors.behaviour.code import digest_of, pack
+from flux_actors.behaviour.code import digest_of
 from flux_actors.behaviour.code_store import MemoryCodeStore
 from flux_actors.behaviour.deployer import DeployRequest
 from flux_actors.behaviour.handling import Handling
@@ -69,8 +70,8 @@ _ALL: Final = (Teller, Ledger, Counting)
 
 @cache
 def _packed() -> dict[str, tuple[type[Behaviour], bytes]]:
-    """Return the code of each behaviour by its digest; it is packed once for all histories."""
-    found = ((made, pack(made)) for made in _ALL)
+    """Return the code of each behaviour by its digest: by reference, so it is the same in each process."""
+    found = ((made, pickle.dumps(made)) for made in _ALL)
     return {digest_of(code): (made, code) for made, code in found}
 
 

@@ -10,16 +10,31 @@ import pytest
 
 from tests.simulation.history import run
 
-SEEDS = 400
+SEEDS = 240
 MANY = 5_000
+# Seeds that found something once, and what. Each has its test where it was mended as well: in an engine that
+# has changed since, the same seed is another history.
+FOUND = {
+    370: "a reader does not miss the newest block, lost on its way, while no other comes",
+    4717: "a partition that begins to run waits for the bus",
+    21087: "a recovery is not stopped by a newer snapshot of a shard that goes on",
+    21881: "a router knows its own write again when the answer was lost",
+    30252: "a router does not overtake itself",
+    392: "a shard that only follows what it owns is made to lead",
+}
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, 100))
+@pytest.mark.parametrize("first", range(0, SEEDS, 80))
 def test_whatever_goes_wrong_nothing_is_lost_doubled_or_told_wrongly(first: int) -> None:
-    outcomes = [run(seed) for seed in range(first, first + 100)]
+    outcomes = [run(seed) for seed in range(first, first + 80)]
     found = {outcome.seed: outcome.wrong[0] for outcome in outcomes if outcome.wrong}
     assert not found, f"python -m tests.simulation --replay {min(found)}"
     assert sum(outcome.acked for outcome in outcomes) > 1_000
+
+
+@pytest.mark.parametrize("seed", FOUND, ids=FOUND.values())
+def test_what_a_seed_found_once_stays_mended(seed: int) -> None:
+    assert run(seed).wrong == []
 
 
 @pytest.mark.long
