@@ -5,11 +5,11 @@
     ├── Unavailable   not now: try again after `retry_after_s`
     └── Corrupt       stored data is not what it must be: refuse to guess, a human decides
 
-What is asked of an entity's behaviour (`AskFailed`), claimed, or published in bulk fails under names of its
-own, each of them one of the three:
+What is asked of an entity's behaviour (`AskFailed`), claimed, published in bulk, or asked of a shard that no
+longer hosts it fails under names of its own, each of them one of the three:
 
     Refused           NotAskable, HandlerFailed, AlreadyClaimed
-    Unavailable       AskTimedOut, NotAllDurable
+    Unavailable       AskTimedOut, NotAllDurable, Moved
 
 All of them travel between processes, so all of them pickle.
 """
@@ -57,6 +57,18 @@ class Unavailable(FluxError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Rebuild with all arguments, so that the delay survives pickling."""
         return (type(self), (self.message, self.retry_after_s))
+
+
+class Moved(Unavailable):
+    """`partition` is with another shard now, as the topology will say in a moment."""
+
+    def __init__(self, partition: int, retry_after_s: int = 1) -> None:
+        super().__init__(f"partition {partition} is moving; try again in a second", retry_after_s)
+        self.partition = partition
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rebuild from the partition, from which the text is made."""
+        return (type(self), (self.partition, self.retry_after_s))
 
 
 class Corrupt(FluxError):

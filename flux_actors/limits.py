@@ -123,6 +123,7 @@ pull_expires_s: Final = 5.0
 feed_ring_bytes_max: Final = 16 * MIB  # per partition: repairs doors that missed messages
 feed_message_bytes_max: Final = 1 * MIB
 heartbeat_s: Final = 1.0  # an idle partition tells its position this often
+moving_wait_s: Final = 2.0  # that a read waits for a partition between two shards
 snapshot_every_s: Final = 300.0
 snapshot_every_events: Final = 1_000_000
 snapshot_step_s: Final = 0.003  # encoding between two pulls; the last slice of a step may exceed it
@@ -155,7 +156,7 @@ past_memory_bytes_max: Final = 3 * GIB  # of the process that folds, whatever th
 past_niceness: Final = 10  # of that process: it gets what events and reads of the present leave
 past_changes_max: Final = 100_000  # of one answer; a reader that missed more is better off with the present
 past_answer_bytes_max: Final = 64 * MIB  # of changes, which a door holds whole
-past_pages_ahead: Final = 4  # of a list, made before the client has read those before
+past_idle_s: Final = 60.0  # that a process which has told is kept for the next
 
 # -- batch jobs over the history -------------------------------------------------------------------
 # A block may come so much later than others with a later clock: until it was given up, and then some seconds

@@ -28,10 +28,11 @@ from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import EventLog, KeyValue
-from flux_actors.past.ray_past import RayPast
+from flux_actors.past.ray_teller import ray_tellers
+from flux_actors.past.telling import TellersPast
 from flux_actors.router.lender import RouterLender
 from flux_actors.router.names import RAY_NAMESPACE
-from flux_actors.router.router import fewest_positions
+from flux_actors.router.registering import fewest_positions
 from flux_actors.router.topology import (
     CONFIG_BUCKET,
     REGISTRY_BUCKET,
@@ -221,7 +222,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
 
     registry = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas)
     complete_below = await fewest_positions(registry, settings.history_positions)
-    folds = RayPast(access, settings.snapshot_folder)
+    folds = TellersPast(ray_tellers(access, settings.snapshot_folder))
     past = DoorPast(folds, shards, log, tenancy.registry, complete_below)
     view = LiveView(partitioning, shards, lambda partition: parts[partition].sequence)
     hub = Hub(tenancy.registry, DoorGround(partitioning, parts, shards, view, log, tenancy.current, past))

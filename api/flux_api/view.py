@@ -16,7 +16,7 @@ from flux_actors import limits
 from flux_actors.domain.change import Change, UnreadChange
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
-from flux_actors.errors import FluxError, Unavailable
+from flux_actors.errors import FluxError, Moved, Unavailable
 from flux_actors.feed.shard_calls import ShardCalls
 from flux_actors.shard.reads import Readings, decode_readings
 from flux_api.cached import CachedEntity
@@ -132,7 +132,11 @@ class LiveView:
         try:
             data = await self._shards.call(next(iter(by_partition)), "get", by_partition)
         except FluxError as error:
-            self._fail(batch, error)
+            if isinstance(error, Moved) and len(by_partition) > 1:  # they are no longer all with one shard
+                parts = (dict.fromkeys(ids, partition) for partition, ids in by_partition.items())
+                await asyncio.gather(*map(self._fetch, parts))
+            else:
+                self._fail(batch, error)
             return
         for partition, readings in decode_readings(data).items():
             ids = by_partition[partition]

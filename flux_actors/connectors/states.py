@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import ray
@@ -12,7 +13,7 @@ from ray.exceptions import RayError, RayTaskError
 from flux_actors import limits
 from flux_actors.connectors.base import Properties
 from flux_actors.domain.partitioning import Partitioning
-from flux_actors.errors import FluxError, Unavailable
+from flux_actors.errors import FluxError, Moved, Unavailable
 from flux_actors.log.ports import EventLog, KeyValue
 from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.router.topology import TOPOLOGY_KEY, decode_topology
@@ -46,9 +47,10 @@ class ShardStates:
     async def _caught_up(self, partition: int, ids: list[str]) -> Readings:
         last = (await self._log.bounds(partition)).last
         for _ in range(_TRIES):
-            readings = await self._ask(partition, ids)
-            if readings.sequence >= last:
-                return readings
+            with suppress(Moved):  # the topology will say where it is
+                readings = await self._ask(partition, ids)
+                if readings.sequence >= last:
+                    return readings
             await asyncio.sleep(_BEHIND_S)
         raise Unavailable(f"partition {partition} is behind the log; try again in a second")
 

@@ -1,28 +1,38 @@
-"""Calling shards: who owns a partition, and what a dead owner means to a client."""
+"""Calling shards: who owns a partition, and what a dead owner means to a client.
+
+A partition that moves is between two shards for some milliseconds. Whoever calls meanwhile waits for the
+topology to say where it is, for as long as a read may wait for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, Final, Protocol
 
 import ray
 import structlog
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from flux_actors.errors import FluxError, Unavailable
+from flux_actors import limits
+from flux_actors.errors import FluxError, Moved, Unavailable
 from flux_actors.log.ports import KeyValue
 from flux_actors.router.topology import TOPOLOGY_KEY, Topology, decode_topology
 
 _log = structlog.get_logger(__name__)
 _CALL_S: Final = 10.0
 _POLL_S: Final = 0.4
+_LOOK_S: Final = 0.01  # between two looks where a partition has moved to
 
 
 class ShardCalls(Protocol):
     """Calls a method of the shard that owns a partition."""
 
     async def call(self, partition: int, method: str, *arguments: Any) -> Any:
-        """Return the answer; raises `Unavailable` when the owner is away or recovering."""
+        """Return the answer; raises `Unavailable` when the owner is away or recovering.
+
+        A method that concerns several partitions raises `Moved` at once when another one is elsewhere now.
+        """
         ...
 
     def owner(self, partition: int) -> str:
@@ -39,6 +49,7 @@ class RayShardCalls:
         self._ray_namespace = ray_namespace
         self._handles: dict[str, Any] = {}
         self._task: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def topology(self) -> Topology:
@@ -60,8 +71,20 @@ class RayShardCalls:
         return owner.shard if owner else ""
 
     async def call(self, partition: int, method: str, *arguments: Any) -> Any:
-        """Call the owner of `partition`."""
-        name = self.owner(partition)
+        """Call the owner of `partition`, or wherever it moves meanwhile."""
+        until_s = time.monotonic() + limits.moving_wait_s
+        while True:
+            name = self.owner(partition)
+            try:
+                return await self._call(partition, name, method, *arguments)
+            except Moved as moved:
+                if moved.partition != partition or time.monotonic() >= until_s:
+                    raise
+            await self._look()
+            if self.owner(partition) == name:
+                await asyncio.sleep(_LOOK_S)
+
+    async def _call(self, partition: int, name: str, method: str, *arguments: Any) -> Any:
         try:
             reference = getattr(self._handle(name), method).remote(*arguments)
             return await asyncio.wait_for(reference, _CALL_S)
@@ -88,10 +111,19 @@ class RayShardCalls:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(_POLL_S)
-            try:
-                stored = await self._store.get(TOPOLOGY_KEY)
-            except FluxError as error:
-                _log.warning("topology.unread", reason=error.message)
-                continue
-            if stored is not None:
-                self._topology = decode_topology(stored.value)
+            await self._look()
+
+    async def _look(self) -> None:
+        """Read the topology, once for all who want to know."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._read())
+        await asyncio.shield(self._looking)
+
+    async def _read(self) -> None:
+        try:
+            stored = await self._store.get(TOPOLOGY_KEY)
+        except FluxError as error:
+            _log.warning("topology.unread", reason=error.message)
+            return
+        if stored is not None:
+            self._topology = decode_topology(stored.value)

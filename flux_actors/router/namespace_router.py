@@ -34,7 +34,8 @@ from flux_actors.router.introductions import Introducer, Introduction
 from flux_actors.router.names import ROUTER_NAME
 from flux_actors.router.named_actors import end_named_actors
 from flux_actors.router.ray_shards import RayShards
-from flux_actors.router.router import Router, note_history, register_log
+from flux_actors.router.registering import note_history, register_log
+from flux_actors.router.router import Router
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.router.topology import REGISTRY_BUCKET, STREAMS_KEY, TENANCY_BUCKET, TOPOLOGY_BUCKET
 from flux_actors.shard.memory import MemoryPlan
@@ -266,8 +267,7 @@ class NamespaceRouter:
             await asyncio.sleep(limits.catalogue_look_s)
             try:
                 router, behaviours = self._opened(), await self._deploying()
-                status = [row for rows in router.status.values() for row in rows]
-                await behaviours.look(status, self._shown_behaviours)
+                await behaviours.look(router.leading(), self._shown_behaviours)
             except (FluxError, ShardGone, TimeoutError) as error:
                 _log.warning("behaviours.wait", reason=str(error) or type(error).__name__)
 
@@ -299,7 +299,7 @@ class NamespaceRouter:
     async def _refresh_directory(self, router: Router) -> None:
         if self._follower is not None:
             await self._follower.read()
-        sequence = sum(row.sequence for rows in router.status.values() for row in rows)
+        sequence = sum(row.sequence for row in router.leading())
         if sequence == self._directory_at or self._host is None or self._events is None:
             return
         if self._directory is None:

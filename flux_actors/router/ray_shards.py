@@ -22,6 +22,7 @@ from flux_actors.shard.reads import decode_namespaces, decode_readings
 _START_S: Final = 30.0
 _CALL_S: Final = 5.0
 _WATCH_S: Final = 2.0
+_HAND_OVER_S: Final = 10.0
 _ACTORS_S: Final = 20.0
 _DRAIN_S: Final = 60.0
 
@@ -47,18 +48,28 @@ class RayShards:
         self._handles[name] = actor
         await self._call(name, "open", _START_S, self._access, self._plan)
 
-    async def lives(self, name: str) -> bool:
-        """Whether Ray knows the name and the actor answers."""
-        try:
-            await self._call(name, "pid", _CALL_S)
-        except (ShardGone, TimeoutError, Unavailable):
-            return False
-        return True
+    async def names(self) -> list[str]:
+        """Return the named actors of our Ray namespace."""
+        known = await asyncio.to_thread(ray.util.list_named_actors, all_namespaces=True)
+        return sorted(actor["name"] for actor in known if actor["namespace"] == RAY_NAMESPACE)
 
     async def adopt(self, name: str, partitions: list[int], epoch: int) -> None:
         """Have the shard host partitions."""
         for partition in partitions:
             await self._call(name, "adopt", _CALL_S, partition, epoch)
+
+    async def follow(self, name: str, partition: int, epoch: int) -> None:
+        """Have the shard fold a partition beside the one that leads it."""
+        await self._call(name, "follow", _CALL_S, partition, epoch)
+
+    async def lead(self, name: str, partition: int, epoch: int, after: int) -> None:
+        """Have the shard lead a partition that it follows."""
+        await self._call(name, "lead", _HAND_OVER_S, partition, epoch, after)
+
+    async def release(self, name: str, partition: int) -> int:
+        """Have the shard host a partition no longer."""
+        last: int = await self._call(name, "release", _HAND_OVER_S, partition)
+        return last
 
     async def status(self, name: str, timeout_s: float) -> list[PartitionStatus]:
         """Return its partitions' status."""

@@ -1,8 +1,16 @@
-"""What the router does, on any shards and any store: place partitions, keep their shards alive."""
+"""What the router does, on any shards and any store: place partitions, keep their shards alive, move them.
+
+A shard has a slot, which it keeps, and a name, which its successor does not get: the name holds the epoch
+in which it was started. Every router looks at the shards that live before it believes the topology: one
+that died while it moved a partition may have left it with a shard that the topology does not know yet.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
+import time
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import structlog
@@ -10,79 +18,41 @@ import structlog
 from flux_actors import limits
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.ports import KeyValue, Versioned
+from flux_actors.router.loads import Loads
+from flux_actors.router.moving import Move, come_near, hand_over
+from flux_actors.router.placing import housed, placed
 from flux_actors.router.shard_host import ShardGone, ShardHost
-from flux_actors.router.topology import (
-    HISTORY_KEY,
-    LOG_KEY,
-    PARTITIONS_DEFAULT,
-    TOPOLOGY_KEY,
-    LogRegistry,
-    Topology,
-    decode_registry,
-    decode_topology,
-    encode,
-    place,
-)
-from flux_actors.shard.partition import PartitionStatus
+from flux_actors.router.topology import TOPOLOGY_KEY, LogRegistry, Topology, decode_topology, encode
+from flux_actors.shard.partition import PartitionStatus, Phase
 
 _log = structlog.get_logger(__name__)
+_NAME: Final = re.compile(r"flux-shard-(\d+)-e(\d+)")
 _STATUS_S: Final = 2.0
+_OPEN_STATUS_S: Final = 5.0
 _MISSES_MAX: Final = 3  # unanswered status calls before a shard counts as dead
 _WATCH_S: Final = 0.25
-
-
-async def register_log(
-    store: KeyValue, new_id: str, partitions: int | None, spread: frozenset[str]
-) -> LogRegistry:
-    """Return the registry of the log, made on the first start.
-
-    Raises:
-        Refused: settings ask for another number of partitions than the log has.
-    """
-    known = await store.get(LOG_KEY)
-    if known is None:
-        registry = LogRegistry(new_id, partitions or PARTITIONS_DEFAULT, sorted(spread))
-        await store.put(LOG_KEY, encode(registry), expected=0)
-        return registry
-    registry = decode_registry(known.value)
-    if partitions not in {None, registry.partitions}:
-        raise Refused(
-            f"this log has {registry.partitions} partitions and cannot be given {partitions}; "
-            "leave --partitions out, or start with another --data folder"
-        )
-    return registry
-
-
-async def note_history(store: KeyValue, positions: int, *, log_is_new: bool) -> None:
-    """Keep the lowest number of positions per entity that shards of this log were ever told to keep.
-
-    An entity of which fewer positions are known has all of them. Of a log that is older than this note,
-    nobody knows: it counts as one of which none were kept.
-    """
-    known = await store.get(HISTORY_KEY)
-    before = positions if log_is_new else int(known.value) if known is not None else 0
-    lowest = min(before, positions)
-    if known is None or int(known.value) != lowest:
-        await store.put(HISTORY_KEY, b"%d" % lowest)
-
-
-async def fewest_positions(store: KeyValue, positions: int) -> int:
-    """Return that number; `positions` is what shards are told now."""
-    known = await store.get(HISTORY_KEY)
-    return min(positions, int(known.value) if known is not None else 0)
+_AGAIN_S: Final = 1.0  # before a move that failed is tried again
 
 
 class Router:
-    """Places partitions on shards and replaces shards that die."""
+    """Places partitions on shards, replaces shards that die, and moves partitions when shards come and go."""
 
     def __init__(self, store: KeyValue, host: ShardHost, registry: LogRegistry, shards: int) -> None:
         self._store = store
         self._host = host
-        self._shards = min(shards, registry.partitions)
-        self._misses: dict[int, int] = {}
+        self._misses: dict[str, int] = {}
+        self._names: dict[int, str] = {}  # of the shards, by their slots
+        self._loads = Loads(registry.partitions)
+        self._replacing = 0
+        self._handing_over = asyncio.Lock()  # no shard is replaced meanwhile, and none handed over to
+        self._evening: asyncio.Task[None] | None = None
+        self._even_again = False
         self.registry = registry
+        self.wanted = min(shards, registry.partitions)
         self.topology = Topology(registry, [None] * registry.partitions)
         self.status: dict[str, list[PartitionStatus]] = {}
+        self.moving: Move | None = None
+        self.moves_left = 0
         self.closing = False
         self._revision = 0
         self._unwritten = False
@@ -92,15 +62,17 @@ class Router:
         known = await self._store.get(TOPOLOGY_KEY)
         if known is not None:
             self._adopt(known)
-        groups = place(self.registry.partitions, self._shards)
-        await asyncio.gather(*(self._take_or_start(partitions) for partitions in groups))
+        await self._take_over()
+        taken = len(self._names)
+        await self._settle()
         await self._write_or_follow()
+        if taken and taken != self.wanted:
+            self.scale(self.wanted)
 
     async def watch(self) -> None:
         """Look after the shards until `closing`."""
         while not self.closing:
-            groups = place(self.registry.partitions, self._shards)
-            await asyncio.gather(*(self._look(number, group) for number, group in enumerate(groups)))
+            await asyncio.gather(*(self._look(slot, name) for slot, name in self._names.items()))
             if self._unwritten:
                 await self._write_when_possible()
             await asyncio.sleep(_WATCH_S)
@@ -108,69 +80,227 @@ class Router:
     async def drain(self) -> None:
         """End all shards with snapshots."""
         self.closing = True
-        names = sorted({owner.shard for owner in self.topology.owners if owner})
-        await asyncio.gather(*(self._drain_one(name) for name in names))
+        if self._evening is not None:
+            self._evening.cancel()
+        await asyncio.gather(*(self._drain_one(name) for name in self._names.values()))
+
+    def scale(self, shards: int) -> None:
+        """Have so many shards, and partitions moved between them, one by one, until they carry alike.
+
+        Raises:
+            Refused: there are fewer partitions than that.
+        """
+        partitions = self.registry.partitions
+        if not 1 <= shards <= partitions:
+            raise Refused(f"this log has {partitions} partitions, so 1 to {partitions} shards, not {shards}")
+        self.wanted = shards
+        self._even_again = True
+        if self._evening is None or self._evening.done():
+            self._evening = asyncio.create_task(self._even())
 
     def shard_names(self) -> list[str]:
         """Return the shards that own partitions."""
         return sorted({owner.shard for owner in self.topology.owners if owner})
 
-    async def _take_or_start(self, partitions: list[int]) -> None:
-        owners = {owner.shard for p in partitions if (owner := self.topology.owners[p])}
-        name = owners.pop() if len(owners) == 1 else None
-        if name is not None and await self._host.lives(name):
-            epoch = max(self.topology.epoch(p) for p in partitions)
-            await self._host.start(name)
-            await self._host.adopt(name, partitions, epoch)
-            return
-        for gone in owners | ({name} if name is not None else set()):
-            await self._host.kill(gone)  # one that does not answer may still be there, and write snapshots
-        await self._start(partitions)
+    def leading(self) -> list[PartitionStatus]:
+        """Return the last status of each partition, of the shard that leads it."""
+        rows = ((name, row) for name, rows in self.status.items() for row in rows)
+        return [row for name, row in rows if self._owner(row.partition) == name]
 
-    async def _start(self, partitions: list[int]) -> None:
-        epoch = 1 + max(self.topology.epoch(p) for p in partitions)
-        name = f"flux-shard-{partitions[0]}-e{epoch}"
+    # -- opening
+
+    async def _take_over(self) -> None:
+        """Find the shards that live and what they host; those that host nothing of ours are ended."""
+        names = [name for name in await self._host.names() if _NAME.fullmatch(name)]
+        answers = await asyncio.gather(*(self._asked(name) for name in names))
+        living = {name: rows for name, rows in zip(names, answers, strict=True) if rows is not None}
+        for partition in range(self.registry.partitions):
+            self._believe(partition, living)
+        self._names = {}
+        for name in sorted(living.keys() & set(self.shard_names())):
+            self._names[_slot_of(name, self._names)] = name
+        # One that does not answer may still be there, and write snapshots.
+        await asyncio.gather(*(self._host.kill(name) for name in names if name not in self._names.values()))
+        for name in self._names.values():
+            await self._mend(name, living[name])
+
+    async def _asked(self, name: str) -> list[PartitionStatus] | None:
+        try:
+            return await self._host.status(name, _OPEN_STATUS_S)
+        except (ShardGone, TimeoutError, Unavailable):
+            return None
+
+    def _believe(self, partition: int, living: Mapping[str, Iterable[PartitionStatus]]) -> None:
+        """Take the shard for the owner that has led a partition in a higher epoch than the topology knows."""
+        for name, rows in living.items():
+            for row in rows:
+                newer = row.epoch > self.topology.epoch(partition)
+                if row.partition == partition and row.phase != Phase.FOLLOWING and newer:
+                    self.topology = self.topology.with_owner([partition], name, row.epoch)
+                    self._unwritten = True
+
+    async def _settle(self) -> None:
+        """Start the shards that are missing, and have all take the partitions of those that are gone."""
+        owners = [self._slot(partition) for partition in range(self.registry.partitions)]
+        free = (slot for slot in range(2 * self.registry.partitions) if slot not in self._names)
+        added = [next(free) for _ in range(self.wanted - len(self._names))]
+        homes = housed([1.0] * len(owners), owners, sorted([*self._names, *added]))
+        homeless = {
+            slot: [p for p, home in enumerate(homes) if home == slot and owners[p] is None]
+            for slot in set(homes)
+        }
+        epoch = self._next_epoch()
+        starts = (self._start(slot, homeless.get(slot, []), epoch) for slot in added)
+        takes = (self._take(name, homeless.get(slot, []), epoch) for slot, name in self._names.items())
+        await asyncio.gather(*starts, *takes)
+
+    async def _start(self, slot: int, partitions: list[int], epoch: int) -> None:
+        name = f"flux-shard-{slot}-e{epoch}"
         await self._host.start(name)
-        await self._host.adopt(name, partitions, epoch)
-        self.topology = self.topology.with_owner(partitions, name, epoch)
+        await self._take(name, partitions, epoch)
+        self._names[slot] = name
         _log.info("shard.started", shard=name, partitions=partitions, epoch=epoch)
 
-    async def _look(self, number: int, partitions: list[int]) -> None:
-        owner = self.topology.owners[partitions[0]]
-        if owner is None:
-            await self._replace(number, "", partitions)
-            return
+    async def _take(self, name: str, partitions: list[int], epoch: int) -> None:
+        if partitions:
+            await self._host.adopt(name, partitions, epoch)
+            self.topology = self.topology.with_owner(partitions, name, epoch)
+
+    # -- looking after shards
+
+    async def _look(self, slot: int, name: str) -> None:
         try:
-            self.status[owner.shard] = await self._host.status(owner.shard, _STATUS_S)
-            self._misses[number] = 0
+            rows = await self._host.status(name, _STATUS_S)
+            if self._names.get(slot) != name:
+                return  # it was ended meanwhile
+            self.status[name] = rows
+            self._misses.pop(name, None)
+            self._loads.note(rows, time.monotonic())
+            await self._mend(name, rows)
             return
         except ShardGone:
-            _log.warning("shard.gone", shard=owner.shard)
+            _log.warning("shard.gone", shard=name)
         except (TimeoutError, Unavailable):
-            if 0.0 < await self._host.reducing_s(owner.shard) < limits.reduce_patience_s:
-                _log.warning("shard.reducing", shard=owner.shard)
+            if 0.0 < await self._host.reducing_s(name) < limits.reduce_patience_s:
+                _log.warning("shard.reducing", shard=name)
                 return  # its successor would come to the same events
-            self._misses[number] = self._misses.get(number, 0) + 1
-            if self._misses[number] < _MISSES_MAX:
+            self._misses[name] = self._misses.get(name, 0) + 1
+            if self._misses[name] < _MISSES_MAX:
                 return
-            _log.warning("shard.silent", shard=owner.shard)
-        await self._replace(number, owner.shard, partitions)
+            _log.warning("shard.silent", shard=name)
+        await self._replace(slot, name)
 
-    async def _replace(self, number: int, name: str, partitions: list[int]) -> None:
+    async def _mend(self, name: str, rows: Iterable[PartitionStatus]) -> None:
+        """Have a shard host what it owns and nothing else, but for the partition that moves just now."""
+        hosted = {row.partition for row in rows}
+        owned = {p for p in range(self.registry.partitions) if self._owner(p) == name}
+        for partition in (hosted ^ owned) - ({self.moving.partition} if self.moving else set()):
+            if partition in owned:
+                await self._host.adopt(name, [partition], self.topology.epoch(partition))
+            else:
+                await self._host.release(name, partition)
+
+    async def _replace(self, slot: int, name: str) -> None:
         self.status.pop(name, None)
+        async with self._handing_over:
+            if self._names.get(slot) != name:
+                return
+            self._replacing += 1
         try:
             await self._host.kill(name)
-            await self._start(partitions)
+            owned = [p for p in range(self.registry.partitions) if self._owner(p) == name]
+            await self._start(slot, owned, self._next_epoch())
             self._unwritten = True
-            self._misses[number] = 0
+            self._misses.pop(name, None)
         except (ShardGone, TimeoutError, Unavailable) as error:
             _log.error("shard.start_failed", shard=name, reason=str(error))
+        finally:
+            self._replacing -= 1
 
     async def _drain_one(self, name: str) -> None:
         try:
             await self._host.drain(name)
         except (ShardGone, TimeoutError, Unavailable) as error:
             _log.warning("shard.not_drained", shard=name, reason=type(error).__name__)
+
+    # -- moving partitions
+
+    async def _even(self) -> None:
+        """Start shards, move partitions and end shards until it is as it is wanted."""
+        while self._even_again and not self.closing:
+            self._even_again = False
+            try:
+                await self._even_once()
+            except (ShardGone, TimeoutError, Unavailable) as error:
+                _log.warning("shards.not_even_yet", reason=str(error) or type(error).__name__)
+                self._even_again = True
+                await asyncio.sleep(_AGAIN_S)
+            finally:
+                self.moving, self.moves_left = None, 0
+
+    async def _even_once(self) -> None:
+        free = (slot for slot in range(2 * self.registry.partitions) if slot not in self._names)
+        for slot in [next(free) for _ in range(self.wanted - len(self._names))]:
+            await self._start(slot, [], self._next_epoch())
+        kept = sorted(self._names)[: self.wanted]
+        owners = [self._slot(partition) for partition in range(self.registry.partitions)]
+        homes = placed(self._loads.weights(), owners, kept)
+        moves = [(p, home) for p, home in enumerate(homes) if home != owners[p]]
+        for number, (partition, slot) in enumerate(moves):
+            self.moves_left = len(moves) - number
+            await self._move(partition, slot)
+        for slot in sorted(self._names)[self.wanted :]:
+            await self._retire(slot)
+
+    async def _move(self, partition: int, slot: int) -> None:
+        """Have the shard of a slot take over a partition, beside the one that leads it until it lets go."""
+        source, target = self._owner(partition), self._names[slot]
+        epoch = self.topology.epoch(partition) + 1
+        move = self.moving = Move(partition, source, target, epoch)
+        began_s = time.monotonic()
+        await come_near(self._host, move)
+        async with self._handing_over:
+            if self._replacing or self._owner(partition) != source or self._names.get(slot) != target:
+                raise Unavailable("a shard was replaced meanwhile")
+            began_handing_s = time.monotonic()
+            await hand_over(self._host, move)
+            self.topology = self.topology.with_owner([partition], target, epoch)
+            self.moving = None
+            self._unwritten = True
+            await self._write_when_possible()
+        _log.info(
+            "partition.moved",
+            **move._asdict(),
+            seconds=round(time.monotonic() - began_s, 3),
+            between_ms=round((time.monotonic() - began_handing_s) * 1_000, 1),
+        )
+
+    async def _retire(self, slot: int) -> None:
+        """End a shard that owns nothing any more."""
+        name = self._names[slot]
+        if any(owner is not None and owner.shard == name for owner in self.topology.owners):
+            raise Unavailable(f"{name} still owns partitions")
+        del self._names[slot]
+        self.status.pop(name, None)
+        await self._drain_one(name)  # the last snapshots of what it has released
+        await self._host.kill(name)
+        _log.info("shard.retired", shard=name)
+
+    # -- the topology
+
+    def _owner(self, partition: int) -> str:
+        owner = self.topology.owners[partition]
+        return owner.shard if owner else ""
+
+    def _slot(self, partition: int) -> int | None:
+        """Return the slot of a partition's owner, `None` when that does not live."""
+        owner = self._owner(partition)
+        return next((slot for slot, name in self._names.items() if name == owner), None)
+
+    def _next_epoch(self) -> int:
+        """Return an epoch that no partition has had, nor any shard in its name."""
+        epochs = map(self.topology.epoch, range(self.registry.partitions))
+        return 1 + max(*epochs, 0, *(_epoch_of(name) for name in self._names.values()))
 
     async def _write_when_possible(self) -> None:
         try:
@@ -186,6 +316,9 @@ class Router:
             known = await self._store.get(TOPOLOGY_KEY)
             if known is not None:
                 self._adopt(known)  # another router has placed the partitions; go on from there
+                self._names = {}
+                for name in self.shard_names():
+                    self._names[_slot_of(name, self._names)] = name
 
     def _adopt(self, known: Versioned) -> None:
         self.topology = decode_topology(known.value)
@@ -195,3 +328,17 @@ class Router:
     async def _write(self) -> None:
         self._revision = await self._store.put(TOPOLOGY_KEY, encode(self.topology), self._revision)
         self._unwritten = False
+
+
+def _slot_of(name: str, taken: Mapping[int, str]) -> int:
+    """Return the slot that a shard's name tells, or a free one."""
+    found = _NAME.fullmatch(name)
+    slot = int(found[1]) if found else 0
+    while slot in taken:
+        slot += 1
+    return slot
+
+
+def _epoch_of(name: str) -> int:
+    found = _NAME.fullmatch(name)
+    return int(found[2]) if found else 0

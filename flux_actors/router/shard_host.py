@@ -19,12 +19,24 @@ class ShardHost(Protocol):
         """Start a shard that hosts nothing yet; return when it answers."""
         ...
 
-    async def lives(self, name: str) -> bool:
-        """Whether a shard of that name exists."""
+    async def names(self) -> list[str]:
+        """Return the names of the shards that live, whoever started them."""
         ...
 
     async def adopt(self, name: str, partitions: list[int], epoch: int) -> None:
         """Have the shard host partitions."""
+        ...
+
+    async def follow(self, name: str, partition: int, epoch: int) -> None:
+        """Have the shard fold a partition beside the one that leads it."""
+        ...
+
+    async def lead(self, name: str, partition: int, epoch: int, after: int) -> None:
+        """Have the shard lead a partition that it follows, once it has applied sequence `after`."""
+        ...
+
+    async def release(self, name: str, partition: int) -> int:
+        """Have the shard host a partition no longer, and return the last sequence it has applied."""
         ...
 
     async def status(self, name: str, timeout_s: float) -> list[PartitionStatus]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 
 import structlog
 
@@ -11,7 +12,7 @@ from flux_actors import limits
 from flux_actors.behaviour.equipment import Equipment
 from flux_actors.domain.acting.faults import FAULTS_PREFIX
 from flux_actors.domain.entity_id import CORE_NAMESPACE
-from flux_actors.errors import Unavailable
+from flux_actors.errors import Moved, Unavailable
 from flux_actors.log.ports import EventLog, Wire
 from flux_actors.shard import operating, reads
 from flux_actors.shard.life import live
@@ -49,14 +50,58 @@ class EntityShard:
         self.equipment: Equipment | None = None  # what entities need to act, if they may
         self._hosts: dict[int, HostedPartition] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
+        self._leaving: dict[int, asyncio.Task[None]] = {}
         self._listing = asyncio.Lock()  # one list at a time: what lives here besides gets every second turn
 
     async def adopt(self, partition: int, epoch: int) -> None:
-        """Begin to host a partition, or take a newer epoch for one already hosted."""
+        """Begin to host a partition, lead one that is followed, or take a newer epoch."""
+        host = await self._hosting(partition, epoch)
+        host.epoch = max(host.epoch, epoch)
+        host.leads.set()
+
+    async def follow(self, partition: int, epoch: int) -> None:
+        """Begin to fold a partition beside the shard that leads it; `adopt` has it lead."""
+        await self._hosting(partition, epoch, follows=True)
+
+    async def lead(self, partition: int, epoch: int, after: int) -> None:
+        """Lead a partition that was followed, once it has come to sequence `after`; return when it does.
+
+        Raises:
+            Moved: it is not hosted any more.
+        """
+        host = self._host(partition)
+        await host.reached(after)
+        await self.adopt(partition, epoch)
+        await host.led.wait()
+
+    async def release(self, partition: int) -> int:
+        """Host a partition no longer, and return its last sequence; its last snapshot is made afterwards."""
+        host = self._hosts.get(partition)
+        if host is None:
+            return 0
+        host.draining = True
+        await host.left.wait()
+        if self._hosts.get(partition) is host:
+            del self._hosts[partition]
+            life = self._lives.pop(partition)
+            self._leaving[partition] = life
+            life.add_done_callback(partial(self._has_left, partition))
+        return host.state.sequence
+
+    def _has_left(self, partition: int, life: asyncio.Task[None]) -> None:
+        self._leaving.pop(partition, None)
+        if not life.cancelled() and life.exception() is not None:
+            _log.error("partition.died", partition=partition, error=repr(life.exception()))
+        if self._memory is not None:
+            self._memory.forget(partition)
+
+    async def _hosting(self, partition: int, epoch: int, *, follows: bool = False) -> HostedPartition:
+        """Return a hosted partition; one that is still leaving from before has its snapshot made first."""
+        while leaving := self._leaving.get(partition):
+            await asyncio.wait([leaving])
         host = self._hosts.get(partition)
         if host is not None:
-            host.epoch = max(host.epoch, epoch)
-            return
+            return host
         host = HostedPartition(
             partition,
             epoch,
@@ -66,9 +111,12 @@ class EntityShard:
             history_positions=self._history_positions,
             memory=self._memory,
         )
+        if follows:
+            host.leads.clear()
         host.equipment = self.equipment
         self._hosts[partition] = host
         self._lives[partition] = asyncio.create_task(live(host, self._partitions, self._retention))
+        return host
 
     async def drain(self) -> None:
         """End the life of every partition with a snapshot."""
@@ -78,6 +126,8 @@ class EntityShard:
         for partition, end in zip(self._lives, ends, strict=True):
             if end is not None:
                 _log.error("partition.died", partition=partition, error=repr(end))
+        if self._leaving:
+            await asyncio.wait(self._leaving.values())
 
     async def status(self) -> list[PartitionStatus]:
         """Return where each partition is; a life that ended in a fault is raised here."""
@@ -198,6 +248,7 @@ class EntityShard:
         rows = [
             reads.NamespaceRow(name, totals.entities, totals.updated_us)
             for host in self._hosts.values()
+            if host.phase is not Phase.FOLLOWING
             for name, totals in host.readable().namespaces.items()
             if totals.entities
         ]
@@ -216,4 +267,4 @@ class EntityShard:
         try:
             return self._hosts[partition]
         except KeyError:
-            raise Unavailable(f"partition {partition} has moved; read again in a second") from None
+            raise Moved(partition) from None

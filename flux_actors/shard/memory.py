@@ -48,12 +48,16 @@ class Memory:
         Raises:
             Unavailable: there is no place for a cold store.
         """
-        previous = self._passivators.pop(partition, None)
-        if previous is not None:
-            previous.close()
+        self.forget(partition)
         state = PartitionState(partition)
         self._passivators[partition] = Passivator(state, self._make_store())
         return state
+
+    def forget(self, partition: int) -> None:
+        """Give up the budget and the cold store of a partition that is hosted no longer."""
+        previous = self._passivators.pop(partition, None)
+        if previous is not None:
+            previous.close()
 
     async def relieve(self, partition: int) -> None:
         """Bring memory under the budget after a turn of a partition."""

@@ -14,7 +14,7 @@ from flux_actors.behaviour.equipment import Equipment
 from flux_actors.domain.change import FeedMessage, Step, encode_feed
 from flux_actors.domain.event import EventHead
 from flux_actors.domain.fold import Applied, PartitionState, Unreadable
-from flux_actors.errors import Corrupt, Unavailable
+from flux_actors.errors import Corrupt, Moved, Unavailable
 from flux_actors.log.block import Block, decode_block_heads, is_newer_version
 from flux_actors.log.ports import EventLog, StoredBlock, Wire, feed_subject
 from flux_actors.shard.cold_index import ColdIndex
@@ -30,6 +30,7 @@ class Phase(StrEnum):
     """Where a hosted partition is in its life."""
 
     RECOVERING = "recovering"
+    FOLLOWING = "following"  # beside the shard that leads, to take over from it
     RUNNING = "running"
     DRAINING = "draining"
     STOPPED = "stopped"  # the data contradicts itself; a human decides
@@ -86,6 +87,10 @@ class HostedPartition:
         self.snapshot_kept = asyncio.Event()
         self.error: str | None = None
         self.draining = False
+        self.leads = asyncio.Event()  # it tells the doors and acts, once it has recovered
+        self.leads.set()
+        self.led = asyncio.Event()  # it does so, or did
+        self.left = asyncio.Event()  # it does so no longer, and never will
 
     def empty_state(self) -> PartitionState:
         """Return the state before the first event, for recovery to fill; those before are not used again.
@@ -155,6 +160,8 @@ class HostedPartition:
         """Return the state for readers, or say why it cannot be read now."""
         if self.phase is Phase.STOPPED:
             raise Unavailable(f"partition {self.partition} has stopped: {self.error}", 30)
+        if self.phase is Phase.FOLLOWING:
+            raise Moved(self.partition)
         if self.phase is Phase.RECOVERING:
             raise Unavailable(f"partition {self.partition} is recovering; read again in a second")
         return self.state

@@ -60,7 +60,8 @@ async def recover(host: HostedPartition) -> None:
 async def _recover(host: HostedPartition) -> None:
     bounds = await host.log.bounds(host.partition)
     host.log_id = bounds.log_id
-    await asyncio.to_thread(host.store.sweep, host.partition)
+    if host.leads.is_set():  # else another shard may be writing one
+        await asyncio.to_thread(host.store.sweep, host.partition)
     host.become(await _newest_state(host, bounds))
     if host.equipment is not None:
         await host.equipment.reducer_code.prepare(host.state.acting.catalogue)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from flux_actors.errors import FluxError
 from flux_actors.feed.feeds import PartitionFeed
-from flux_actors.shard.partition import PartitionStatus
+from flux_actors.shard.partition import PartitionStatus, Phase
 from flux_actors.tenancy.authorising import Action
 from flux_api.door import Door
 from flux_api.openapi import describe
@@ -75,7 +75,7 @@ async def _shards_words(door: Door) -> dict[int, PartitionStatus]:
     if faults:
         raise faults[0]
     rows = [PartitionStatus(*row) for rows in answers if not isinstance(rows, BaseException) for row in rows]
-    return {row.partition: row for row in rows}
+    return {row.partition: row for row in rows if row.phase != Phase.FOLLOWING}
 
 
 def _partition_facts(door: Door, part: PartitionFeed, row: PartitionStatus | None) -> dict[str, Any]:

@@ -93,9 +93,8 @@ def test_folds_are_told_side_by_side_and_hold_nobody_up(api, flux, namespace, pu
         assert [len(ask.result().json()) for ask in asks] == [1] * 6
 
 
-@pytest.mark.long
 def test_lists_that_readers_leave_in_the_middle_hold_nobody_up(api, flux, namespace):
-    """More of them than may fold at once: each fold is ended when its reader has gone."""
+    """More of them than may fold at once: who has gone keeps no process."""
     text = "x" * 2_000
     for first in range(0, 8_000, 1_000):
         body = [event(f"{namespace}/{n}", {"text": text}) for n in range(first, first + 1_000)]

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from ray.exceptions import RayActorError, RaySystemError, RayTaskError
 
-from flux_actors.errors import Refused, Unavailable
+from flux_actors import limits
+from flux_actors.errors import Moved, Refused, Unavailable
 from flux_actors.feed import shard_calls as shards_module
 from flux_actors.feed.shard_calls import RayShardCalls
 from flux_actors.log.memory import MemoryKeyValue
@@ -94,6 +95,45 @@ async def test_a_refusal_of_a_shard_stays_one(actors, calls):
 async def test_a_partition_without_an_owner_is_unavailable(actors, calls):
     with pytest.raises(Unavailable, match="partition 1 is being restarted"):
         await calls.call(1, "get")
+
+
+async def moved_to(store, shard):
+    await store.put(TOPOLOGY_KEY, encode(Topology(REGISTRY, [Owner(shard, 2), None])))
+
+
+def moving():
+    return FakeActor(RayTaskError("get", "traceback", Moved(0)))
+
+
+async def test_a_partition_that_has_moved_is_asked_for_where_it_is(actors, calls, store):
+    actors["one"], actors["two"] = moving(), FakeActor(b"answer")
+    await moved_to(store, "two")
+    assert await calls.call(0, "get", 7) == b"answer"
+    assert (actors["one"].asked, actors["two"].asked) == ([(7,)], [(7,)])
+    assert calls.owner(0) == "two"
+
+
+async def test_a_partition_between_two_shards_is_waited_for(actors, calls, store):
+    actors["one"], actors["two"] = moving(), FakeActor(b"answer")
+    asking = [asyncio.create_task(calls.call(0, "get")) for _ in range(3)]
+    await until(lambda: len(actors["one"].asked) > 6)
+    await moved_to(store, "two")
+    assert await asyncio.gather(*asking) == [b"answer"] * 3
+
+
+async def test_a_partition_that_does_not_arrive_is_not_waited_for_any_longer(actors, calls, monkeypatch):
+    monkeypatch.setattr(limits, "moving_wait_s", 0.03)
+    actors["one"] = moving()
+    with pytest.raises(Moved):
+        await calls.call(0, "get")
+    assert len(actors["one"].asked) > 1
+
+
+async def test_that_another_partition_has_moved_is_told_at_once(actors, calls):
+    actors["one"] = FakeActor(RayTaskError("get", "traceback", Moved(1)))
+    with pytest.raises(Moved):
+        await calls.call(0, "get")
+    assert len(actors["one"].asked) == 1
 
 
 async def test_a_shard_that_keeps_silent_is_unavailable(actors, calls, monkeypatch):

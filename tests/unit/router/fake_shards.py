@@ -26,6 +26,11 @@ class FakeShards:
     sequence: int = 0
     behaviours: int = 0
     phase: str = "running"
+    following: set[tuple[str, int]] = field(default_factory=set)
+    following_phase: str = "following"
+    behind: int = 0  # blocks that those who follow have not applied
+    leads_to_fail: int = 0
+    steps: list[tuple[str, str, int]] = field(default_factory=list)
     silent: set[str] = field(default_factory=set)
     faulty: set[str] = field(default_factory=set)
     reducing: dict[str, float] = field(default_factory=dict)
@@ -43,15 +48,37 @@ class FakeShards:
         self.started.append(name)
         self.hosted.setdefault(name, {})
 
-    async def lives(self, name: str) -> bool:
-        return name in self.hosted
+    async def names(self) -> list[str]:
+        return ["flux-router", *self.hosted]
 
     async def adopt(self, name: str, partitions: list[int], epoch: int) -> None:
         shard = self._shard(name)
         for partition in partitions:
             shard[partition] = max(epoch, shard.get(partition, 0))
 
+    async def follow(self, name: str, partition: int, epoch: int) -> None:
+        if partition in self._shard(name):
+            return
+        self._shard(name)[partition] = epoch
+        self.following.add((name, partition))
+
+    async def lead(self, name: str, partition: int, epoch: int, after: int) -> None:
+        if self.leads_to_fail:
+            self.leads_to_fail -= 1
+            raise TimeoutError
+        assert after <= self.sequence
+        self._shard(name)[partition] = epoch
+        self.following.discard((name, partition))
+        self.steps.append(("lead", name, partition))
+
+    async def release(self, name: str, partition: int) -> int:
+        self._shard(name).pop(partition, None)
+        self.following.discard((name, partition))
+        self.steps.append(("release", name, partition))
+        return self.sequence
+
     async def status(self, name: str, timeout_s: float) -> list[PartitionStatus]:
+        await asyncio.sleep(0)
         self.asked.append(name)
         if name in self.silent:
             raise TimeoutError
@@ -59,7 +86,19 @@ class FakeShards:
             raise Unavailable("a partition died")
         return [
             PartitionStatus(
-                partition, epoch, self.phase, self.sequence, 0, 0, 0, 0, 0, None, 0, 0, self.behaviours
+                partition,
+                epoch,
+                self._phase(name, partition),
+                self.sequence - self.behind * ((name, partition) in self.following),
+                0,
+                0,
+                0,
+                0,
+                0,
+                None,
+                0,
+                0,
+                self.behaviours,
             )
             for partition, epoch in self._shard(name).items()
         ]
@@ -101,6 +140,9 @@ class FakeShards:
     def dies(self, name: str) -> None:
         """Have the process of a shard end by itself."""
         del self.hosted[name]
+
+    def _phase(self, name: str, partition: int) -> str:
+        return self.following_phase if (name, partition) in self.following else self.phase
 
     def _shard(self, name: str) -> dict[int, int]:
         try:

@@ -161,15 +161,22 @@ async def test_one_that_does_not_answer_is_not_waited_for_longer_than_asked(acto
         await shards.status("one", 0.001)
 
 
-@pytest.mark.parametrize(("answer", "lives"), [(4711, True), (RayActorError(), False), ("silence", False)])
-async def test_an_actor_lives_if_it_answers(actors, shards, monkeypatch, answer, lives):
-    monkeypatch.setattr(ray_shards, "_CALL_S", 0.001 if answer == "silence" else 1.0)
-    actors["one"] = FakeActor(pid=answer)
-    assert await shards.lives("one") is lives
+async def test_the_named_actors_of_our_namespace_may_be_shards(shards, monkeypatch):
+    known = [
+        {"name": "two", "namespace": "flux"},
+        {"name": "x", "namespace": "y"},
+        {"name": "one", "namespace": "flux"},
+    ]
+    monkeypatch.setattr(ray_shards.ray.util, "list_named_actors", lambda all_namespaces: known)
+    assert await shards.names() == ["one", "two"]
 
 
-async def test_an_actor_that_nobody_knows_does_not_live(actors, shards):
-    assert await shards.lives("one") is False
+async def test_a_partition_is_followed_led_and_released(actors, shards):
+    actors["one"] = actor = FakeActor(release=7)
+    await shards.follow("one", 2, 5)
+    await shards.lead("one", 2, 5, 6)
+    assert await shards.release("one", 2) == 7
+    assert actor.calls == [("follow", 2, 5), ("lead", 2, 5, 6), ("release", 2)]
 
 
 async def test_killing_the_dead_is_no_error(actors, shards):

@@ -9,8 +9,9 @@ import pytest
 
 from flux_actors import limits
 from flux_actors.domain.acting.faults import fault_id
+from flux_actors.domain.change import decode_feed
 from flux_actors.domain.position import pack
-from flux_actors.errors import Unavailable
+from flux_actors.errors import Moved, Unavailable
 from flux_actors.shard import entity_shard, reads
 from flux_actors.shard.entity_shard import EntityShard
 from flux_actors.shard.partition import Phase
@@ -152,7 +153,7 @@ async def test_it_tells_the_totals_of_namespaces_that_have_entities(hosting, sha
 
 
 async def test_a_partition_it_does_not_host_has_moved(shard):
-    with pytest.raises(Unavailable, match="partition 1 has moved"):
+    with pytest.raises(Unavailable, match="partition 1 is moving"):
         await shard.get({1: ["n/e"]})
 
 
@@ -247,6 +248,111 @@ async def test_draining_leaves_a_snapshot_of_every_partition(hosting):
     await reached(shard, 1)
     await shard.drain()
     assert (hosting.store.sequences(0), hosting.store.sequences(1)) == ([1], [1])
+
+
+async def following(hosting, shard):
+    """Have the shard follow partition 0 to the end of its log."""
+    await shard.follow(0, 2)
+    last = (await hosting.log.bounds(0)).last
+    await arrived(shard, lambda status: (status.phase, status.sequence) == (Phase.FOLLOWING, last))
+
+
+async def test_one_that_follows_folds_and_says_nothing(hosting, shard):
+    await hosting.write(event("n/e", {"v": 1}))
+    await following(hosting, shard)
+    await hosting.write(event("n/e", {"v": 2}))
+    await following(hosting, shard)
+    assert hosting.heard == []
+    with pytest.raises(Moved, match="partition 0 is moving"):
+        await shard.get({0: ["n/e"]})
+    assert reads.decode_namespaces(await shard.namespaces()) == []
+
+
+async def test_one_that_has_followed_leads_at_once_and_closes_gaps_from_before(hosting, shard):
+    await hosting.write(event("n/e", {"v": 1}))
+    await following(hosting, shard)
+    await hosting.write(event("n/e", {"v": 2}))
+    await following(hosting, shard)
+    await shard.lead(0, 3, 2)
+    (status,) = await shard.status()
+    assert (status.phase, status.epoch) == (Phase.RUNNING, 3)
+    readings = reads.decode_readings(await shard.get({0: ["n/e"]}))
+    assert [row.properties for row in readings[0].rows] == [{"v": 2}]
+    assert reads.decode_repair(await shard.repair(0, 1)).messages is not None
+    await hosting.write(event("n/e", {"v": 3}))
+    await until(lambda: any(message.changes for message in hosting.heard))
+
+
+async def test_one_that_follows_leaves_no_snapshot_and_sweeps_none_away(hosting):
+    await hosting.write(event("n/e", {"v": 1}))
+    leader, follower = (EntityShard(hosting.log, hosting.store, hosting.bus, 2) for _ in range(2))
+    await adopted(hosting, leader)
+    sink = hosting.store.begin(0, 1)
+    await following(hosting, follower)
+    sink.write(b"what the leader is writing")
+    sink.commit()
+    await follower.drain()
+    assert hosting.store.sequences(0) == [1]
+    await leader.drain()
+
+
+async def test_a_partition_that_is_released_has_moved_and_leaves_a_snapshot(hosting, shard):
+    await hosting.write(event("n/e", {"v": 1}))
+    await adopted(hosting, shard)
+    assert await shard.release(0) == 1
+    with pytest.raises(Moved, match="partition 0 is moving"):
+        await shard.get({0: ["n/e"]})
+    assert await shard.status() == []
+    await shard.drain()
+    assert hosting.store.sequences(0) == [1]
+    assert await shard.release(0) == 0
+    with pytest.raises(Moved):
+        await shard.lead(0, 2, 0)
+
+
+async def test_a_partition_that_comes_back_is_hosted_anew_when_its_snapshot_is_made(hosting, shard):
+    await hosting.write(event("n/e", {"v": 1}))
+    await adopted(hosting, shard)
+    await shard.release(0)
+    await hosting.write(event("n/e", {"v": 2}))
+    await shard.adopt(0, 3)
+    assert hosting.store.sequences(0) == [1]
+    await reached(shard, 2)
+    readings = reads.decode_readings(await shard.get({0: ["n/e"]}))
+    assert [row.properties for row in readings[0].rows] == [{"v": 2}]
+
+
+async def test_what_happens_while_a_partition_moves_is_told_once(hosting):
+    """Two shards and writes all the time: the feed goes on without a gap, in order, from one to the other."""
+    old, new = (EntityShard(hosting.log, hosting.store, hosting.bus, 2) for _ in range(2))
+    await adopted(hosting, old)
+    writing = True
+
+    async def write():
+        number = 0
+        while writing:
+            number += 1
+            await hosting.write(event("n/e", {"v": number}))
+            await asyncio.sleep(0.001)
+
+    writer = asyncio.create_task(write())
+    await until(lambda: any(message.changes for message in hosting.heard))
+    await new.follow(0, 2)
+    await arrived(new, lambda status: status.phase == Phase.FOLLOWING and status.sequence > 3)
+    await new.lead(0, 2, await old.release(0))
+    (status,) = await new.status()
+    await until(lambda: hosting.heard[-1].sequence > status.sequence + 3)
+    writing = False
+    await writer
+    await new.drain()
+    by_old, by_new = ([m for m in hosting.heard if m.epoch == epoch] for epoch in (1, 2))
+    repair = reads.decode_repair(await new.repair(0, by_old[-1].sequence))
+    messages = [*by_old, *map(decode_feed, repair.messages or [])]
+    assert by_new
+    places = [(m.after, m.sequence) for m in messages if m.changes]
+    assert [after for after, _ in places] == [0, *(sequence for _, sequence in places[:-1])]
+    assert [c.properties["v"] for m in messages for c in m.changes][-1] == (await hosting.log.bounds(0)).last
+    await old.drain()
 
 
 async def test_it_tells_its_process(shard):

@@ -26,11 +26,22 @@ class Stores:
     """Makes stores and remembers them."""
 
     def __init__(self) -> None:
-        self.made: list[MemoryColdStore] = []
+        self.made: list[ClosedOnce] = []
 
     def __call__(self) -> MemoryColdStore:
-        self.made.append(MemoryColdStore())
+        self.made.append(ClosedOnce())
         return self.made[-1]
+
+
+class ClosedOnce(MemoryColdStore):
+    """A store that knows whether it was closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        assert not self.closed
+        self.closed = True
+        super().close()
 
 
 @pytest.fixture
@@ -115,6 +126,20 @@ async def test_without_room_the_shard_goes_on_and_tries_again_later(
     monkeypatch.setattr(memory_module.time, "monotonic", lambda: 1 << 40)
     await memory.relieve(0)
     assert weight_of(state) <= 2_000
+
+
+async def test_a_partition_that_is_hosted_no_longer_counts_no_longer(stores: Stores) -> None:
+    memory = Memory(20_000, stores)
+    gone, stays = memory.state(0), memory.state(1)
+    for number in range(1, 9):
+        gone.apply([block(number, number, f"g/{number}")])
+        stays.apply([block(number, number, f"s/{number}")])
+    before = weight_of(stays)
+    memory.forget(0)
+    assert stores.made[0].closed
+    await memory.relieve(1)
+    assert weight_of(stays) == before
+    memory.forget(0)
 
 
 async def test_new_state_of_a_partition_replaces_the_one_before(stores: Stores) -> None:
