@@ -78,8 +78,8 @@ class Settings(BaseSettings):
     )
     door_resource: bool | None = Field(
         None,
-        description="whether doors go by the custom resource flux-door, one for each that a node has; default "
-        "if some node has it when Flux starts",
+        description="whether doors go by the custom resource flux-door, one for each that a node has; "
+        "default if some node has it when Flux starts",
     )
     nats_url: Annotated[str | None, BeforeValidator(_joined)] = Field(
         None, description="an external NATS, e.g. nats://host:4222; its servers, comma separated"

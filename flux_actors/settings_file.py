@@ -1,8 +1,8 @@
 """The settings file, `flux.yaml`: what belongs to a cluster rather than to a shell, and may be kept in Git.
 
 A flat mapping; its keys are the names of `FLUX_*` variables without the prefix, in small letters. It holds no
-secret: the key of one is refused, `<key>_file` names a file instead. Paths count from the folder that the file
-is in. Whoever reads it keeps the line of every key, so that a fault is told with its place.
+secret: the key of one is refused, `<key>_file` names a file instead. Paths count from the folder that the
+file is in. Whoever reads it keeps the line of every key, so that a fault is told with its place.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from flux_actors.errors import Refused
 
 NAME: Final = "flux.yaml"
 VARIABLE: Final = "FLUX_CONFIG"
+_NOTHING: Final = "tag:yaml.org,2002:null"
 _BYTES_MAX: Final = 1 << 20  # nobody wrote a longer one by hand
 
 
@@ -41,7 +42,7 @@ class SettingsFile:
 
 
 def find_settings_file(asked: Path | None, environment: Mapping[str, str]) -> SettingsFile | None:
-    """Return the file that was asked for, by option or by `FLUX_CONFIG`, else `flux.yaml` of the working folder.
+    """Return the file of the option, or of `FLUX_CONFIG`, or else `flux.yaml` of the working folder.
 
     Raises:
         Refused: one that was asked for is not there, or what is there is no settings file.
@@ -69,10 +70,13 @@ def read_settings_file(path: Path) -> SettingsFile:
 
 
 def _parsed(path: Path, text: str) -> SettingsFile:
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.YAMLError as error:
+        raise Refused(f"{path} is no YAML ({str(error).splitlines()[0]})") from None
     try:
         root = loader.get_single_node()
-        if root is None:
+        if root is None or root.tag == _NOTHING:
             return SettingsFile({}, path)
         if not isinstance(root, yaml.MappingNode):
             raise Refused(f"{path} must be a mapping, a line for each setting, such as `partitions: 8`")
@@ -96,6 +100,8 @@ def _lines(path: Path, root: yaml.MappingNode) -> dict[str, int]:
         if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
             raise Refused(f"{path}, line {line}: a key must be the name of a setting")
         if key.value in lines:
-            raise Refused(f"{path}, line {line}: `{key.value}` is there twice, first in line {lines[key.value]}")
+            raise Refused(
+                f"{path}, line {line}: `{key.value}` is there twice, first in line {lines[key.value]}"
+            )
         lines[key.value] = line
     return lines

@@ -54,6 +54,8 @@ def load_settings(
     """Return the settings: `given` (from the command line, `None` = not given) over `FLUX_*` over the files.
 
     Arguments:
+        given: values by the names of settings.
+        environment: variables, of which those of Flux count.
         files: of several the last one wins.
         read_secrets: whether to read the files that secrets stand in, which may be on other machines.
 
@@ -116,12 +118,14 @@ def _of_file(file: SettingsFile) -> dict[str, Any]:
     for key, value in file.values.items():
         if key not in Settings.model_fields or key == "config":
             near = difflib.get_close_matches(key, Settings.model_fields, 1)
-            hint = f"; do you mean `{near[0]}`?" if near else f"; known are {', '.join(Settings.model_fields)}"
+            hint = (
+                f"; do you mean `{near[0]}`?" if near else f"; known are {', '.join(Settings.model_fields)}"
+            )
             raise Refused(f"{file.place(key)}: there is no setting `{key}`{hint}")
         if key in SECRETS:
             raise Refused(
-                f"{file.place(key)}: `{key}` is a secret and does not belong into this file; name a file that "
-                f"holds it with `{key}{_FILE}`, or set {variable(key)}"
+                f"{file.place(key)}: `{key}` is a secret and does not belong into this file; name a file "
+                f"that holds it with `{key}{_FILE}`, or set {variable(key)}"
             )
         if isinstance(value, bool) and bool not in _kinds(key):
             raise Refused(f"{file.place(key)}: {key}: this is no yes or no; quote it if it is a text")

@@ -1,7 +1,7 @@
 """The Serve deployment: each replica is a door with a listener of its own beside Serve's proxy.
 
-An application with a plan stands by itself (`serve deploy`): its doors see to the router before they open, and
-take everything down when the application is deleted. Without one, whoever deploys it does both.
+An application with a plan stands by itself (`serve deploy`): its doors see to the router before they open,
+and take everything down when the application is deleted. Without one, whoever deploys it does both.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import gc
 from typing import TYPE_CHECKING, Any, Final
 
-import ray
 from fastapi import FastAPI
 from ray import serve
 
@@ -27,7 +26,7 @@ from flux_api.hot.routes import HotRoutes
 from flux_api.listener import Listener
 from flux_api.request_ids import RequestIds
 from flux_api.taking_down import is_being_deleted, take_down
-from flux_api.whereabouts import url_of
+from flux_api.whereabouts import node_address, url_of
 
 if TYPE_CHECKING:
     from flux_actors.router.namespace_router import RouterPlan
@@ -76,7 +75,7 @@ class Ingress:
 
     async def url(self) -> str:
         """Return where this door is, for whoever deployed it."""
-        return url_of(self._door.settings, ray.util.get_node_ip_address())
+        return url_of(self._door.settings, node_address())
 
     async def check_health(self) -> None:
         """Tell Serve to replace a replica whose listener has ended."""
@@ -101,6 +100,8 @@ def application(
     """Return the Serve application of Flux.
 
     Arguments:
+        settings: what an operator set.
+        access: the way to the log.
         on_nodes: one door for each `flux-door` of the cluster's nodes, instead of `settings.doors`.
         plan: what the doors start the router with, where nobody else does.
     """

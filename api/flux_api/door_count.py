@@ -17,13 +17,19 @@ _DOORS = "doors"
 
 def doors_of_nodes(context: Any) -> tuple[int, dict[str, Any]]:
     """Return the doors that there should be, and what is remembered until the next question."""
-    import ray
-
     state: dict[str, Any] = dict(context.policy_state or {})
     if context.current_time < state.get(_AT_S, 0.0) + _LOOK_S:
         return state[_DOORS], state
-    doors = door_places(ray.nodes())
+    doors = door_places(nodes_of_cluster())
     return doors, state | {_AT_S: context.current_time, _DOORS: doors}
+
+
+def nodes_of_cluster() -> list[dict[str, Any]]:
+    """Return the nodes of the Ray cluster that this process is in."""
+    import ray  # noqa: PLC0415 - the module goes to Serve by value, with all that it names
+
+    found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return found
 
 
 def door_places(nodes: list[dict[str, Any]]) -> int:

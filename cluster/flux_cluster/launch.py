@@ -31,7 +31,7 @@ from flux_actors.router.named_actors import named_actors
 from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.settings import Settings
 from flux_api.deployment import APPLICATION, application
-from flux_api.door_count import go_by_nodes
+from flux_api.door_count import go_by_nodes, nodes_of_cluster
 from flux_cluster.orders import Orders, Site, Start, Stop, Sweep
 
 _ROUTER_S: Final = 120.0
@@ -53,7 +53,7 @@ def start(orders: Start) -> str | None:
         proxy = pool.submit(serve.start, http_options=_proxy_options(settings, orders.serve_port))
         opened = router.open.remote()
         _wait_for_controller(proxy)
-        on_nodes = go_by_nodes(ray.nodes(), asked=settings.door_resource)
+        on_nodes = go_by_nodes(nodes_of_cluster(), asked=settings.door_resource)
         target = serve.RunTarget(
             application(settings, orders.access, on_nodes=on_nodes), name=APPLICATION, route_prefix="/"
         )

@@ -1,4 +1,4 @@
-"""The Serve config of a Flux: what `flux serve-config` writes, `serve deploy` takes and a RayService holds."""
+"""The Serve config of a Flux, which `serve deploy` takes and a KubeRay RayService holds."""
 
 from __future__ import annotations
 

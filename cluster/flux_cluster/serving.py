@@ -25,7 +25,7 @@ from flux_actors.settings import Settings
 from flux_actors.settings_file import VARIABLE, SettingsFile, read_settings_file
 from flux_actors.settings_loading import load_settings
 from flux_api.deployment import application
-from flux_api.door_count import go_by_nodes
+from flux_api.door_count import go_by_nodes, nodes_of_cluster
 
 OWNER = "the application that Ray Serve deployed"
 
@@ -37,7 +37,7 @@ def build(arguments: dict[str, Any]) -> Any:
         Refused: they do not fit, or lack what such an application needs.
     """
     settings = settings_of(arguments, os.environ)
-    nodes = ray.nodes() if ray.is_initialized() else []
+    nodes = nodes_of_cluster() if ray.is_initialized() else []
     return application(
         settings,
         NatsAccess.of_settings(settings),
@@ -59,7 +59,9 @@ def settings_of(arguments: Mapping[str, Any], environment: Mapping[str, str]) ->
         raise Refused("an application that Serve deploys needs a NATS of its own: set nats_url")
     for name, folder in (("data", settings.data), ("snapshots", settings.snapshots)):
         if folder is not None and not folder.is_absolute():
-            raise Refused(f"set `{name}` to an absolute path: the processes have working folders of their own")
+            raise Refused(
+                f"set `{name}` to an absolute path: the processes have working folders of their own"
+            )
     return settings
 
 

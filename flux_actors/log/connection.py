@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import nats
 import nats.errors
@@ -67,7 +67,7 @@ class TlsClient(Client):
     def _connect_command(self) -> bytes:
         if not self._server_info.get("tls_required"):
             raise nats.errors.SecureConnWantedError
-        return cast("bytes", super()._connect_command())
+        return super()._connect_command()
 
 
 async def connect(access: NatsAccess, name: str, timeout_s: float = 10.0) -> Client:
@@ -94,9 +94,7 @@ async def connect(access: NatsAccess, name: str, timeout_s: float = 10.0) -> Cli
             return await nats.connect(access.servers, **options)
     except Exception as error:
         # nats-py raises plain OSError, its own errors and TimeoutError alike here.
-        raise Unavailable(
-            f"cannot reach NATS at {_told(access)}: {_reason(error, faults)}"
-        ) from error
+        raise Unavailable(f"cannot reach NATS at {_told(access)}: {_reason(error, faults)}") from error
 
 
 def _options(
@@ -119,7 +117,10 @@ def _options(
         options["user_credentials"] = access.credentials_file
     if access.asks_for_tls:
         options["tls"] = client_context(
-            *(Path(file) if file else None for file in (access.ca_file, access.certificate_file, access.key_file))
+            *(
+                Path(file) if file else None
+                for file in (access.ca_file, access.certificate_file, access.key_file)
+            )
         )
     return options
 

@@ -17,8 +17,8 @@ def fault_of(error: Exception, what: str, replicas: int) -> FluxError:
     code = error.err_code if isinstance(error, APIError) else None
     if code == _NOT_CLUSTERED:
         return Refused(
-            f"NATS is a single server and cannot keep {replicas} copies of {what}; set FLUX_LOG_REPLICAS to 1, "
-            "or name a NATS cluster with FLUX_NATS_URL"
+            f"NATS is a single server and cannot keep {replicas} copies of {what}; set FLUX_LOG_REPLICAS "
+            "to 1, or name a NATS cluster with FLUX_NATS_URL"
         )
     if code == _NO_PEERS:
         return Unavailable(f"NATS has fewer than {replicas} servers with JetStream for {what} just now")

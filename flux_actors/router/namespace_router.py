@@ -31,8 +31,8 @@ from flux_actors.router.behaviours import Admins, Behaviours, Shown
 from flux_actors.router.core_events import CoreEvents
 from flux_actors.router.directory import directory_properties
 from flux_actors.router.introductions import Introducer, Introduction
-from flux_actors.router.names import ROUTER_NAME
 from flux_actors.router.named_actors import end_named_actors
+from flux_actors.router.names import ROUTER_NAME
 from flux_actors.router.ray_shards import RayShards
 from flux_actors.router.registering import note_history, register_log
 from flux_actors.router.router import Router
@@ -182,7 +182,7 @@ class NamespaceRouter:
         except Unavailable as error:  # it never opened
             _log.warning("router.not_drained", reason=error.message)
         end_named_actors(but=ROUTER_NAME)
-        ray.actor.exit_actor()
+        ray.actor.exit_actor()  # type: ignore[no-untyped-call]
 
     async def drain(self) -> None:
         """End all shards with a last snapshot."""

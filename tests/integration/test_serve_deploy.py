@@ -1,9 +1,8 @@
-"""Flux where nobody runs `flux up` for it: Serve deploys it, or a Ray job does, on three NATS servers with TLS."""
+"""Flux where nobody runs `flux up`: Serve deploys it, or a Ray job does, on three NATS servers with TLS."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -37,16 +36,23 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.mark = uuid.uuid4().hex
-        plain = clean_environment() | {"FLUX_RUN_ID": self.mark, "SPT_NOENV": "1", "RAY_AUTH_MODE": "disabled"}
+        plain = clean_environment() | {
+            "FLUX_RUN_ID": self.mark,
+            "SPT_NOENV": "1",
+            "RAY_AUTH_MODE": "disabled",
+        }
         self.nats = NatsCluster(folder, make_pair(folder), {"FLUX_RUN_ID": self.mark})
         self.port, self.serve_port, gcs, client, agent, agent_grpc, metrics, dashboard = free_ports(8)
         self.ray_address, self.dashboard = f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}"
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = plain | {"FLUX_NATS_PASSWORD": PASSWORD, "RAY_ADDRESS": self.ray_address}
         self._ports = {
-            **{"port": gcs, "ray-client-server-port": client, "dashboard-agent-listen-port": agent},
-            **{"dashboard-agent-grpc-port": agent_grpc, "metrics-export-port": metrics},
-            **{"dashboard-port": dashboard},
+            "port": gcs,
+            "ray-client-server-port": client,
+            "dashboard-agent-listen-port": agent,
+            "dashboard-agent-grpc-port": agent_grpc,
+            "metrics-export-port": metrics,
+            "dashboard-port": dashboard,
         }
         self._ray = Path(tempfile.mkdtemp(prefix="ray-deploy-"))
         self.nodes: list[subprocess.Popen[str]] = []
@@ -76,7 +82,13 @@ class Cluster:
     def run(self, module: str, *arguments: str, env: dict[str, str] | None = None) -> str:
         command = [sys.executable, "-m", module, *arguments]
         done = subprocess.run(
-            command, env=env or self.environment, capture_output=True, text=True, timeout=90, check=False, cwd=self.folder
+            command,
+            env=env or self.environment,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+            cwd=self.folder,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -97,10 +109,18 @@ class Cluster:
         """What an operator does: write flux.yaml, make a Serve config of it, hand it to Serve."""
         access = self.nats.access
         told = {
-            **{"port": self.port, "serve_port": self.serve_port, "data": str(self.folder / "data")},
-            **{"nats_url": access.servers, "nats_user": "flux", "log_replicas": 3, "partitions": 4},
-            **{"nats_ca": access.ca_file, "nats_cert": access.certificate_file, "nats_key": access.key_file},
-            **{"door_resource": True, **settings},
+            "port": self.port,
+            "serve_port": self.serve_port,
+            "data": str(self.folder / "data"),
+            "nats_url": access.servers,
+            "nats_user": "flux",
+            "log_replicas": 3,
+            "partitions": 4,
+            "nats_ca": access.ca_file,
+            "nats_cert": access.certificate_file,
+            "nats_key": access.key_file,
+            "door_resource": True,
+            **settings,
         }
         (self.folder / "flux.yaml").write_text(yaml.safe_dump(told))
         config = self.run("flux_actors", "serve-config")
@@ -150,7 +170,9 @@ def test_serve_deploys_it_by_itself_with_a_door_on_every_node_that_has_one(clust
     second = cluster.add_node(ONE_DOOR)
     eventually(lambda: (cluster.status() or {}).get("doors") == 2, NODE_S, "a door on the node that came")
     cluster.end_node(first)
-    eventually(lambda: (cluster.status() or {}).get("doors") == 1, NODE_S, "the door of the lost node to be gone")
+    eventually(
+        lambda: (cluster.status() or {}).get("doors") == 1, NODE_S, "the door of the lost node to be gone"
+    )
     assert "n1" in state(cluster.url)
     assert second.poll() is None
 
@@ -176,13 +198,24 @@ def test_a_ray_job_runs_flux_up_and_leaves_the_cluster_as_it_was(cluster, eventu
     cluster.add_node(ONE_DOOR)
     job = f"flux-{uuid.uuid4().hex[:8]}"
     data = cluster.folder / "job-data"
-    up = [sys.executable, "-m", "flux_actors", "up", "--config", str(cluster.folder / "flux.yaml"), "--data", str(data)]
+    up = [
+        sys.executable,
+        "-m",
+        "flux_actors",
+        "up",
+        "--config",
+        str(cluster.folder / "flux.yaml"),
+        "--data",
+        str(data),
+    ]
     jobs = ("ray.scripts.scripts", "job")
-    cluster.run(*jobs, "submit", "--address", cluster.dashboard, "--no-wait", "--submission-id", job, "--", *up)
+    cluster.run(
+        *jobs, "submit", "--address", cluster.dashboard, "--no-wait", "--submission-id", job, "--", *up
+    )
     eventually(cluster.status, DEPLOY_S, "a door of the job")
     publish(cluster.url, 3)
     assert "n3" in state(cluster.url)
     cluster.run(*jobs, "stop", "--address", cluster.dashboard, job)
     for title in ("ray::NamespaceRouter", "ray::ShardProcess", "ray::ServeReplica"):
         eventually(lambda title=title: not cluster.processes(title), NODE_S, f"{title} to be gone")
-    assert not os.path.exists(data / "run.json")
+    assert not (data / "run.json").exists()

@@ -157,6 +157,6 @@ class TestStandingAlone:
 
 async def test_it_tells_whoever_deployed_it_where_it_is(done, monkeypatch):
     replica = await made()
-    replica._door.settings = Settings(host="0.0.0.0", port=3001)  # noqa: SLF001 - a door's
-    monkeypatch.setattr(deployment.ray.util, "get_node_ip_address", lambda: "10.0.0.7")
+    replica._door.settings = Settings(host="::", port=3001)  # noqa: SLF001 - a door's
+    monkeypatch.setattr(deployment, "node_address", lambda: "10.0.0.7")
     assert await replica.url() == "http://10.0.0.7:3001"

@@ -12,7 +12,7 @@ from flux_cluster.serve_config import serve_config
 from flux_cluster.serving import settings_of
 
 FILE = {
-    "host": "0.0.0.0",
+    "host": "::",
     "serve_port": 8000,
     "data": "/srv/flux",
     "nats_url": ["nats://a:4222", "nats://b:4222"],
@@ -33,7 +33,7 @@ def test_serve_takes_it():
     config = ServeDeploySchema.model_validate(yaml.safe_load(written()))
     (application,) = config.applications
     assert (application.name, application.route_prefix) == ("flux", "/")
-    assert (config.http_options.host, config.http_options.port) == ("0.0.0.0", 8000)
+    assert (config.http_options.host, config.http_options.port) == ("::", 8000)
 
 
 def test_it_says_what_was_set_and_nothing_else():
@@ -47,8 +47,10 @@ def test_it_says_what_was_set_and_nothing_else():
 def test_serves_proxy_is_as_open_and_as_encrypted_as_was_asked():
     document = yaml.safe_load(written(serve_port=None, tls_cert="/c", tls_key="/k"))
     assert document["http_options"] == {
-        **{"host": "127.0.0.1", "port": 8000},
-        **{"ssl_certfile": "/c", "ssl_keyfile": "/k"},
+        "host": "127.0.0.1",
+        "port": 8000,
+        "ssl_certfile": "/c",
+        "ssl_keyfile": "/k",
     }
 
 

@@ -47,9 +47,8 @@ def test_serve_build_finds_it_by_name_with_settings_from_the_environment(monkeyp
 
 def test_the_nodes_of_its_cluster_say_whether_doors_go_by_them(monkeypatch):
     nodes = [{"Alive": True, "Resources": {"flux-door": 1.0}}]
-    monkeypatch.setattr(
-        serving, "ray", SimpleNamespace(is_initialized=lambda: True, nodes=lambda: nodes)
-    )
+    monkeypatch.setattr(serving, "ray", SimpleNamespace(is_initialized=lambda: True))
+    monkeypatch.setattr(serving, "nodes_of_cluster", lambda: nodes)
     for asked, resources in ((None, {"flux-door": 1}), (False, None)):
         app = build(ARGUMENTS | {"door_resource": asked})
         options = app._bound_deployment.ray_actor_options  # noqa: SLF001 - as above
@@ -70,7 +69,10 @@ def test_variables_of_the_node_win_over_arguments_and_those_over_a_file(tmp_path
         ({"data": "/d"}, "needs a NATS of its own: set nats_url"),
         ({"nats_url": "nats://a"}, "set `data` to an absolute path"),
         (ARGUMENTS | {"snapshots": "here"}, "set `snapshots` to an absolute path"),
-        (ARGUMENTS | {"shard": 1}, "the arguments of the application: there is no setting `shard`; do you mean"),
+        (
+            ARGUMENTS | {"shard": 1},
+            "the arguments of the application: there is no setting `shard`; do you mean",
+        ),
         (ARGUMENTS | {"admin_token": "x"}, "is a secret"),
         (ARGUMENTS | {"partitions": 0}, "the arguments of the application: partitions: Input"),
     ],

@@ -206,7 +206,10 @@ def test_where_this_node_has_no_door_another_nodes_is_told(stage, up, monkeypatc
     monkeypatch.setattr(supervisor, "_answers", lambda url, _: url.startswith("http://10.0.0.7"))
     stage.door = "http://10.0.0.7:3000"
     seen = []
-    stage.on_report["Flux is at"] = lambda: (seen.append(DataFolder(tmp_path / "data").run()), stage.ask_to_stop())
+    stage.on_report["Flux is at"] = lambda: (
+        seen.append(DataFolder(tmp_path / "data").run()),
+        stage.ask_to_stop(),
+    )
     up(config=tmp_path / "flux.yaml")
     assert "Flux is at http://10.0.0.7:3000" in " ".join(stage.reports)
 

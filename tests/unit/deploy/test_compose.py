@@ -93,5 +93,7 @@ def test_nats_takes_its_configuration(tmp_path: Path) -> None:
     (tmp_path / "nats.conf").write_text(text.replace('"/data"', f'"{tmp_path}"'))
     environment = {"PATH": os.environ["PATH"], "NATS_PASSWORD": "made-up"}
     command = [binary(), "-t", "-c", tmp_path / "nats.conf", "--name", "nats-1"]
-    checked = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20, check=False)
+    checked = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=20, check=False
+    )
     assert checked.returncode == 0, checked.stderr

@@ -24,7 +24,10 @@ def written(tmp_path: Path):
 
 def test_it_says_values_and_where_they_stand(written, tmp_path) -> None:
     file = written("# a comment\npartitions: 8\n\nnats_url: [nats://a:1, nats://b:1]\nport:\n")
-    assert file.values == {"partitions": 8, "nats_url": ["nats://a:1", "nats://b:1"]}  # an empty one says nothing
+    assert file.values == {
+        "partitions": 8,
+        "nats_url": ["nats://a:1", "nats://b:1"],
+    }  # an empty one says nothing
     assert file.place("nats_url") == f"{tmp_path}/flux.yaml, line 4"
     assert file.folder == tmp_path
 

@@ -42,7 +42,7 @@ def test_every_setting_but_secrets_can_stand_in_a_file(loaded) -> None:
         door_resource: no
     """.replace("\n        ", "\n")
     settings = loaded(text)
-    assert (settings.host, settings.auth_enabled, settings.door_resource) == ("0.0.0.0", True, False)
+    assert (settings.host, settings.auth_enabled, settings.door_resource) == ("0.0.0.0", True, False)  # noqa: S104 - nobody listens
     assert settings.spread_namespaces == {"a", "b"}
     assert settings.nats_url == "nats://a:4222,nats://b:4222"
     assert (settings.log_max_age, settings.log_max_bytes) == (30 * 86_400, 10_000_000_000)
@@ -68,7 +68,10 @@ def test_paths_of_a_file_count_from_its_folder(loaded, tmp_path, monkeypatch) ->
         ("shards: {a: 1}\n", r"line 1: shards: Input should be"),
         ("spread: [1]\n", r"line 1: spread: Input should be"),
         ("log_max_age: 1y\n", r"line 1: log_max_age: .*such as 30d"),
-        ("admin_token: secret-text\n", r"line 1: `admin_token` is a secret .*`admin_token_file`, or set FLUX_ADMIN_"),
+        (
+            "admin_token: secret-text\n",
+            r"line 1: `admin_token` is a secret .*`admin_token_file`, or set FLUX_ADMIN_",
+        ),
         ("nats_password: secret-text\n", r"line 1: `nats_password` is a secret"),
         ("encryption_key: secret-text\n", r"line 1: `encryption_key` is a secret"),
     ],
@@ -113,7 +116,8 @@ def test_a_secret_and_its_file_are_one_setting(loaded, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [(None, "cannot be read"), (b"", "is empty"), (b"\n", "is empty"), (b"\xff", "no text")]
+    ("content", "told"),
+    [(None, "cannot be read"), (b"", "is empty"), (b"\n", "is empty"), (b"\xff", "no text")],
 )
 def test_a_file_that_holds_no_secret_is_refused_with_its_place(loaded, tmp_path, content, told: str) -> None:
     if content is not None:

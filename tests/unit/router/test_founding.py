@@ -14,6 +14,7 @@ from flux_actors.log.connection import NatsAccess
 from flux_actors.router import founding
 from flux_actors.router.founding import found, plan_of, start_router
 from flux_actors.settings import Settings
+from flux_actors.shard.retention import Retention
 
 ACCESS = NatsAccess("nats://nowhere")
 
@@ -115,6 +116,6 @@ def test_a_plan_is_what_the_settings_say():
     assert (made.owner, made.made_us, made.shards, made.log_replicas) == ("me", 1, 3, 3)
     assert (made.snapshots, made.spread) == (Path("/d/snapshots"), {"a", "b"})
     assert made.memory is not None
-    assert made.retention.max_age_s == 9
+    assert made.retention == Retention(9, None)
     assert plan().memory is None
     assert "made-up" not in repr(plan(admin_token="made-up"))
