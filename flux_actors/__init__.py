@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         Refused,
         Unavailable,
     )
-    from flux_actors.native import actors
+    from flux_actors.native import actors, shards
     from flux_actors.native.actors import pin
     from flux_actors.native.aio import AsyncFlux, connect_async
     from flux_actors.native.deploying import behaviours, deploy, promote, remove, resume, rollback
@@ -79,6 +79,7 @@ __all__ = [
     "remove",
     "resume",
     "rollback",
+    "shards",
 ]
 
 _PLACES: Final = {
@@ -122,8 +123,8 @@ _PLACES: Final = {
 
 def __getattr__(name: str) -> Any:
     """Load what is asked for."""
-    if name == "actors":
-        return import_module("flux_actors.native.actors")
+    if name in {"actors", "shards"}:
+        return import_module(f"flux_actors.native.{name}")
     place = _PLACES.get(name)
     if place is None:
         raise AttributeError(f"flux_actors has no {name!r}")

@@ -19,6 +19,7 @@ from flux_actors.cli import (
     entities,
     joining,
     past,
+    shards,
     tenants,
     watch,
 )
@@ -78,6 +79,7 @@ demo.register(app)
 tenants.register(app)
 connectors.register(app)
 actors.register(app)
+shards.register(app)
 behaviours.register(app)
 joining.register(app)
 bench.register(app)

@@ -51,14 +51,14 @@ class Admins:
             return _ANYONE
         if self._token is None:
             raise Refused(
-                "behaviours are the admin's to change, and this Flux has no admin token; "
+                "behaviours and shards are the admin's to change, and this Flux has no admin token; "
                 "start it with FLUX_ADMIN_TOKEN",
                 _FORBIDDEN,
             )
         if token is None or not is_same(token, self._token):
             raise Refused(
-                "behaviours are the admin's to change: pass admin_token=…, or set FLUX_ADMIN_TOKEN; "
-                "a namespace's token does not do",
+                "behaviours and shards are the admin's to change: pass admin_token=…, or set "
+                "FLUX_ADMIN_TOKEN; a namespace's token does not do",
                 _FORBIDDEN,
             )
         return _ADMIN

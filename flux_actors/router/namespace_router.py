@@ -132,6 +132,28 @@ class NamespaceRouter:
             "shards": {name: [row._asdict() for row in rows] for name, rows in router.status.items()},
         }
 
+    async def shards(self, admin_token: str | None = None) -> dict[str, Any]:
+        """Return that with the node of each shard and what moves between them; for admins."""
+        (await self._deploying()).admit(admin_token)
+        router = self._opened()
+        return await self.status() | {
+            "placed": router.placed(),
+            "nodes": self._host.nodes() if self._host is not None else {},
+            "wanted": router.wanted,
+            "moving": router.moving._asdict() if router.moving is not None else None,
+            "moves_left": router.moves_left,
+            "even": router.even,
+        }
+
+    async def scale(self, shards: int, admin_token: str | None = None) -> None:
+        """Have so many shards, between which partitions are moved; `status` tells how far that is.
+
+        Raises:
+            Refused: there are fewer partitions, or it is not the admin token.
+        """
+        (await self._deploying()).admit(admin_token)
+        self._opened().scale(shards)
+
     async def deploy(self, request: DeployRequest, admin_token: str | None = None) -> Version:
         """Deploy a behaviour, and return the version that it has become; all below need an admin as well."""
         return await (await self._deploying()).deploy(request, admin_token)

@@ -7,11 +7,13 @@ from typing import Any, Final
 
 import ray
 from ray.exceptions import RayActorError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from flux_actors.behaviour.roster import ActorRow
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.router.names import RAY_NAMESPACE
+from flux_actors.router.nodes import node_for
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.shard.actor import RemoteShard
 from flux_actors.shard.operating import decode_actors
@@ -34,9 +36,11 @@ class RayShards:
         self._access = access
         self._plan = plan
         self._handles: dict[str, Any] = {}
+        self._nodes: dict[str, str] = {}
 
-    async def start(self, name: str) -> None:
-        """Create the actor and have it connect."""
+    async def start(self, name: str, instead_of: str = "") -> None:
+        """Create the actor on a node with few shards, and have it connect."""
+        here = node_for(await asyncio.to_thread(ray.nodes), self._nodes.values(), self._nodes.get(instead_of))
         actor: Any = RemoteShard.options(
             name=name,
             namespace=RAY_NAMESPACE,
@@ -44,14 +48,20 @@ class RayShards:
             num_cpus=0,
             max_restarts=0,  # the router starts the successor, with the next epoch
             get_if_exists=True,
+            scheduling_strategy=here and NodeAffinitySchedulingStrategy(here, soft=True),
         ).remote()
         self._handles[name] = actor
-        await self._call(name, "open", _START_S, self._access, self._plan)
+        self._nodes.pop(instead_of, None)
+        self._nodes[name] = await self._call(name, "open", _START_S, self._access, self._plan)
 
     async def names(self) -> list[str]:
         """Return the named actors of our Ray namespace."""
         known = await asyncio.to_thread(ray.util.list_named_actors, all_namespaces=True)
         return sorted(actor["name"] for actor in known if actor["namespace"] == RAY_NAMESPACE)
+
+    def nodes(self) -> dict[str, str]:
+        """Return the Ray node of each shard, as far as it is known."""
+        return dict(self._nodes)
 
     async def adopt(self, name: str, partitions: list[int], epoch: int) -> None:
         """Have the shard host partitions."""

@@ -98,6 +98,18 @@ class Router:
         if self._evening is None or self._evening.done():
             self._evening = asyncio.create_task(self._even())
 
+    @property
+    def even(self) -> bool:
+        """Whether there is nothing to move for what is wanted."""
+        return len(self._names) == self.wanted and (self._evening is None or self._evening.done())
+
+    def placed(self) -> dict[str, list[int]]:
+        """Return the partitions of each shard, as they are now; `status` is a moment old."""
+        return {
+            name: [p for p in range(self.registry.partitions) if self._owner(p) == name]
+            for name in self._names.values()
+        }
+
     def shard_names(self) -> list[str]:
         """Return the shards that own partitions."""
         return sorted({owner.shard for owner in self.topology.owners if owner})
@@ -122,6 +134,7 @@ class Router:
         # One that does not answer may still be there, and write snapshots.
         await asyncio.gather(*(self._host.kill(name) for name in names if name not in self._names.values()))
         for name in self._names.values():
+            await self._host.start(name)  # it has started: this makes it known here
             await self._mend(name, living[name])
 
     async def _asked(self, name: str) -> list[PartitionStatus] | None:
@@ -154,9 +167,9 @@ class Router:
         takes = (self._take(name, homeless.get(slot, []), epoch) for slot, name in self._names.items())
         await asyncio.gather(*starts, *takes)
 
-    async def _start(self, slot: int, partitions: list[int], epoch: int) -> None:
+    async def _start(self, slot: int, partitions: list[int], epoch: int, instead_of: str = "") -> None:
         name = f"flux-shard-{slot}-e{epoch}"
-        await self._host.start(name)
+        await self._host.start(name, instead_of)
         await self._take(name, partitions, epoch)
         self._names[slot] = name
         _log.info("shard.started", shard=name, partitions=partitions, epoch=epoch)
@@ -209,7 +222,7 @@ class Router:
         try:
             await self._host.kill(name)
             owned = [p for p in range(self.registry.partitions) if self._owner(p) == name]
-            await self._start(slot, owned, self._next_epoch())
+            await self._start(slot, owned, self._next_epoch(), name)
             self._unwritten = True
             self._misses.pop(name, None)
         except (ShardGone, TimeoutError, Unavailable) as error:

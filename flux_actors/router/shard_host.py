@@ -15,8 +15,11 @@ class ShardGone(Exception):
 class ShardHost(Protocol):
     """Starts shards under a name and talks to them by it."""
 
-    async def start(self, name: str) -> None:
-        """Start a shard that hosts nothing yet; return when it answers."""
+    async def start(self, name: str, instead_of: str = "") -> None:
+        """Start a shard that hosts nothing yet; return when it answers.
+
+        It is not started where the shard failed that it replaces, if there is another place.
+        """
         ...
 
     async def names(self) -> list[str]:

@@ -45,10 +45,11 @@ class ShardProcess(EntityShard):
         self,
         access: NatsAccess,
         plan: ShardPlan,
-    ) -> None:
-        """Connect; a second call (after a router's restart) changes nothing."""
+    ) -> str:
+        """Connect, and return on which Ray node; a second call (after a router's restart) changes nothing."""
+        node = ray.get_runtime_context().get_node_id()
         if self._opened:
-            return
+            return node
         client = self._client = await connect(access, "flux-shard")
         log, store, bus = JetStreamLog(client), FileSnapshotStore(plan.snapshots), NatsBus(client)
         partitions, memory = plan.partitioning.partitions, _memory(plan.memory)
@@ -66,6 +67,7 @@ class ShardProcess(EntityShard):
         )
         self._collecting = asyncio.create_task(collect_young())
         self._opened = True
+        return node
 
     async def status(self) -> list[PartitionStatus]:
         """Return where each partition is, unless the log has shut us out for good: then be replaced."""

@@ -1,4 +1,4 @@
-"""Watchers come and go while doors and shards are killed: each ends at the state, with nothing told twice.
+"""Watchers come and go while shards and doors are killed and partitions move: each ends at the state.
 
 Three clients publish all the time. Sockets and event streams watch through a network that tears connections
 at any byte; they come back at whatever door is there. What they fold must be what the server has in the end,
@@ -24,12 +24,14 @@ from flux_actors.domain.pattern import names
 from flux_cluster.processes import of_run
 from tests.chaos.cutter import Cutter
 from tests.chaos.onlookers import Onlooker, Publisher, SocketOnlooker, StreamOnlooker
+from tests.chaos.scaler import Scaler
 from tests.conftest import wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.chaos, pytest.mark.timeout(180)]
 SEED = int(os.environ.get("CHAOS_SEED", "6"))
 CHAOS_S = 14.0
 KILL_EVERY_S = 3.5
+SCALE_EVERY_S = 3.0
 CATCH_UP_S = 25.0
 
 
@@ -54,17 +56,21 @@ def kill_one(flux: Any, role: str, chance: random.Random) -> str:
     return role
 
 
-def wreak_havoc(flux: Any, cutter: Cutter, chance: random.Random) -> list[str]:
-    """Tear connections all the time, and kill a shard or a door now and then; return whom."""
+def wreak_havoc(flux: Any, cutter: Cutter, scaler: Scaler, chance: random.Random) -> list[str]:
+    """Tear connections all the time, and now and then kill a shard or a door, or scale; return whom."""
     killed: list[str] = []
     roles = ["ray::ShardProcess", "ray::ServeReplica"] * 4
-    end, next_kill = time.monotonic() + CHAOS_S, time.monotonic() + 2.0
+    numbers = [3, 1, 4, 2] * 2
+    end, next_kill, next_scale = (time.monotonic() + after_s for after_s in (CHAOS_S, 2.0, 1.0))
     while time.monotonic() < end:
         time.sleep(chance.uniform(0.1, 0.6))
         cutter.cut(chance.choice((0.2, 0.5, 1.0)))
         if time.monotonic() > next_kill:
             next_kill += KILL_EVERY_S
             killed.append(kill_one(flux, roles.pop(0), chance))
+        if time.monotonic() > next_scale:
+            next_scale += SCALE_EVERY_S
+            scaler.scale(numbers.pop(0))
     return killed
 
 
@@ -120,14 +126,16 @@ def test_every_watcher_ends_at_the_state_and_hears_nothing_twice(twins):
         StreamOnlooker("stream, one namespace", spaces[2:3]),
         StreamOnlooker("stream, one entity", (f"{prefix}1/p1-2",)),
     ]
-    with Cutter(twins.port, SEED) as cutter:
+    with Scaler(twins) as scaler, Cutter(twins.port, SEED) as cutter:
         broken = f"http://127.0.0.1:{cutter.port}"
         threads = [threading.Thread(target=one.run) for one in publishers]
         threads += [threading.Thread(target=one.run, args=(broken, stop_watching)) for one in onlookers]
         for thread in threads:
             thread.start()
         try:
-            killed = wreak_havoc(twins, cutter, chance)
+            killed = wreak_havoc(twins, cutter, scaler, chance)
+            scaler.scale(3)
+            placed = scaler.settled()
             stop_writing.set()
             for thread in threads[:3]:
                 thread.join(90)
@@ -153,5 +161,7 @@ def test_every_watcher_ends_at_the_state_and_hears_nothing_twice(twins):
     assert [f"{one.name}: {trouble}" for one in onlookers for trouble in one.trouble[:5]] == []
     assert [f"{one.name}: {text}" for one in onlookers for text in differences(one, state)[:3]] == []
     assert [f"{one.name}: {text}" for one in onlookers for text in gaps(one, publishers)[:3]] == []
+    assert len(placed) == 3
+    assert sorted(partition for shard in placed for partition in shard) == [0, 1, 2, 3]
     assert {"ray::ShardProcess", "ray::ServeReplica"} <= set(killed)
     assert all(one.connections > 5 for one in onlookers)

@@ -155,7 +155,7 @@ def test_admins_alone_deploy(make_flux: Any, house: Path, namespace: str) -> Non
     for token in ({}, {"FLUX_ADMIN_TOKEN": "somebody"}):
         refused = run(flux, house, *arguments, **token)
         assert refused.returncode == 1
-        assert "behaviours are the admin's to change" in refused.stderr
+        assert "behaviours and shards are the admin's to change" in refused.stderr
     assert run(flux, house, *arguments, FLUX_ADMIN_TOKEN="boss").returncode == 0
     wait_for(lambda: facts(flux, namespace), 10, "the behaviour to be shown")
     log = (flux.data / "logs").rglob("*")

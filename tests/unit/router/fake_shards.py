@@ -41,12 +41,15 @@ class FakeShards:
     drained: list[str] = field(default_factory=list)
     acted: list[tuple[int, str, str]] = field(default_factory=list)
 
-    async def start(self, name: str) -> None:
+    async def start(self, name: str, instead_of: str = "") -> None:
         if self.starts_to_fail:
             self.starts_to_fail -= 1
             raise TimeoutError
         self.started.append(name)
         self.hosted.setdefault(name, {})
+
+    def nodes(self) -> dict[str, str]:
+        return dict.fromkeys(self.hosted, "a-node")
 
     async def names(self) -> list[str]:
         return ["flux-router", *self.hosted]

@@ -129,6 +129,24 @@ async def test_it_tells_whose_it_is_and_what_it_knows(around):
         assert [row["partition"] for row in status["shards"][SHARD]] == [0, 1, 2, 3]
 
 
+async def test_admins_see_what_moves_and_change_the_number_of_shards(around):
+    async with routing() as router:
+        await router.scale(2)
+        await until(lambda: len(around.shards.steps) == 4)
+        found = await router.shards()
+        assert (found["wanted"], len(found["nodes"]), found["partitions"]) == (2, 2, 4)
+        with pytest.raises(Refused, match="1 to 4 shards"):
+            await router.scale(5)
+
+
+async def test_whoever_is_no_admin_does_neither(around):
+    async with routing(admin_token="secret") as router:
+        for ask in (router.scale(2), router.shards()):
+            with pytest.raises(Refused) as refused:
+                await ask
+            assert refused.value.status == 403
+
+
 async def test_it_introduces_whoever_asks_where_tokens_are_off(around):
     async with routing() as router:
         found = await router.introduce(None)

@@ -22,6 +22,7 @@ from flux_actors.shard.partition import PartitionStatus
 from flux_actors.shard.plan import ShardPlan
 from flux_actors.shard.retention import Retention
 
+A, B = "a" * 56, "b" * 56  # Ray nodes
 STATUS = PartitionStatus(2, 3, "running", 4, 5, 6, 7, 8, 9, None)
 
 
@@ -69,6 +70,14 @@ def actors(monkeypatch):
 
     monkeypatch.setattr(ray_shards.ray, "get_actor", get_actor)
     return known
+
+
+@pytest.fixture(autouse=True)
+def cluster(monkeypatch):
+    """The nodes that Ray knows."""
+    nodes = [{"NodeID": name, "Alive": True, "Resources": {}} for name in (A, B)]
+    monkeypatch.setattr(ray_shards.ray, "nodes", lambda: nodes)
+    return nodes
 
 
 @pytest.fixture
@@ -169,6 +178,25 @@ async def test_the_named_actors_of_our_namespace_may_be_shards(shards, monkeypat
     ]
     monkeypatch.setattr(ray_shards.ray.util, "list_named_actors", lambda all_namespaces: known)
     assert await shards.names() == ["one", "two"]
+
+
+async def test_a_successor_is_not_started_where_its_predecessor_failed(monkeypatch, shards, actors):
+    asked = []
+
+    class Shell:
+        def options(self, **options):
+            asked.append(options["scheduling_strategy"].node_id)
+            return self
+
+        def remote(self):
+            return FakeActor(open=asked[-1])
+
+    monkeypatch.setattr(ray_shards, "RemoteShard", Shell())
+    for name in ("one", "two", "three"):
+        await shards.start(name)
+    assert shards.nodes() == {"one": A, "two": B, "three": A}
+    await shards.start("four", "one")
+    assert shards.nodes() == {"two": B, "three": A, "four": B}
 
 
 async def test_a_partition_is_followed_led_and_released(actors, shards):

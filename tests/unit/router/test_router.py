@@ -66,7 +66,7 @@ async def stored(store):
 
 async def settled(router):
     """Return when nothing moves any more."""
-    await until(router._evening.done)  # noqa: SLF001
+    await until(lambda: router.even)
 
 
 def rounds(shards, name, count):
@@ -208,7 +208,7 @@ class TestWatching:
         first = await opened(store, FakeShards())
         start = shards.start
 
-        async def start_late(name):
+        async def start_late(name, instead_of):
             first.topology = first.topology.with_owner([0], "elsewhere", 9)
             await first._write()  # noqa: SLF001 - another router places a partition just then
             await start(name)
