@@ -41,7 +41,10 @@ _T = TypeVar("_T")
 
 
 class TellerProcess:
-    """The body of a Ray actor; its owner asks one thing after the other."""
+    """The body of a Ray actor; its owner asks one thing after the other.
+
+    No method is a coroutine: with one, Ray would run all of them on a loop, and so side by side.
+    """
 
     def __init__(self, access: NatsAccess, snapshots: Path) -> None:
         set_up_logs()
@@ -53,12 +56,11 @@ class TellerProcess:
 
     def answer(self, order: Order) -> bytes:
         """Return the answer to an order."""
-        return self._runner.run(self._with_log(lambda answering: answering.answer(order)))
+        return self._told(lambda answering: answering.answer(order))
 
     def first_page(self, order: PagesOrder) -> bytes | None:
         """Fold what a list is made of, let go of the log, and return the list's first page."""
-        then = self._runner.run(self._with_log(lambda answering: answering.then(order)))
-        self._pages = pages_of(then, order)
+        self._pages = pages_of(self._told(lambda answering: answering.then(order)), order)
         return self.next_page()
 
     def next_page(self) -> bytes | None:
@@ -71,22 +73,24 @@ class TellerProcess:
             self._runner.run(self._pages.aclose())
             self._pages = None
 
-    async def _with_log(self, ask: Callable[[Answering], Awaitable[_T]]) -> _T:
-        room = _Room()
-        client = await connect(self._access, "flux-past")
-        code = ReducerCode(ReducerProcess(_BOUNDS), _LateCode(client))
-        gc.disable()  # millions of young objects that all stay until the end: nothing to find
-        try:
-            async with asyncio.timeout(limits.past_s):
-                return await ask(
-                    Answering(JetStreamLog(client), FileSnapshotStore(self._snapshots), code, room)
-                )
-        except TimeoutError:
-            raise Unavailable(TOO_LONG) from None
-        finally:
-            gc.enable()
-            code.close()
-            await client.close()
+    def _told(self, ask: Callable[[Answering], Awaitable[_T]]) -> _T:
+        return self._runner.run(_with_log(self._access, self._snapshots, ask))
+
+
+async def _with_log(access: NatsAccess, snapshots: Path, ask: Callable[[Answering], Awaitable[_T]]) -> _T:
+    room = _Room()
+    client = await connect(access, "flux-past")
+    code = ReducerCode(ReducerProcess(_BOUNDS), _LateCode(client))
+    gc.disable()  # millions of young objects that all stay until the end: nothing to find
+    try:
+        async with asyncio.timeout(limits.past_s):
+            return await ask(Answering(JetStreamLog(client), FileSnapshotStore(snapshots), code, room))
+    except TimeoutError:
+        raise Unavailable(TOO_LONG) from None
+    finally:
+        gc.enable()
+        code.close()
+        await client.close()
 
 
 class _LateCode:

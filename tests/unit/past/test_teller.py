@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import iscoroutinefunction
+
 import pytest
 
 from flux_actors import limits
@@ -17,6 +19,11 @@ def test_room_is_what_this_process_takes_more_than_at_first(monkeypatch):
     monkeypatch.setattr(limits, "past_memory_bytes_max", -1)
     assert not _Room()()
     assert room()
+
+
+def test_it_does_one_thing_after_the_other():
+    """One coroutine among its methods, and Ray would make it an actor that does many at once."""
+    assert not [name for name, member in vars(teller.TellerProcess).items() if iscoroutinefunction(member)]
 
 
 async def test_the_code_store_is_opened_by_the_first_reducer_that_is_met(monkeypatch):
