@@ -123,9 +123,10 @@ def _of_file(file: SettingsFile) -> dict[str, Any]:
             )
             raise Refused(f"{file.place(key)}: there is no setting `{key}`{hint}")
         if key in SECRETS:
+            instead = f"name a file that holds it with `{key}{_FILE}`, or " if _has_file(key) else ""
             raise Refused(
-                f"{file.place(key)}: `{key}` is a secret and does not belong into this file; name a file "
-                f"that holds it with `{key}{_FILE}`, or set {variable(key)}"
+                f"{file.place(key)}: `{key}` is a secret and does not belong into this file; {instead}"
+                f"set {variable(key)}"
             )
         if isinstance(value, bool) and bool not in _kinds(key):
             raise Refused(f"{file.place(key)}: {key}: this is no yes or no; quote it if it is a text")
@@ -158,6 +159,10 @@ def _read_secrets(layers: _Layered) -> None:
             raise Refused(f"{place}: {path} is empty")
         layers.values[name] = text
         layers.places[name] = place
+
+
+def _has_file(secret: str) -> bool:
+    return secret + _FILE in Settings.model_fields
 
 
 def _other_name(name: str) -> str:

@@ -47,7 +47,7 @@ def _head(settings: Settings) -> str:
     missing = [
         variable(name)
         for name in sorted(SECRETS)
-        if getattr(settings, name) is not None and getattr(settings, f"{name}_file") is None
+        if getattr(settings, name) is not None and getattr(settings, f"{name}_file", None) is None
     ]
     lines = ["# Flux as a Serve application; deploy it with `serve deploy <this file>`."]
     if missing:

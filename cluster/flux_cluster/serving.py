@@ -57,12 +57,17 @@ def settings_of(arguments: Mapping[str, Any], environment: Mapping[str, str]) ->
     settings = load_settings({}, environment, *files, SettingsFile(arguments))
     if settings.nats_url is None:
         raise Refused("an application that Serve deploys needs a NATS of its own: set nats_url")
-    for name, folder in (("data", settings.data), ("snapshots", settings.snapshots)):
-        if folder is not None and not folder.is_absolute():
+    for name, place in (("data", settings.data), ("snapshots", settings.snapshots)):
+        if place is not None and not _is_one_place(str(place)):
             raise Refused(
                 f"set `{name}` to an absolute path: the processes have working folders of their own"
             )
     return settings
+
+
+def _is_one_place(place: str) -> bool:
+    """Whether all processes mean the same by it, wherever they stand."""
+    return "://" in place or Path(place).is_absolute()
 
 
 def __getattr__(name: str) -> Any:
