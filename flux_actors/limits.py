@@ -274,6 +274,15 @@ rate_window_s: Final = 5.0
 publisher_active_s: Final = 60.0
 config_poll_s: Final = 0.4  # admin changes are in force everywhere within a second
 
+# -- what operators see ----------------------------------------------------------------------------
+roll_wait_s: Final = 1.0  # for the answers of all processes to a scrape; a busy shard answers in 0.1 s
+roll_fresh_s: Final = 1.0  # a scrape so soon behind another gets the same: many of them cost no more
+exposition_lines_max: Final = 500  # of /metrics, written in one go: 2 ms
+report_samples_max: Final = 2_000  # in one message: 120 KB, where a NATS of others may take 1 MiB
+loop_look_s: Final = 0.25  # between two looks at how late a loop is: 20 µs of each second
+followed_max: Final = 32  # pieces of a block that are traced: 2 KB of its headers
+log_usage_s: Final = 15.0  # between two questions to the log, how large it is: one per partition
+
 # -- connectors ------------------------------------------------------------------------------------
 connector_token_chars_max: Final = 4_096  # an OAuth token with many scopes takes 2 KiB
 connector_settings_bytes_max: Final = 8 * KIB
@@ -319,6 +328,8 @@ assert history_disorder_s >= 2 * (append_deadline_s + append_timeout_s)
 assert append_timeout_s < append_deadline_s
 assert partitions_max * cold_store_bytes_max < 1 << 47  # a shard may host all that a log may have
 assert config_poll_s < 1.0
+assert followed_max * 70 < block_overhead_bytes_max
+assert roll_fresh_s + roll_wait_s < 5.0  # half of what Prometheus waits for a scrape
 assert 3 * presence_renew_s * 1_000 < presence_ttl_ms < 5_000
 assert batch_events_max * 41 > body_batch_bytes
 assert address_connections_max < connections_max

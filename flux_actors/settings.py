@@ -17,9 +17,12 @@ from flux_actors import limits
 from flux_actors.errors import Refused
 from flux_actors.quantities import bytes_of, seconds_of
 from flux_actors.tls import Certificate
+from flux_actors.tracing import plan as tracing
+from flux_actors.tracing.plan import TracePlan
 
 PREFIX: Final = "FLUX_"
 _KEY_BYTES: Final = 32
+DERIVED: Final = frozenset({"traces"})  # settings that others than `FLUX_*` say
 
 
 def _quantity(read: Callable[[str], int]) -> Callable[[Any], Any]:
@@ -115,6 +118,13 @@ class Settings(BaseSettings):
         None, description="token that may change the config and make namespaces"
     )
     admin_token_file: Path | None = Field(None, description="file that holds this token")
+    traces: TracePlan | None = Field(
+        None, description="what the OTEL_* variables say of traces; it has no variable of its own"
+    )
+    metrics_token: SecretStr | None = Field(
+        None, description="token that may read /metrics and nothing else; the admin token may, too"
+    )
+    metrics_token_file: Path | None = Field(None, description="file that holds this token")
     auth_enabled: bool = Field(default=False, description="whether writes and private namespaces need tokens")
     read_wait_ms: int = Field(2000, ge=0, le=60_000, description="how long a read waits for its position")
     cors_origins: str = Field("*", description="origins allowed by CORS, comma separated; * for any")
@@ -217,7 +227,7 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
     `/proc/<pid>/environ` shows a process's variables to everybody of the same user, and to all it starts.
     """
-    secret = {variable(name) for name in SECRETS}
+    secret = {variable(name) for name in SECRETS} | tracing.SECRETS
     return {name: value for name, value in environment.items() if name not in secret}
 
 

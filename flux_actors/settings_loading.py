@@ -14,11 +14,14 @@ from typing import Any, Final, get_args
 from pydantic import ValidationError
 
 from flux_actors.errors import Refused
-from flux_actors.settings import PREFIX, SECRETS, Settings, variable
+from flux_actors.settings import DERIVED, PREFIX, SECRETS, Settings, variable
 from flux_actors.settings_file import SettingsFile
+from flux_actors.tracing.plan import trace_plan
 
 _CLIENT_ONLY: Final = frozenset({"FLUX_URL", "FLUX_TOKEN", "FLUX_CA"})  # read by the command line's clients
 _INTERNAL: Final = frozenset({"FLUX_RUN_ID"})  # marks the processes of one run
+_SETTABLE: Final = tuple(name for name in Settings.model_fields if name not in DERIVED)
+_IN_FILES: Final = tuple(name for name in _SETTABLE if name != "config")
 _FILE: Final = "_file"  # ends the names of settings that say where a secret is
 _FILES: Final = ("tls_cert", "tls_key", "nats_credentials", "nats_ca", "nats_cert", "nats_key")
 
@@ -62,19 +65,20 @@ def load_settings(
     Raises:
         Refused: a value does not fit, or a variable or a key of the file is not known.
     """
-    known = {variable(name) for name in Settings.model_fields} | _CLIENT_ONLY | _INTERNAL
+    fields = {variable(name): name for name in _SETTABLE}
+    known = fields.keys() | _CLIENT_ONLY | _INTERNAL
     unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
     if unknown:
         raise Refused(f"unknown setting {unknown[0]}; known are {', '.join(sorted(known - _INTERNAL))}")
     layers = _Layered()
     for file in files:
         layers.add(_of_file(file), _places(file))
-    fields = {variable(name): name for name in Settings.model_fields}
     layers.add({fields[name]: value for name, value in environment.items() if name in fields}, variable)
     layers.add({name: value for name, value in given.items() if value is not None}, variable)
     if read_secrets:
         _read_secrets(layers)
     values = layers.values
+    values["traces"] = trace_plan(environment)
     values["config"] = next((file.path for file in files if file.path is not None), None)
     # Processes of Ray have working folders of their own.
     values |= {name: Path(values[name]).absolute() for name in _FILES if values.get(name)}
@@ -116,11 +120,9 @@ def _of_file(file: SettingsFile) -> dict[str, Any]:
         Refused: it has an unknown key, a secret, or a value that no setting can have.
     """
     for key, value in file.values.items():
-        if key not in Settings.model_fields or key == "config":
-            near = difflib.get_close_matches(key, Settings.model_fields, 1)
-            hint = (
-                f"; do you mean `{near[0]}`?" if near else f"; known are {', '.join(Settings.model_fields)}"
-            )
+        if key not in _IN_FILES:
+            near = difflib.get_close_matches(key, _IN_FILES, 1)
+            hint = f"; do you mean `{near[0]}`?" if near else f"; known are {', '.join(_IN_FILES)}"
             raise Refused(f"{file.place(key)}: there is no setting `{key}`{hint}")
         if key in SECRETS:
             instead = f"name a file that holds it with `{key}{_FILE}`, or " if _has_file(key) else ""

@@ -20,6 +20,7 @@ from flux_actors.settings import Settings
 from flux_api.door import Door
 from flux_api.plain_paths import NOTHING_HERE, PlainPaths
 from flux_api.request_ids import NamedRequests
+from flux_api.request_tally import CountedRequests
 from flux_api.requests import POSITION_HEADER
 from flux_api.responses import EVENT_STREAM, FAULT, LINES, error_response, json_response
 from flux_api.routes import (
@@ -31,11 +32,13 @@ from flux_api.routes import (
     health,
     history,
     live,
+    metrics,
     namespaces,
     stream,
     tokens,
 )
 from flux_api.security_headers import PagePolicy, SecurityHeaders
+from flux_api.traced import follow_requests
 
 _log = structlog.get_logger(__name__)
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE", "HEAD"]
@@ -56,6 +59,7 @@ _ROUTERS: Final = (
     history.router,
     entities.router,
     health.router,
+    metrics.router,
     admin.router,
     namespaces.router,
     tokens.router,
@@ -89,6 +93,9 @@ def build_app(settings: Settings, door: Door) -> FastAPI:
     )
     app.add_middleware(SecurityHeaders, settings=settings)
     app.add_middleware(NamedRequests)
+    app.add_middleware(CountedRequests, tally=door.requests)
+    if door.traces is not None:
+        follow_requests(app, door.traces)
     return app
 
 

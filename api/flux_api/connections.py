@@ -58,6 +58,10 @@ class Connections:
         self.total = 0
         self.sockets = 0
         self.turned_away = 0  # who are being told so at this moment
+        self.refused_total = 0  # who found no place
+        self.refusals: dict[
+            int, int
+        ] = {}  # requests that a connection refused before they had a route, by status
 
     @classmethod
     def of(cls, settings: Settings) -> Connections:
@@ -74,9 +78,9 @@ class Connections:
         """Give a connection a place, or return why there is none."""
         here = self._of_address.get(address, 0)
         if self.total >= self._bounds.connections:
-            return _full("this door has all the connections it can take")
+            return self._full("this door has all the connections it can take")
         if here >= self._bounds.of_address:
-            return _full(f"your address has {here} connections, which is all that one may have")
+            return self._full(f"your address has {here} connections, which is all that one may have")
         self.total += 1
         self._of_address[address] = here + 1
         return None
@@ -93,7 +97,7 @@ class Connections:
     def open_socket(self) -> Unavailable | None:
         """Let a connection become a socket or an event stream, or return why it may not."""
         if self.sockets >= self._bounds.sockets:
-            return _full("this door has all the WebSockets and event streams it can take")
+            return self._full("this door has all the WebSockets and event streams it can take")
         self.sockets += 1
         return None
 
@@ -101,6 +105,10 @@ class Connections:
         """Hear that a socket is gone."""
         self.sockets -= 1
 
+    def count_refusal(self, status: int) -> None:
+        """Count a request that was refused before anybody looked for its route."""
+        self.refusals[status] = self.refusals.get(status, 0) + 1
 
-def _full(text: str) -> Unavailable:
-    return Unavailable(f"{text}; try again, or close some", limits.turned_away_retry_s)
+    def _full(self, text: str) -> Unavailable:
+        self.refused_total += 1
+        return Unavailable(f"{text}; try again, or close some", limits.turned_away_retry_s)

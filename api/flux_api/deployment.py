@@ -22,10 +22,10 @@ from flux_api.app import build_app
 from flux_api.closed_port import close_replica_port
 from flux_api.door import Door, open_door
 from flux_api.door_count import DOOR_RESOURCE, doors_of_nodes
-from flux_api.hot.routes import HotRoutes
 from flux_api.listener import Listener
 from flux_api.request_ids import RequestIds
 from flux_api.taking_down import is_being_deleted, take_down
+from flux_api.traced import hot_routes_for
 from flux_api.whereabouts import node_address, url_of
 
 if TYPE_CHECKING:
@@ -61,9 +61,10 @@ class Ingress:
             await found(access, plan)
         self._door: Door = await open_door(settings, access)
         self._flux_app = build_app(settings, self._door)
-        hot = HotRoutes(self._door)
+        hot = hot_routes_for(self._door)
         self._listener = Listener(RequestIds(self._flux_app), settings, hot)
         await self._listener.open()
+        self._door.meter.see_listener(hot.tally, self._listener.crowd)
         self._closing = False
         # What a door is made of stays: no collection needs to walk it again (28 ms of every full one).
         gc.collect()

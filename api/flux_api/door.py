@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from nats.aio.client import Client
@@ -43,6 +43,7 @@ from flux_actors.router.topology import (
     decode_topology,
 )
 from flux_actors.settings import Settings
+from flux_actors.tracing.opening import opened
 from flux_api.audit import Audit
 from flux_api.batches import LargeBatches
 from flux_api.cached import CachedEntity
@@ -53,14 +54,21 @@ from flux_api.counts import entity_counts, fault_count
 from flux_api.deciding import FeedDecisions
 from flux_api.fences import Fences
 from flux_api.hub import Hub
+from flux_api.metering import DoorMeter
 from flux_api.metrics import Metrics
 from flux_api.past import DoorPast
 from flux_api.presences import Presences
 from flux_api.publishing import Publisher
 from flux_api.rates import Rates
+from flux_api.request_tally import RequestTally
+from flux_api.scraping import Scraping
 from flux_api.tenancy import TenancyKeeper, check_begun
+from flux_api.traced import feeds_for, publisher_for
 from flux_api.view import LiveView
 from flux_api.watching.ground import DoorGround
+
+if TYPE_CHECKING:
+    from flux_actors.tracing.traces import Traces
 
 _TOPOLOGY_S: Final = 60.0
 _POLL_S: Final = 0.05
@@ -99,6 +107,10 @@ class Door:
     batches: LargeBatches = field(init=False)
     claims: Claims = field(init=False)
     presences: Presences = field(init=False)
+    traces: Traces | None = None
+    requests: RequestTally = field(default_factory=RequestTally)
+    meter: DoorMeter = field(init=False)
+    scraping: Scraping = field(init=False)
 
     def __post_init__(self) -> None:
         """Put together what stands on the other parts alone."""
@@ -106,6 +118,9 @@ class Door:
         self.batches = LargeBatches(self.publisher)
         self.claims = Claims(self.publisher, self.view)
         self.presences = Presences(self.publisher, self.feeds.parts, self.name)
+        parts = self.feeds.parts
+        self.meter = DoorMeter(self.publisher, self.view, self.hub, parts, self.tenancy, self.requests)
+        self.scraping = Scraping(self.metrics.bus, self.meter, self._shard_names)
 
     @property
     def audit(self) -> Audit:
@@ -115,6 +130,7 @@ class Door:
     async def close(self) -> None:
         """Finish what is under way and let go of everything."""
         self.fences.close()
+        await self.scraping.close()
         await self.presences.close()
         await self.rates.close()
         await self.publisher.close()
@@ -126,6 +142,8 @@ class Door:
         await self.feeds.close()
         await self.view.close()
         await self.client.close()
+        if self.traces is not None:
+            await asyncio.to_thread(self.traces.close)
 
     def health(self) -> Health:
         """Return the state of the partitions as their feeds tell it: nothing is asked for it."""
@@ -162,6 +180,10 @@ class Door:
         """Return the entity once its event at `position` is visible; `None` for an event without one."""
         await self.reached({partition: position}, (partition,))
         return None if entity_id is None else await self.view.get(entity_id)
+
+    def _shard_names(self) -> set[str]:
+        """Return the shards that own partitions."""
+        return {name for part in self.feeds.parts if (name := self.shards.owner(part.partition))}
 
 
 class _Listener:
@@ -228,7 +250,8 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     hub = Hub(tenancy.registry, DoorGround(partitioning, parts, shards, view, log, tenancy.current, past))
     tenancy.listen(hub.look_at_tokens)
     metrics = Metrics(name, bus, hub, parts, hidden_entities)
-    feeds = Feeds(parts, bus, shards, _Listener(view, hub), metrics.on_sources)
+    traces = opened(settings.traces, "door", name)
+    feeds = feeds_for(traces, hub, parts, bus, shards, _Listener(view, hub), metrics.on_sources)
     config = ConfigKeeper(await JetStreamKeyValue.open(client, CONFIG_BUCKET, settings.log_replicas))
     await config.open()
     await feeds.open()
@@ -239,8 +262,8 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     rates = Rates(RouterLender(), name, in_force=tenancy.enabled)
     config.tell(rates.configure)
     decisions = FeedDecisions(parts, view, settings.read_wait_ms / 1000)
-    publisher = Publisher(log, partitioning, tenancy.registry, rates, decisions)
-    return Door(
+    publisher = publisher_for(traces, log, partitioning, tenancy.registry, rates, decisions)
+    door = Door(
         settings,
         client,
         log,
@@ -257,7 +280,10 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         rates,
         connectors,
         past,
+        traces=traces,
     )
+    await door.scraping.open(client)
+    return door
 
 
 async def _connectors(settings: Settings, access: NatsAccess, client: Client) -> DoorConnectors:

@@ -59,6 +59,13 @@ class Hub:
         self._behind: set[Watcher] = set()
         self._draining: dict[Watcher, None] = {}  # slow ones whose transports are empty, in turn
         self._drain_handle: asyncio.Handle | None = None
+        self.fanned_out = 0  # changes that were looked at
+        self.conflations = 0  # times that somebody fell behind
+
+    @property
+    def slow(self) -> int:
+        """How many watchers are behind."""
+        return len(self._behind)
 
     @property
     def watched(self) -> bool:
@@ -171,6 +178,7 @@ class Hub:
         private: dict[Watcher, list[bytes]] = {}
         size = 0
         hidden = self._registry.hidden
+        self.fanned_out += len(changes)
         self._look_for_slow()
         for unread in changes:
             if desk is not None:
@@ -261,6 +269,7 @@ class Hub:
         for watcher in self._pressed - self._behind:
             if watcher.link.waiting_bytes() > bytes_max:
                 self._behind.add(watcher)
+                self.conflations += 1
                 self._channels.fall_behind(watcher, self._conflation.fall_behind())
 
     def _catch_up(self, watcher: Watcher, lag: Lag) -> None:

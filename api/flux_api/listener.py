@@ -72,7 +72,7 @@ class Listener:
 
     def __init__(self, app: Any, settings: Settings, hot: HotRoutes | None = None) -> None:
         self._certificate = settings.certificate()
-        self._crowd = Connections.of(settings)
+        self.crowd = Connections.of(settings)
         self._socket = shared_socket(settings.host, settings.port)
         self._server = _Server(self._config(app, settings, hot))
         self._task: asyncio.Task[None] | None = None
@@ -83,8 +83,8 @@ class Listener:
         certificate = self._certificate
         return uvicorn.Config(
             app,
-            http=cast("Any", partial(plain, crowd=self._crowd)),
-            ws=cast("Any", partial(DoorSocket, crowd=self._crowd)),
+            http=cast("Any", partial(plain, crowd=self.crowd)),
+            ws=cast("Any", partial(DoorSocket, crowd=self.crowd)),
             ws_per_message_deflate=False,
             ws_max_size=limits.socket_message_bytes_max,
             ws_ping_interval=limits.socket_ping_s,
@@ -103,7 +103,7 @@ class Listener:
 
     async def open(self) -> None:
         """Listen; return when connections are taken."""
-        self._crowd.fit(allow_many_clients())
+        self.crowd.fit(allow_many_clients())
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started:
             if self._task.done():

@@ -28,7 +28,10 @@ def entities_body(view: LiveView, ids: list[Any]) -> bytes | None:
     except TypeError:
         return None  # a list or an object in the place of an id
     found = [entity for entity in entities if entity is not None]
-    return body_of(found) if len(found) == len(ids) else None
+    if len(found) < len(ids):
+        return None
+    view.hits += len(found)
+    return body_of(found)
 
 
 def body_of(entities: list[CachedEntity], shown: Callable[[CachedEntity], bool] = lambda _: True) -> bytes:

@@ -49,7 +49,7 @@ class Metrics:
         self._name = name
         self._hidden_entities = hidden_entities
         self._hidden = 0  # entities of private namespaces, which a total for everybody leaves out
-        self._bus = bus
+        self.bus = bus
         self._hub = hub
         self._parts = parts
         self._doors: dict[str, tuple[DoorBeat, float]] = {}
@@ -61,7 +61,7 @@ class Metrics:
 
     async def open(self) -> None:
         """Listen to the other doors and begin to tell."""
-        self._subscription = await self._bus.subscribe(DOORS_SUBJECT, self._on_beat)
+        self._subscription = await self.bus.subscribe(DOORS_SUBJECT, self._on_beat)
         self._task = asyncio.create_task(self._tell())
 
     async def close(self) -> None:
@@ -99,7 +99,7 @@ class Metrics:
             Unavailable: they cannot be reached.
         """
         beat = DoorBeat(self._name, len(self._hub.watchers), self.fence)
-        await self._bus.publish(DOORS_SUBJECT, _encode(beat))
+        await self.bus.publish(DOORS_SUBJECT, _encode(beat))
 
     def snapshot(self) -> str:
         """Return the metrics message of this moment."""

@@ -358,6 +358,7 @@ class DoorProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         answer = error_response(error)
+        self._crowd.count_refusal(answer.status_code)
         headers = [*self.server_state.default_headers, *answer.raw_headers, (b"connection", b"close")]
         head = b"".join([b"%s: %s\r\n" % header for header in headers])
         self.transport.write(STATUS_LINE[answer.status_code] + head + b"\r\n" + bytes(answer.body))

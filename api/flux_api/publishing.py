@@ -20,6 +20,7 @@ from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_actors.feed.decisions import Decided
 from flux_actors.log import committer as committing
 from flux_actors.log.block import encode_event, encode_events
+from flux_actors.log.commit_meter import CommitMeter
 from flux_actors.log.committer import Committer
 from flux_actors.log.event_ids import EventIds
 from flux_actors.log.ports import EventLog
@@ -59,9 +60,11 @@ class Publisher:
         self._reader = EventReader()
         identity = secrets.randbits(63)
         self._refusals = SlowRefusals()
-        self.committers = [
-            Committer(log, partition, identity, _now_us) for partition in range(partitioning.partitions)
-        ]
+        self.meter = CommitMeter()
+        self.committers = [self._committer(log, partition, identity) for partition in partitioning.all()]
+
+    def _committer(self, log: EventLog, partition: int, identity: int) -> Committer:
+        return Committer(log, partition, identity, _now_us, meter=self.meter)
 
     def read(self, envelope: Envelope) -> Event:
         """Return the event of an envelope; raises `Refused` for one that breaks a rule."""

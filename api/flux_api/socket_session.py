@@ -278,7 +278,7 @@ class Session:
         if not self._door.tenancy.may_read(self._watcher.principal, entity_id):
             self._tell(type="entity", id=request.id, entity=None)
             return
-        kept = self._door.view.kept(entity_id)
+        kept = self._door.view.look_up(entity_id)
         if kept is not None and (self._door.tenancy.fresh or not self._door.tenancy.hides_any([entity_id])):
             self._tell_entity(request.id, kept)
             return

@@ -68,6 +68,11 @@ class TenancyKeeper:
         """Whether what is known of tokens is young enough to go by."""
         return time.monotonic() - self._read_at < limits.tenancy_fresh_s
 
+    @property
+    def age_s(self) -> float:
+        """How old what is known of tokens is; 0 where there are none."""
+        return 0.0 if self._store is None else time.monotonic() - self._read_at
+
     def listen(self, changed: Callable[[], None]) -> None:
         """Have `changed` called whenever namespaces or tokens did."""
         self._listeners.append(changed)

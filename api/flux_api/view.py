@@ -53,6 +53,8 @@ class LiveView:
         self._wanted: dict[str, _Wanted] = {}
         self._queues: dict[str, dict[str, int]] = {}
         self._fetching: dict[str, asyncio.Task[None]] = {}
+        self.hits = 0  # of those who ask here; the hot way looks at copies and counts by itself
+        self.misses = 0
 
     def __len__(self) -> int:
         """Return how many entities are kept."""
@@ -62,15 +64,25 @@ class LiveView:
         """Return the copy of an entity if there is one."""
         return self._kept.get(entity_id)
 
+    def look_up(self, entity_id: str) -> CachedEntity | None:
+        """Return the copy of an entity if there is one, and count that it was there."""
+        kept = self._kept.get(entity_id)
+        self.hits += kept is not None
+        return kept
+
     async def get(self, entity_id: str) -> CachedEntity:
         """Return an entity, fetched if need be; raises `Unavailable` when its shard is away."""
         kept = self._kept.get(entity_id)
-        return kept if kept is not None else await asyncio.shield(self._want(entity_id))
+        if kept is None:
+            return await asyncio.shield(self._want(entity_id))
+        self.hits += 1
+        return kept
 
     async def get_many(self, ids: Iterable[str]) -> list[CachedEntity]:
         """Return entities in the order of `ids`."""
         found = [self._kept.get(entity_id) or self._want(entity_id) for entity_id in ids]
         waiting = [item for item in found if isinstance(item, asyncio.Future)]
+        self.hits += len(found) - len(waiting)
         if waiting:
             await asyncio.gather(*map(asyncio.shield, waiting))
         return [item.result() if isinstance(item, asyncio.Future) else item for item in found]
@@ -105,6 +117,7 @@ class LiveView:
     def _want(self, entity_id: str) -> asyncio.Future[CachedEntity]:
         wanted = self._wanted.get(entity_id)
         if wanted is None:
+            self.misses += 1
             wanted = self._wanted[entity_id] = _Wanted()
             partition = self._partitioning.of_entity(entity_id)
             owner = self._shards.owner(partition)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from flux_actors.settings import SECRETS, Settings, variable
+from flux_actors.settings import DERIVED, SECRETS, Settings, variable
 
 _BUILDER: Final = "flux_cluster.serving:build"
 _NAME: Final = "flux"
@@ -35,7 +35,7 @@ def _proxy(settings: Settings) -> Mapping[str, Any]:
 
 
 def _told(settings: Settings) -> dict[str, Any]:
-    fields = settings.model_dump(exclude_unset=True, exclude=set(SECRETS | _OF_THE_NODE))
+    fields = settings.model_dump(exclude_unset=True, exclude=set(SECRETS | DERIVED | _OF_THE_NODE))
     return {
         name: str(value) if isinstance(value, Path) else value
         for name, value in fields.items()

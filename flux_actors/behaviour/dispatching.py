@@ -72,14 +72,14 @@ class Dispatcher:
         self._workers = workers
         self._writers = writers
         self._partitioning = partitioning
-        self._notes = Notes(state.partition, writers, partitioning, now_us)
+        self.notes = Notes(state.partition, writers, partitioning, now_us)
         self.mailboxes: dict[str, Mailbox] = {}
         self._lanes: dict[str, Lane] = {}
-        self._faults = Faults(state, self._notes, escalate, self._spawn)
+        self._faults = Faults(state, self.notes, escalate, self._spawn)
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: set[Asked] = set()  # that somebody waits for
         self.own = OwnProcesses(workers)
-        self.operating = Operating(self, workers, self._faults, self._notes)
+        self.operating = Operating(self, workers, self._faults, self.notes)
         self.fault: BaseException | None = None  # of the dispatcher itself
         self._spawn(self._sweep())
 
@@ -297,7 +297,7 @@ class Dispatcher:
         if waits:
             await asyncio.gather(*waits)
         if outcome.handled:
-            self._notes.handled(outcome.handled)
+            self.notes.handled(outcome.handled)
         if outcome.answers:
             await self._writers.flushed()
             positions = self._writers.positions()
@@ -354,7 +354,7 @@ class Dispatcher:
         mailbox.items.clear()
         positions = [item.position for item in items if isinstance(item, Message)]
         if positions:
-            self._notes.handled(positions)
+            self.notes.handled(positions)
         for item in items:
             if isinstance(item, Asked):
                 item.tell(Failed(STOPPED, self._faults.why_stopped(mailbox.entity_id)))

@@ -35,9 +35,12 @@ class Notes:
         self._writers = writers
         self._partitioning = partitioning
         self._now_us = now_us
+        self.done = 0  # messages, handled or let go
+        self.faults = 0
 
     def handled(self, positions: list[int]) -> None:
         """Note that messages are done; their effects must be durable."""
+        self.done += len(positions)
         for first in range(0, len(positions), limits.handled_positions_max):
             some = positions[first : first + limits.handled_positions_max]
             self._write(Terms(handled=some), f"handled.{self._partition}.{some[-1]}")
@@ -61,6 +64,7 @@ class Notes:
 
     def fault(self, entity_id: str, position: int, facts: dict[str, Any]) -> None:
         """Mark an entity with a fault."""
+        self.faults += 1
         marked = fault_id(entity_id)
         now_us = self._now_us()
         properties = facts | {

@@ -30,6 +30,7 @@ from flux_actors.log.committer import Committer
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
+from flux_actors.log.telling import tell
 from flux_actors.logs import set_up_logs
 from flux_actors.router.topology import TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
 
@@ -92,6 +93,7 @@ class ConnectorsProcess:
             kit = _kit(plan, self._log_parts)
             self._connectors = NamespaceConnectors(plan.namespace, vault, store, Catalogue(), kit)
             self._following = asyncio.create_task(self._connectors.follow())
+            self._telling = await tell(client, "connectors", self._connectors.samples)
 
     async def pid(self) -> int:
         """Return the process id, unless the log has shut us out for good: then be replaced."""

@@ -7,7 +7,7 @@ again with the shortest. One that does not answer several times in a row is ende
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,8 @@ from flux_actors.connectors.backoff import Backoff
 from flux_actors.connectors.polling import Clock
 from flux_actors.connectors.records import ConnectorStore
 from flux_actors.errors import FluxError, Unavailable
+from flux_actors.metering import table
+from flux_actors.metering.samples import Sample
 
 _log = structlog.get_logger(__name__)
 
@@ -69,11 +71,23 @@ class Keeper:
         self._listed_s = float("-inf")
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self.failures = 0  # actors that died or did not start
+
+    @property
+    def running(self) -> int:
+        """How many actors run."""
+        return sum(kept.started_s is not None for kept in self._kept.values())
 
     @property
     def namespaces(self) -> list[str]:
         """The namespaces that have an actor, or are owed one."""
         return sorted(self._kept)
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield what there is to tell now."""
+        yield table.KEPT.of(len(self._kept))
+        yield table.KEPT_RUNNING.of(self.running)
+        yield table.KEPT_FAILURES.of(self.failures)
 
     async def watch(self) -> None:
         """Look after the actors for ever."""
@@ -155,5 +169,6 @@ class Keeper:
 
     def _put_off(self, kept: _Kept) -> None:
         kept.failures += 1
+        self.failures += 1
         kept.silences, kept.started_s = 0, None
         kept.not_before_s = self._clock.now_s() + self._backoff.wait_s(kept.failures)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
@@ -13,10 +13,12 @@ from flux_actors import limits
 from flux_actors.connectors.base import Connector, Web
 from flux_actors.connectors.catalogue import Catalogue
 from flux_actors.connectors.generic import source_of
-from flux_actors.connectors.polling import Account, Clock, Parts, Polling, Writer, sentence
+from flux_actors.connectors.polling import Account, Clock, Parts, PollCounts, Polling, Writer, sentence
 from flux_actors.connectors.records import GENERIC, Configured, ConnectorStore, Key, Memory, Status
 from flux_actors.connectors.vault import NamespaceVault
 from flux_actors.errors import Corrupt, FluxError, Refused
+from flux_actors.metering import table
+from flux_actors.metering.samples import Sample
 
 _log = structlog.get_logger(__name__)
 _END_S: Final = 5.0
@@ -61,6 +63,7 @@ class NamespaceConnectors:
         self._running: dict[Key, _Running] = {}
         self._broken: dict[Key, Status] = {}
         self._turn = asyncio.Lock()
+        self._counts: dict[str, PollCounts] = {}  # by the names of connectors
 
     async def refresh(self) -> None:
         """Begin what was configured, end what no longer is."""
@@ -91,6 +94,17 @@ class NamespaceConnectors:
         running = {key: _status(run.polling) for key, run in self._running.items()}
         return running | self._broken
 
+    def samples(self) -> Iterator[Sample]:
+        """Yield what there is to tell now, by connector; whose they are is not told."""
+        states = [(key.partition("/")[0], status.failing) for key, status in self.status().items()]
+        for name in sorted({name for name, _ in states} | self._counts.keys()):
+            counts = self._counts.get(name, PollCounts())
+            yield table.CONFIGURED.of(sum(known == name for known, _ in states), name)
+            yield table.FAILING.of(sum(known == name and failing for known, failing in states), name)
+            yield table.POLLS.of(counts.polls, name)
+            yield table.POLL_FAILURES.of(counts.failures, name)
+            yield table.WRITTEN.of(counts.written, name)
+
     async def close(self) -> None:
         """End all, and have what they know kept."""
         async with self._turn:
@@ -110,7 +124,8 @@ class NamespaceConnectors:
             writer = self._kit.writer(self._prefix(name, configured), name, f"connector/{key}")
             account = Account(f"{self.namespace}/{key}", configured.revision, configured.settings, token)
             web = self._kit.web(connector)
-            parts = Parts(web, writer, memory, self._kit.clock, self._kit.chance, self._kit.operator)
+            counts = self._counts.setdefault(name, PollCounts())
+            parts = Parts(web, writer, memory, self._kit.clock, self._kit.chance, self._kit.operator, counts)
             polling = Polling(connector, account, parts)
         except Exception as error:  # noqa: BLE001 - one that cannot begin must not hold up the others
             await self._tell_broken(key, configured, memory, sentence(error))

@@ -60,6 +60,15 @@ class MemoryStore(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class PollCounts:
+    """What came of polls; all pollings of one kind of connector may share it."""
+
+    polls: int = 0
+    failures: int = 0
+    written: int = 0  # events
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a polling works with."""
@@ -70,6 +79,7 @@ class Parts:
     clock: Clock
     chance: Callable[[], float]
     operator: Mapping[str, str] = field(default_factory=dict)
+    counts: PollCounts = field(default_factory=PollCounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,7 @@ class Polling:
         """Poll once, and know what came of it."""
         now_s = self._parts.clock.now_s
         started_s = now_s()
+        self._parts.counts.polls += 1
         state = deepcopy(self.memory.state)
         context = Context(
             web=self._parts.web,
@@ -158,7 +169,7 @@ class Polling:
 
     async def _write(self, found: list[Found]) -> None:
         for batch in batches(found):
-            await self._parts.writer.write(batch)
+            self._parts.counts.written += await self._parts.writer.write(batch)
 
     def _check_state(self, state: dict[str, Any]) -> None:
         if len(msgspec.json.encode(state)) > limits.connector_state_bytes_max:
@@ -167,6 +178,7 @@ class Polling:
     def _failed(self, error: Exception) -> None:
         before, now_s = self.memory, self._parts.clock.now_s()
         failures = before.failures + 1
+        self._parts.counts.failures += 1
         text = self._scrubbed(sentence(error))
         self.memory = Memory(
             self._account.revision,

@@ -22,6 +22,7 @@ from flux_actors.connectors.vault import Vault
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.key_value import JetStreamKeyValue
+from flux_actors.log.telling import tell
 from flux_actors.logs import set_up_logs
 from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.settings import Settings
@@ -170,6 +171,7 @@ class KeeperProcess:
         host = RayConnectors(self._access, self._plan.of)
         self._keeper = Keeper(store, host, WallClock(), random.random)
         self._watching = asyncio.create_task(self._keeper.watch())
+        self._telling = await tell(client, "keeper", self._keeper.samples)
 
 
 async def _reseal_all(store: ConnectorStore, vault: Vault) -> None:

@@ -33,6 +33,9 @@ class Change(msgspec.Struct, array_like=True, frozen=True):
         return self
 
 
+# An event that is traced: its position, how many follow it in its piece, and the span of the shard.
+Followed = tuple[int, int, str]
+
 # A change as the fold makes it: the fields of `Change` in a tuple, which costs a third of a Struct.
 # In an actor's mailbox it is a step; there `{}` stands for an event that changes nothing.
 Step = tuple[int, str, dict[str, Any] | None, int]
@@ -57,6 +60,7 @@ class FeedMessage(_Feed, array_like=True, frozen=True):
 
     changes: list[Step]
     refused: list[int] = []  # positions of events whose terms were not met: who sent them waits for that
+    followed: list[Followed] = []  # events that are traced
 
 
 class UnreadChange(msgspec.Struct, array_like=True, gc=False):
@@ -86,6 +90,7 @@ class HeardFeed(_Feed, array_like=True, frozen=True):
 
     encoded: msgspec.Raw
     refused: list[int] = []
+    followed: list[Followed] = []
 
     @property
     def changes(self) -> list[UnreadChange]:

@@ -60,6 +60,8 @@ class PartitionFeed:
         self.repairing = False
         self.backlog: list[HeardFeed] = []
         self.verdicts = Verdicts()
+        self.gaps = 0  # that had to be repaired
+        self.losses = 0  # of them, those longer than the shard's ring
         self._waiters: dict[asyncio.Future[None], int] = {}
 
     @property
@@ -175,6 +177,7 @@ class Feeds:
 
     def _repair(self, part: PartitionFeed) -> None:
         part.repairing = True
+        part.gaps += 1
         task = asyncio.create_task(self._close_gap(part))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -184,6 +187,7 @@ class Feeds:
         _log.info("feed.repaired", partition=part.partition, after=part.sequence, sequence=repair.sequence)
         part.repairing = False
         if repair.messages is None:
+            part.losses += 1
             part.verdicts.lose(repair.sequence)
             self._listener.on_lost(part.partition, repair.rows)
             part.reach(repair.sequence)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import structlog
@@ -24,6 +24,7 @@ from flux_actors import limits
 from flux_actors.domain.position import Packed, pack
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.block import encode_block
+from flux_actors.log.commit_meter import CommitMeter
 from flux_actors.log.ports import EventLog
 
 _log = structlog.get_logger(__name__)
@@ -52,8 +53,10 @@ class Committer:
         identity: int,
         now_us: Callable[[], int],
         block_events_max: int | None = None,
+        meter: CommitMeter | None = None,
     ) -> None:
         self._block_events_max = block_events_max
+        self._meter = CommitMeter() if meter is None else meter
         self._log = log
         self._partition = partition
         self._identity = identity
@@ -70,6 +73,11 @@ class Committer:
         self.events_total = 0
         self.taken_total = 0  # pieces that were put
         self.settled_total = 0  # of them, in the same order
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many events wait for a block, and their bytes."""
+        return self._queued_events, self._queued_bytes
 
     @property
     def event_bytes_max(self) -> int:
@@ -158,6 +166,7 @@ class Committer:
             _settle(pieces, outcome)
             self.settled_total += len(pieces)
             if isinstance(outcome, Unavailable):
+                self._meter.failures += sum(piece.events for piece in pieces)
                 self._give_up_older(outcome)
             else:
                 await self._gather(len(pieces))
@@ -214,17 +223,24 @@ class Committer:
         block_id = f"{self._identity:x}-{self._number}"
         loop = asyncio.get_running_loop()
         deadline = max(pieces[0].since + limits.append_deadline_s, loop.time() + limits.append_timeout_s)
+        began = loop.time()
         while True:
             try:
-                sequence = await self._log.append(self._partition, data, block_id, limits.append_timeout_s)
+                sequence = await self._send(data, block_id)
             except Unavailable as error:
                 if loop.time() + limits.append_retry_s >= deadline:
                     return error
+                self._meter.retries += 1
                 await asyncio.sleep(limits.append_retry_s)
             else:
                 self.blocks_total += 1
                 self.events_total += count
+                now = loop.time()
+                self._meter.durable(now - pieces[0].since, now - began, count, len(data))
                 return sequence
+
+    def _send(self, data: bytes, block_id: str) -> Awaitable[int]:
+        return self._log.append(self._partition, data, block_id, limits.append_timeout_s)
 
     def _give_up_older(self, error: Unavailable) -> None:
         oldest = asyncio.get_running_loop().time() - limits.append_deadline_s
@@ -233,6 +249,7 @@ class Committer:
             self._queued_events -= piece.events
             self._queued_bytes -= len(piece.data)
             _settle([piece], error)
+            self._meter.failures += piece.events
             self.settled_total += 1
 
 

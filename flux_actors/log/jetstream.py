@@ -15,7 +15,7 @@ from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.asking import Answers
 from flux_actors.log.copies import fault_of
 from flux_actors.log.ports import LogBounds, LogUsage
-from flux_actors.log.pull import JetStreamReader
+from flux_actors.log.pull import BESIDE_HEADER, JetStreamReader
 from flux_actors.log.read_gate import ReadGate
 
 _LOG_ID: Final = "flux-log-id"
@@ -89,11 +89,15 @@ class JetStreamLog:
         except nats.js.errors.NotFoundError:
             await self._jetstream.add_stream(config)
 
-    async def append(self, partition: int, data: bytes, block_id: str, timeout_s: float) -> int:
+    async def append(
+        self, partition: int, data: bytes, block_id: str, timeout_s: float, beside: str = ""
+    ) -> int:
         """Publish one block and wait for JetStream's word that it is stored."""
         if not self._client.is_connected:  # the client would keep it and send it whenever it is back
             raise Unavailable("the log cannot be reached")
         headers = {"Nats-Msg-Id": block_id, "Nats-Expected-Stream": stream_name(partition)}
+        if beside:
+            headers[BESIDE_HEADER] = beside
         answer = await self._answers.ask(event_subject(partition), data, timeout_s, headers)
         try:
             ack = _decode_ack(answer.data)

@@ -17,6 +17,7 @@ from flux_actors.log.ports import Entry, LogBounds, LogUsage, StoredBlock, Versi
 class _Partition:
     blocks: dict[int, bytes] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)
+    beside: dict[int, str] = field(default_factory=dict)
     last: int = 0
     grown: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -35,7 +36,9 @@ class MemoryLog:
         """The largest message the log takes."""
         return limits.nats_payload_bytes_max
 
-    async def append(self, partition: int, data: bytes, block_id: str, timeout_s: float) -> int:
+    async def append(
+        self, partition: int, data: bytes, block_id: str, timeout_s: float, beside: str = ""
+    ) -> int:
         """Store a block once per `block_id`."""
         await asyncio.sleep(0)
         self._check()
@@ -44,6 +47,8 @@ class MemoryLog:
             kept.last += 1
             kept.blocks[kept.last] = data
             kept.ids[block_id] = kept.last
+            if beside:
+                kept.beside[kept.last] = beside
             kept.grown.set()
         if self.lose_acks:
             self.lose_acks -= 1
@@ -121,7 +126,11 @@ class MemoryReader:
             except TimeoutError:
                 return []
         sequences = range(self._last + 1, min(kept.last, self._last + limits.pull_blocks) + 1)
-        found = [StoredBlock(s, kept.blocks[s], kept.last - s) for s in sequences if s in kept.blocks]
+        found = [
+            StoredBlock(s, kept.blocks[s], kept.last - s, kept.beside.get(s, ""))
+            for s in sequences
+            if s in kept.blocks
+        ]
         if len(found) != len(sequences):
             raise Corrupt(f"the log of partition {self._partition} no longer holds {self._last + 1}")
         self._last = sequences[-1]

@@ -27,6 +27,7 @@ class StoredBlock(NamedTuple):
     sequence: int
     data: bytes
     pending: int  # blocks behind this one when it was sent
+    beside: str = ""  # which of its events are followed; no state depends on it
 
 
 class Versioned(NamedTuple):
@@ -104,6 +105,16 @@ class EventLog(Protocol):
 
     def reader(self, partition: int, after: int) -> Reader:
         """Return a reader of the blocks behind sequence `after`."""
+        ...
+
+
+class TracedLog(EventLog, Protocol):
+    """A log that keeps a text beside a block."""
+
+    async def append(
+        self, partition: int, data: bytes, block_id: str, timeout_s: float, beside: str = ""
+    ) -> int:
+        """Store a block as `EventLog` does, and `beside` with it; both are read together."""
         ...
 
 

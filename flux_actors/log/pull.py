@@ -25,6 +25,7 @@ from flux_actors import limits
 from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.ports import StoredBlock
 
+BESIDE_HEADER: Final = "Flux-Beside"
 _EXPIRED: Final = "408"
 _INACTIVE_S: Final = 30.0
 _SILENCE_S: Final = limits.pull_expires_s + 2.0
@@ -151,7 +152,9 @@ class JetStreamReader:
         if message.reply.startswith("$JS.ACK."):
             tokens = message.reply.split(".")
             self._credit -= 1
-            self._arrived.append(StoredBlock(int(tokens[-4]), bytes(message.data), int(tokens[-1])))
+            beside = message.headers.get(BESIDE_HEADER, "") if message.headers else ""
+            data = bytes(message.data)
+            self._arrived.append(StoredBlock(int(tokens[-4]), data, int(tokens[-1]), beside))
         elif message.headers:
             self._on_status(message.headers)
         self._wake.set()

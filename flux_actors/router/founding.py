@@ -45,6 +45,7 @@ def plan_of(settings: Settings, owner: str, made_us: int = 0) -> RouterPlan:
         retention=Retention(settings.log_max_age, settings.log_max_bytes),
         auth_enabled=settings.auth_enabled,
         admin_token=settings.admin_token.get_secret_value() if settings.admin_token else None,
+        traces=settings.traces,
         made_us=made_us,
     )
 

@@ -25,12 +25,14 @@ from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
+from flux_actors.log.telling import tell
 from flux_actors.logs import set_up_logs
 from flux_actors.router.actors import Actors
 from flux_actors.router.behaviours import Admins, Behaviours, Shown
 from flux_actors.router.core_events import CoreEvents
 from flux_actors.router.directory import directory_properties
 from flux_actors.router.introductions import Introducer, Introduction
+from flux_actors.router.metering import RouterMeter
 from flux_actors.router.named_actors import end_named_actors
 from flux_actors.router.names import ROUTER_NAME
 from flux_actors.router.ray_shards import RayShards
@@ -44,6 +46,7 @@ from flux_actors.shard.retention import FOR_EVER, Retention
 from flux_actors.tenancy.budget import Ask, Budgets, Lease, Limit
 from flux_actors.tenancy.following import Follower
 from flux_actors.tenancy.registry import Registry
+from flux_actors.tracing.plan import TracePlan
 
 _log = structlog.get_logger(__name__)
 _DIRECTORY_S: Final = 1.0
@@ -65,6 +68,7 @@ class RouterPlan:
     retention: Retention = FOR_EVER
     auth_enabled: bool = False  # then some namespaces may be hidden from the directory
     admin_token: str | None = field(default=None, repr=False)  # whoever has it may deploy behaviours
+    traces: TracePlan | None = None  # of events, in shards
     made_us: int = 0  # when, where a newer plan replaces an older one
 
 
@@ -244,6 +248,7 @@ class NamespaceRouter:
             plan.memory,
             plan.retention.share(registry.partitions),
             plan.log_replicas,
+            plan.traces,
         )
         self._host = RayShards(self._access, shard_plan)
         router = Router(topology_store, self._host, registry, plan.shards)
@@ -258,6 +263,7 @@ class NamespaceRouter:
             self._access, registry.partitioning(), plan.log_replicas, self._tenants, self._follower
         )
         self._router = router
+        self._telling = await tell(client, "router", RouterMeter(router).samples)
         keepers = router.watch(), self._keep_directory(), self._keep_behaviours()
         self._tasks = [asyncio.create_task(keeper) for keeper in keepers]
 

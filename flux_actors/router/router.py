@@ -18,6 +18,7 @@ import structlog
 from flux_actors import limits
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.ports import KeyValue, Versioned
+from flux_actors.router.counting import RouterCounts
 from flux_actors.router.loads import Loads
 from flux_actors.router.moving import Move, come_near, hand_over
 from flux_actors.router.placing import housed, placed
@@ -56,6 +57,7 @@ class Router:
         self.closing = False
         self._revision = 0
         self._unwritten = False
+        self.counts = RouterCounts()
 
     async def open(self) -> None:
         """Take over what lives, start what does not."""
@@ -97,6 +99,11 @@ class Router:
         self._even_again = True
         if self._evening is None or self._evening.done():
             self._evening = asyncio.create_task(self._even())
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether the store does not have the topology yet."""
+        return self._unwritten
 
     @property
     def even(self) -> bool:
@@ -172,6 +179,7 @@ class Router:
         await self._host.start(name, instead_of)
         await self._take(name, partitions, epoch)
         self._names[slot] = name
+        self.counts.starts += 1
         _log.info("shard.started", shard=name, partitions=partitions, epoch=epoch)
 
     async def _take(self, name: str, partitions: list[int], epoch: int) -> None:
@@ -197,6 +205,7 @@ class Router:
             if 0.0 < await self._host.reducing_s(name) < limits.reduce_patience_s:
                 _log.warning("shard.reducing", shard=name)
                 return  # its successor would come to the same events
+            self.counts.unanswered += 1
             self._misses[name] = self._misses.get(name, 0) + 1
             if self._misses[name] < _MISSES_MAX:
                 return
@@ -281,11 +290,13 @@ class Router:
             self.moving = None
             self._unwritten = True
             await self._write_when_possible()
+        handed_over_s = time.monotonic() - began_handing_s
+        self.counts.moved(handed_over_s)
         _log.info(
             "partition.moved",
             **move._asdict(),
             seconds=round(time.monotonic() - began_s, 3),
-            between_ms=round((time.monotonic() - began_handing_s) * 1_000, 1),
+            between_ms=round(handed_over_s * 1_000, 1),
         )
 
     async def _retire(self, slot: int) -> None:

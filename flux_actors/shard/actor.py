@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import ray
 from ray.exceptions import RayError
@@ -19,17 +19,24 @@ from flux_actors.errors import Unavailable
 from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
+from flux_actors.log.telling import tell
 from flux_actors.logs import set_up_logs
 from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.shard.cold_lmdb import LmdbColdStore
 from flux_actors.shard.collector import collect_young
 from flux_actors.shard.entity_shard import EntityShard
 from flux_actors.shard.memory import Memory, MemoryPlan
-from flux_actors.shard.partition import PartitionStatus
+from flux_actors.shard.metering import ShardMeter
+from flux_actors.shard.partition import PartitionStatus, PullTracer
 from flux_actors.shard.plan import ShardPlan
 from flux_actors.snapshot.files import FileSnapshotStore
+from flux_actors.tracing.opening import opened
+
+if TYPE_CHECKING:
+    from flux_actors.tracing.traces import Traces
 
 WATCH: Final = "watch"
+_ROLE: Final = "shard"
 _ESCALATE_S: Final = 10.0
 
 
@@ -51,11 +58,14 @@ class ShardProcess(EntityShard):
         if self._opened:
             return node
         client = self._client = await connect(access, "flux-shard")
+        name = ray.get_runtime_context().get_actor_name() or ""
         log, store, bus = JetStreamLog(client), FileSnapshotStore(plan.snapshots), NatsBus(client)
         partitions, memory = plan.partitioning.partitions, _memory(plan.memory)
         super().__init__(log, store, bus, partitions, plan.history_positions, memory, plan.retention)
         self._reducers = ReducerProcess()
         code = await JetStreamCodeStore.open(client, plan.log_replicas)
+        traces = opened(plan.traces, _ROLE, name)
+        self.tracer = None if traces is None else _tracer(traces)
         self.equipment = Equipment(
             log,
             plan.partitioning,
@@ -66,6 +76,9 @@ class ShardProcess(EntityShard):
             lambda: time.time_ns() // 1_000,
         )
         self._collecting = asyncio.create_task(collect_young())
+        self._meter = ShardMeter(self, plan.snapshots)
+        self._meter.begin()
+        self._telling = await tell(client, _ROLE, self._meter.samples, name)
         self._opened = True
         return node
 
@@ -89,6 +102,12 @@ async def _escalate(name: str, number: int) -> None:
         await asyncio.wait_for(router.escalate.remote(name, number), _ESCALATE_S)
     except (RayError, TimeoutError, ValueError) as error:
         raise Unavailable(f"the router does not answer ({type(error).__name__})") from error
+
+
+def _tracer(traces: Traces) -> PullTracer:
+    from flux_actors.shard.tracing import ShardTracer  # noqa: PLC0415 - loaded only where traces are on
+
+    return ShardTracer(traces)
 
 
 def _memory(plan: MemoryPlan | None) -> Memory | None:

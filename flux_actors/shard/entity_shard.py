@@ -15,10 +15,11 @@ from flux_actors.domain.entity_id import CORE_NAMESPACE
 from flux_actors.errors import Moved, Unavailable
 from flux_actors.log.ports import EventLog, Wire
 from flux_actors.shard import operating, reads
+from flux_actors.shard.counting import ShardTimes
 from flux_actors.shard.life import live
 from flux_actors.shard.listing import living_ids, page_of
 from flux_actors.shard.memory import Memory
-from flux_actors.shard.partition import HostedPartition, PartitionStatus, Phase
+from flux_actors.shard.partition import HostedPartition, PartitionStatus, Phase, PullTracer
 from flux_actors.shard.reading import changed_from, positions, readings
 from flux_actors.shard.retelling import recalled, rows_behind
 from flux_actors.shard.retention import FOR_EVER, Retention, Trimmer, encode_facts
@@ -48,6 +49,8 @@ class EntityShard:
         self._memory = memory
         self._retention = retention
         self.equipment: Equipment | None = None  # what entities need to act, if they may
+        self.times = ShardTimes()
+        self.tracer: PullTracer | None = None  # if events are traced
         self._hosts: dict[int, HostedPartition] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
         self._leaving: dict[int, asyncio.Task[None]] = {}
@@ -113,7 +116,7 @@ class EntityShard:
         )
         if follows:
             host.leads.clear()
-        host.equipment = self.equipment
+        host.equipment, host.times, host.tracer = self.equipment, self.times, self.tracer
         self._hosts[partition] = host
         self._lives[partition] = asyncio.create_task(live(host, self._partitions, self._retention))
         return host
@@ -141,6 +144,10 @@ class EntityShard:
         for host in self._hosts.values():
             if host.phase is Phase.RUNNING:
                 await host.publish([host.heartbeat()])
+
+    def hosts(self) -> list[HostedPartition]:
+        """Return the partitions that are hosted now."""
+        return list(self._hosts.values())
 
     async def pid(self) -> int:
         """Return the process that hosts this shard."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 
 from flux_actors import limits
 from flux_actors.behaviour.dispatching import Dispatcher
 from flux_actors.behaviour.equipment import Equipment
-from flux_actors.domain.change import FeedMessage, Step, encode_feed
+from flux_actors.domain.change import FeedMessage, Followed, Step, encode_feed
 from flux_actors.domain.event import EventHead
 from flux_actors.domain.fold import Applied, PartitionState, Unreadable
 from flux_actors.errors import Corrupt, Moved, Unavailable
 from flux_actors.log.block import Block, decode_block_heads, is_newer_version
 from flux_actors.log.ports import EventLog, StoredBlock, Wire, feed_subject
 from flux_actors.shard.cold_index import ColdIndex
+from flux_actors.shard.counting import PartitionCounts, ShardTimes
 from flux_actors.shard.index import IdIndex
 from flux_actors.shard.memory import Memory
 from flux_actors.shard.ring import FeedRing, KeptMessage
@@ -54,6 +56,16 @@ class PartitionStatus(NamedTuple):
     behaviours: int = 0  # the revision of the catalogue that holds here
 
 
+class PullTracer(Protocol):
+    """Follows single events through a pull; see `shard/tracing.py`."""
+
+    def begin(self, host: HostedPartition, blocks: list[StoredBlock]) -> None:
+        """See a pull before it is applied."""
+
+    def end(self, host: HostedPartition) -> None:
+        """Hear that its changes were told."""
+
+
 class HostedPartition:
     """One partition inside a shard."""
 
@@ -78,9 +90,13 @@ class HostedPartition:
         self.equipment: Equipment | None = None  # what its entities need to act, if they may
         self.dispatcher: Dispatcher | None = None  # while it runs, if its entities act
         self.told: Applied | None = None  # what the last pull brought
+        self.tracer: PullTracer | None = None  # follows single events, if they are traced
+        self.followed: list[Followed] = []  # of the pull that is applied
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self.become(PartitionState(partition))
         self.ring = FeedRing()
+        self.counts = PartitionCounts()
+        self.times = ShardTimes()  # of its own, until it is hosted
         self.log_id = ""
         self.pending = 0
         self.snapshot_sequence = 0
@@ -126,6 +142,7 @@ class HostedPartition:
 
     def apply(self, stored: list[StoredBlock], *, feed: bool) -> list[bytes]:
         """Apply blocks and return the feed messages, which are kept in the ring as well."""
+        began = time.perf_counter()
         self.pending = stored[-1].pending
         after = self.state.sequence
         blocks = ((block.sequence, decoded(block)) for block in stored)
@@ -135,7 +152,10 @@ class HostedPartition:
             _log.error(
                 "event.set_aside", partition=self.partition, position=item.position, reason=item.reason
             )
-        return self._messages(after, applied) if feed else []
+        self.counts.set_aside += len(applied.poison)
+        messages = self._messages(after, applied) if feed else []
+        self.times.apply_s.observe(time.perf_counter() - began)
+        return messages
 
     def heartbeat(self) -> bytes:
         """Return a feed message without changes."""
@@ -147,6 +167,7 @@ class HostedPartition:
             try:
                 await self.bus.publish(feed_subject(self.partition), data)
             except Unavailable:
+                self.counts.feed_failures += 1
                 _log.warning("feed.lost", partition=self.partition, sequence=self.state.sequence)
 
     async def reached(self, sequence: int) -> None:
@@ -237,8 +258,14 @@ class HostedPartition:
             applied.sources,
             applied.changes,
             list(applied.refused),
+            self._followed(after, state.sequence if sequence is None else sequence),
         )
         return encode_feed(message)
+
+    def _followed(self, after: int, sequence: int) -> list[Followed]:
+        if not self.followed:
+            return self.followed
+        return [one for one in self.followed if after < one[0] >> limits.offset_bits <= sequence]
 
 
 def decoded(block: StoredBlock) -> Block[EventHead] | Unreadable:

@@ -9,6 +9,7 @@ from flux_actors import limits
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.shard.memory import MemoryPlan
 from flux_actors.shard.retention import FOR_EVER, Retention
+from flux_actors.tracing.plan import TracePlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +22,4 @@ class ShardPlan:
     memory: MemoryPlan | None = None
     retention: Retention = FOR_EVER  # of one partition
     log_replicas: int = 1
+    traces: TracePlan | None = None

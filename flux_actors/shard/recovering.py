@@ -46,6 +46,7 @@ async def recover(host: HostedPartition) -> None:
         gc.freeze()
         if scheduled:
             gc.enable()
+    host.counts.recovered(time.perf_counter() - started)
     _log.info(
         "partition.recovered",
         partition=host.partition,
@@ -53,7 +54,7 @@ async def recover(host: HostedPartition) -> None:
         snapshot=host.snapshot_sequence,
         sequence=host.state.sequence,
         entities=host.state.alive,
-        seconds=round(time.perf_counter() - started, 3),
+        seconds=round(host.counts.recovery_s, 3),
     )
 
 

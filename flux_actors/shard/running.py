@@ -53,9 +53,14 @@ async def _turn(
     if blocks:
         if not await _prepared(host, blocks):
             return
+        tracer = host.tracer
+        if tracer is not None:
+            tracer.begin(host, blocks)
         messages = host.apply(blocks, feed=True)
         acting.applied()
         await host.publish(messages)
+        if tracer is not None:
+            tracer.end(host)
     elif not snapshotter.encoding:
         host.pending = 0
         await host.publish([host.heartbeat()])

@@ -76,6 +76,7 @@ class Snapshotter:
         if self._under_way is not None:
             pause_s = time.monotonic() - started
             self._under_way.pause_s_max = max(self._under_way.pause_s_max, pause_s)
+            self._host.times.pause_s.observe(pause_s)
 
     async def written(self) -> None:
         """Return when the thread has nothing to do; the next step sees how that ended."""
@@ -140,13 +141,16 @@ class Snapshotter:
         self._under_way = None
         self._host.snapshot_sequence = snapshot.cut.sequence
         self._host.snapshot_kept.set()
+        took_s = time.monotonic() - snapshot.began_at
+        self._host.counts.kept(snapshot.size)
+        self._host.times.snapshot_s.observe(took_s)
         _log.info(
             "snapshot.kept",
             partition=self._host.partition,
             sequence=snapshot.cut.sequence,
             entities=snapshot.entities,
             bytes=snapshot.size,
-            seconds=round(time.monotonic() - snapshot.began_at, 3),
+            seconds=round(took_s, 3),
             pause_ms_max=round(snapshot.pause_s_max * 1_000, 1),
         )
 
@@ -158,6 +162,7 @@ class Snapshotter:
 
     def _give_up(self, error: Unavailable) -> None:
         _log.error("snapshot.failed", partition=self._host.partition, reason=error.message)
+        self._host.counts.snapshot_failures += 1
         self._abandon()
         self._due_at = time.monotonic() + _RETRY_S
 

@@ -15,7 +15,7 @@ from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.connection import connect
 from flux_actors.log.jetstream import JetStreamLog, stream_name
 from flux_actors.log.memory import MemoryLog
-from flux_actors.log.ports import EventLog, LogBounds, Reader, StoredBlock
+from flux_actors.log.ports import LogBounds, Reader, StoredBlock, TracedLog
 from tests.contract.conftest import RunningNats
 
 LOG_ID = "this-log"
@@ -26,7 +26,7 @@ TIMEOUT_S = 5.0
 class Kept:
     """A log and what a test may do to it."""
 
-    log: EventLog
+    log: TracedLog
     trim: Callable[[int], Awaitable[object]]  # forget the blocks of partition 0 before a sequence
     cut_off: Callable[[], Awaitable[object]]  # make it unreachable
 
@@ -330,3 +330,16 @@ async def until_available(attempt: Callable[[], Awaitable[Any]]) -> Any:
                 return await attempt()
             except Unavailable:
                 await asyncio.sleep(0.02)
+
+
+async def test_what_stands_beside_a_block_comes_with_it_and_is_no_part_of_it(kept: Kept) -> None:
+    await kept.log.append(0, b"one", "1", TIMEOUT_S, "beside; one")
+    await kept.log.append(0, b"one", "1", TIMEOUT_S, "of a retry")
+    await kept.log.append(0, b"two", "2", TIMEOUT_S)
+    reader = kept.log.reader(0, 0)
+    blocks: list[StoredBlock] = []
+    while len(blocks) < 2:
+        blocks += await reader.pull(TIMEOUT_S)
+    await reader.close()
+    assert [(block.data, block.beside) for block in blocks] == [(b"one", "beside; one"), (b"two", "")]
+    assert await kept.log.block(0, 1) == b"one"

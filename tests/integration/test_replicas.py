@@ -44,6 +44,17 @@ def test_partitions_are_spread_over_both_shards_and_both_doors_listen(twins):
         assert [door.get("/api/health").status_code for door in doors] == [200, 200]
 
 
+def test_any_door_tells_the_metrics_of_all(twins, eventually):
+    def all_told(door: httpx.Client) -> bool:
+        told = door.get("/metrics").text
+        wanted = [f'flux_scrape_processes{{role="{role}"}} 2.0' for role in ("door", "shard")]
+        return all(line in told for line in [*wanted, "flux_scrape_missing_processes 0.0"])
+
+    with each_door(twins.url) as doors:
+        for door in doors:
+            eventually(lambda door=door: all_told(door), 10, "both doors and both shards to answer")
+
+
 def test_a_write_at_one_door_is_read_at_the_other_by_its_position(twins, namespace):
     for number in range(20):
         entity_id = f"{namespace}/e{number}"

@@ -29,6 +29,7 @@ class HotProtocol(DoorProtocol):
         super().__init__(*arguments, **options)
         self._hot = hot
         self._whole_gets = hot.heads.whole_gets
+        self._tally = hot.tally
         self._head: Head | None = None  # of a hot POST whose body comes in, or whose answer is awaited
         self._head_text = b""
         self._rest: deque[bytes] = deque()  # of a large answer that is being written
@@ -56,6 +57,7 @@ class HotProtocol(DoorProtocol):
         if entity_id is not None and self._head is None and self._is_idle() and not self.flow.write_paused:
             part = self._hot.entity(entity_id)
             if part is not None:
+                self._tally.entities += 1
                 self._write(part)
                 return
         if self._head is not None:
@@ -154,6 +156,7 @@ class HotProtocol(DoorProtocol):
                 part = self._hot.first_entity(data, target, head)
             if part is None:
                 return False
+            self._tally.entities += 1
             self._write(part)
             return True
         end = data.find(b"\r\n\r\n") + 4
@@ -200,20 +203,23 @@ class HotProtocol(DoorProtocol):
             self._release()
 
     def _on_answer(self, answer: bytes | list[bytes] | FluxError) -> None:
-        if self._head is None or self.transport.is_closing():
+        head = self._head
+        if head is None or self.transport.is_closing():
             return
         if not isinstance(answer, list):
             self._head = None
         self._active_at = self.loop.time()
         if isinstance(answer, FluxError):
-            self.server_state.total_requests += 1
+            self._tally.refused(head.route, answer)
             self.transport.write(self._hot.replies.error(self.server_state.default_headers, answer))
         elif isinstance(answer, list):
+            self._tally.posts[head.route] += 1
             self._write(answer[0])
             self._rest = deque(answer[1:])
             self._write_rest()
             return
         else:
+            self._tally.posts[head.route] += 1
             self._write(answer)
         self._go_on_behind()
 
@@ -242,11 +248,9 @@ class HotProtocol(DoorProtocol):
             self._release()
 
     def _write(self, part: bytes) -> None:
-        state = self.server_state
-        state.total_requests += 1
         self._active_at = self.loop.time()
         whole = _CLOSE + part if self._last else part
-        self.transport.write(self._hot.replies.ok(state.default_headers, whole))
+        self.transport.write(self._hot.replies.ok(self.server_state.default_headers, whole))
 
     def _hold(self, data: bytes) -> None:
         self._held.append(data)

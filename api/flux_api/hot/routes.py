@@ -18,6 +18,7 @@ from flux_api.batches import Answer
 from flux_api.door import Door
 from flux_api.hot.heads import Head, HeadMemo, Route
 from flux_api.hot.replies import LARGE_BYTES, Replies, json_head, json_part
+from flux_api.hot.tally import HotTally
 from flux_api.incoming import read_batch, read_event
 from flux_api.many import entities_body
 from flux_api.publishing import Outcome
@@ -36,6 +37,7 @@ class HotRoutes:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._tenancy = door.tenancy
+        self.tally = HotTally()
         self.heads = HeadMemo(door.tenancy.known)
         door.tenancy.listen(self.heads.forget)
         self.replies = Replies()
@@ -91,6 +93,7 @@ class HotRoutes:
         except FluxError as error:
             answered(error)
         except Exception as error:  # noqa: BLE001 - nobody may be left without an answer
+            self._door.requests.faults += 1
             answered(_fault(error))
         return True
 

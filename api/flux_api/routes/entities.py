@@ -153,7 +153,7 @@ async def get_entity(request: Request) -> Response:
         await door.reached(positions, (door.partitioning.of_entity(entity_id),))
     principal, namespace = await principal_of(request), namespace_of(entity_id)
     door.tenancy.authorise(principal, Action.READ, namespace, entity_id)
-    entity = door.view.kept(entity_id) if moment is None else None
+    entity = door.view.look_up(entity_id) if moment is None else None
     if entity is None:
         await door.tenancy.current()
         entity = await (door.view.get(entity_id) if moment is None else _as_it_was(door, entity_id, moment))

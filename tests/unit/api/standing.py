@@ -16,16 +16,18 @@ from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import pack
 from flux_actors.errors import FluxError
-from flux_actors.feed.feeds import Feeds, PartitionFeed
+from flux_actors.feed.feeds import PartitionFeed
 from flux_actors.log.memory import MemoryBus, MemoryKeyValue, MemoryLog
 from flux_actors.log.ports import feed_subject
 from flux_actors.past.answering import Answering
 from flux_actors.settings import Settings
 from flux_actors.shard import reads
 from flux_actors.shard.entity_shard import EntityShard
+from flux_actors.shard.tracing import ShardTracer
 from flux_actors.snapshot.memory import MemorySnapshotStore
 from flux_actors.tenancy.lending import MemoryLender
 from flux_actors.tenancy.principal import ANYONE
+from flux_actors.tracing.traces import Traces
 from flux_api.config import ConfigKeeper
 from flux_api.connectors import DoorConnectors
 from flux_api.deciding import FeedDecisions
@@ -33,10 +35,10 @@ from flux_api.door import Door, _Listener
 from flux_api.hub import Hub
 from flux_api.metrics import Metrics
 from flux_api.past import DoorPast
-from flux_api.publishing import Publisher
 from flux_api.rates import Rates
 from flux_api.submission import Published, Submission
 from flux_api.tenancy import TenancyKeeper
+from flux_api.traced import feeds_for, publisher_for
 from flux_api.view import LiveView
 from flux_api.watching.ground import DoorGround
 from tests.unit.past.folding import no_reducers
@@ -137,7 +139,7 @@ class Standing:
     tenants: MemoryKeyValue | None = None
 
     @classmethod
-    async def up(cls, **options: Any) -> Standing:
+    async def up(cls, traces: Traces | None = None, **options: Any) -> Standing:
         """Return one whose partitions are all ready; with `auth_enabled` it has tenants in memory."""
         settings = Settings(_env_file=None, **options)
         tenants = MemoryKeyValue() if settings.auth_enabled else None
@@ -146,6 +148,7 @@ class Standing:
         log, bus = MemoryLog(PARTITIONS), MemoryBus()
         store = MemorySnapshotStore()
         shard = EntityShard(log, store, bus, PARTITIONS, settings.history_positions)
+        shard.tracer = None if traces is None else ShardTracer(traces)
         calls: Any = ShardInPlace(shard)
         rule = Partitioning(PARTITIONS, frozenset({"wide"}))
         parts = [PartitionFeed(partition) for partition in rule.all()]
@@ -156,7 +159,7 @@ class Standing:
         hub = Hub(tenancy.registry, DoorGround(rule, parts, calls, view, log, tenancy.current, past))
         tenancy.listen(hub.look_at_tokens)
         metrics = Metrics("door", bus, hub, parts)
-        feeds = Feeds(parts, bus, calls, _Listener(view, hub), metrics.on_sources)
+        feeds = feeds_for(traces, hub, parts, bus, calls, _Listener(view, hub), metrics.on_sources)
         config = ConfigKeeper(MemoryKeyValue())
         await config.open()
         await feeds.open()
@@ -175,7 +178,7 @@ class Standing:
             feeds,
             view,
             hub,
-            Publisher(log, rule, tenancy.registry, rates, FeedDecisions(parts, view, 2.0)),
+            publisher_for(traces, log, rule, tenancy.registry, rates, FeedDecisions(parts, view, 2.0)),
             config,
             metrics,
             "door",
@@ -183,6 +186,7 @@ class Standing:
             rates,
             connectors,
             past,
+            traces=traces,
         )
         for partition in rule.all():
             await shard.adopt(partition, 1)

@@ -102,3 +102,14 @@ def test_those_who_hold_most_let_go_until_it_fits(held, bound, let_go):
     guests = [Guest(size) for size in held]
     make_room(guests, bound)
     assert [size for size, guest in zip(held, guests, strict=True) if guest.gave_up] == let_go
+
+
+def test_those_without_a_place_are_counted_and_so_are_refusals_by_status():
+    crowd = Connections(Bounds(connections=1, sockets=0))
+    crowd.enter("a")
+    crowd.enter("b")
+    crowd.open_socket()
+    for status in (408, 408, 431):
+        crowd.count_refusal(status)
+    assert crowd.refused_total == 2
+    assert crowd.refusals == {408: 2, 431: 1}

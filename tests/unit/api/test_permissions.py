@@ -290,6 +290,7 @@ ROWS = [
         GOVERNS,
     ),
     Row("GET /api/admin/log", "for operators", writes("/api/admin/log", "GET"), GOVERNS),
+    Row("GET /metrics", "for operators", writes("/metrics", "GET"), GOVERNS),
     Row("GET /api/status", "for operators", writes("/api/status", "GET"), GOVERNS),
     *(Row(f"{m} /api/{p}", "a probe", writes(f"/api/{p}", m), everybody(200))
       for p in ("health", "ready", "live") for m in ("GET", "HEAD")),

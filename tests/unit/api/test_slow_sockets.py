@@ -70,8 +70,10 @@ async def test_one_that_does_not_read_is_written_no_more_than_the_bound(hub):
     link.reads = False
     dispatch(hub, *range(100))
     assert link.waiting_bytes() <= 400 + 200
+    assert (hub.slow, hub.conflations, hub.owed_entities, hub.fanned_out) == (1, 1, 1, 100)
     told = link.read_on()
     await settle()
+    assert (hub.slow, hub.conflations, hub.owed_entities) == (0, 1, 0)
     rest = link.take()
     assert [message["value"] for message in told] == list(range(len(told)))
     assert [message["type"] for message in rest] == ["conflated", "state_update"]

@@ -193,3 +193,13 @@ async def test_the_first_change_behind_an_answer_is_taken(view, calls):
     assert entity.as_of == pack(6, 0) - 1
     view.on_changes([change("n/e", {"v": 6}, 6)])
     assert entity.properties == {"v": 6}
+
+
+async def test_hits_and_misses_are_counted_once_for_each_entity_that_was_asked_for(view, calls):
+    calls.answers["get"] = lambda wanted: readings(1, row("n/a", {"v": 1}), row("n/b", {"v": 1}))
+    assert view.look_up("n/a") is None
+    await view.get_many(["n/a", "n/b"])
+    await view.get("n/a")
+    assert view.look_up("n/a") is not None
+    assert view.kept("n/b") is not None  # a look of the hot way, which counts by itself
+    assert (view.hits, view.misses) == (2, 2)

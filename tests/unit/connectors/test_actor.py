@@ -16,7 +16,7 @@ from flux_actors.connectors.records import Configured, ConnectorStore
 from flux_actors.connectors.vault import Vault
 from flux_actors.errors import Unavailable
 from flux_actors.log.connection import NatsAccess
-from flux_actors.log.memory import MemoryKeyValue, MemoryLog
+from flux_actors.log.memory import MemoryBus, MemoryKeyValue, MemoryLog
 from flux_actors.router.topology import TOPOLOGY_BUCKET, TOPOLOGY_KEY, LogRegistry, Topology, encode
 from tests.unit.connectors.fake_parts import settle
 
@@ -59,6 +59,7 @@ def around(monkeypatch) -> Surroundings:
         monkeypatch.setattr(module, "connect", around.connect)
         monkeypatch.setattr(module, "JetStreamKeyValue", SimpleNamespace(open=around.bucket))
     monkeypatch.setattr(actor, "JetStreamLog", lambda _: MemoryLog(1))
+    monkeypatch.setattr("flux_actors.log.telling.NatsBus", lambda _: MemoryBus())
     monkeypatch.setattr(ray_connectors, "_RETRY_S", 0.0)
     return around
 

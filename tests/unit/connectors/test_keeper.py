@@ -232,3 +232,19 @@ async def test_a_store_that_is_away_is_waited_for(watch, monkeypatch):
         assert watch.host.done == []
     await watch.advance(2)
     assert watch.host.done == [("start", "a")]
+
+
+async def test_it_tells_how_many_actors_are_wanted_run_and_died(watch):
+    def told():
+        return [sample.value for sample in watch.keeper.samples()]
+
+    assert told() == [0, 0, 0]
+    await watch.configure("a", "github")
+    await watch.changed("a")
+    assert told() == [1, 1, 0]
+    watch.host.living["a"] = False
+    watch.host.refuses = 1
+    await watch.advance(limits.keeper_look_s)
+    assert told() == [1, 0, 1]
+    await watch.advance(3)
+    assert told()[2] >= 2

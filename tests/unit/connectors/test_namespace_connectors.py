@@ -247,3 +247,23 @@ async def test_no_log_line_holds_a_token(home, lines):
     await home.configure("echo", None)
     assert lines
     assert "s3cret" not in str(lines)
+
+
+async def test_it_tells_of_connectors_by_name_and_of_no_namespace(home):
+    await home.configure("echo", home.sealed("echo", "t1"))
+    await home.configure("generic/src_1", new_configured(None, SOURCE))
+    await home.configure("generic/src_2", new_configured(None, {}))
+    told = {(sample.name, *sample.labels): sample.value for sample in home.connectors.samples()}
+    assert told["flux_connector_sources", "generic"] == 2
+    assert told["flux_connector_failing_sources", "generic"] == 1
+    assert told["flux_connector_failing_sources", "echo"] == 0
+    assert told["flux_connector_polls_total", "echo"] == told["flux_connector_events_total", "echo"] == 1
+    assert {label for _, *labels in told for label in labels} == {"echo", "generic"}
+
+
+async def test_what_was_counted_stays_when_a_connector_is_taken_away(home):
+    await home.configure("echo", home.sealed("echo", "t1"))
+    await home.configure("echo", None)
+    told = {sample.name: sample.value for sample in home.connectors.samples()}
+    assert told["flux_connector_sources"] == 0
+    assert told["flux_connector_polls_total"] == 1

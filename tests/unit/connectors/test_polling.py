@@ -305,3 +305,14 @@ async def test_a_store_that_is_away_is_waited_for_and_loses_no_poll():
         assert desk.memory.saves == 0
         await desk.clock.advance(60)
         assert desk.memory.saves == 1
+
+
+async def test_polls_failures_and_events_are_counted():
+    desk = Desk()
+    desk.connector.faults = [Unavailable("away")]
+    counts = desk.polling._parts.counts  # noqa: SLF001 - who made the polling holds them
+    async with desk.running():
+        assert (counts.polls, counts.failures, counts.written) == (1, 1, 1)
+        await desk.clock.advance(120)
+    assert counts.polls > 1
+    assert counts.failures == 1

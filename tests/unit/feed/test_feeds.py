@@ -109,6 +109,7 @@ async def test_a_gap_is_repaired_from_the_shards_messages(bus, calls, heard, par
     assert heard.values() == [1, 2, 3, 4, 5]
     assert calls.asked == [("repair", 0, 1)]
     assert part.ready
+    assert (part.gaps, part.losses) == (1, 0)
 
 
 async def test_what_comes_while_a_gap_is_repaired_waits_for_its_turn(bus, calls, heard, part):
@@ -159,6 +160,7 @@ async def test_when_the_messages_are_gone_it_hears_all_that_changed_since(bus, c
     await until(lambda: part.sequence == 7)
     assert heard.lost == [(0, ["n/a", "n/gone"])]
     assert heard.values() == [1, 7]
+    assert (part.gaps, part.losses) == (1, 1)
 
 
 async def test_counts_and_sources_are_those_of_the_newest_message(bus, heard, part):

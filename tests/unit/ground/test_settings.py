@@ -172,6 +172,9 @@ def test_processes_that_need_no_secret_get_none() -> None:
         "FLUX_ENCRYPTION_KEY": KEYS[0],
         "FLUX_ADMIN_TOKEN": "a",
         "FLUX_NATS_PASSWORD": "p",
+        "FLUX_METRICS_TOKEN": "m",
+        "OTEL_EXPORTER_OTLP_HEADERS": "key=h",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "key=t",
         "FLUX_PORT": "1",
         "PATH": "/bin",
     }
@@ -184,3 +187,14 @@ def test_bounds_of_the_log_are_written_with_units() -> None:
     assert (loaded().log_max_age, loaded().log_max_bytes) == (None, None)
     with pytest.raises(Refused, match=r"FLUX_LOG_MAX_AGE: .*such as 30d, 12h, 90m or 45s, not '1y'"):
         load_settings({}, {"FLUX_LOG_MAX_AGE": "1y"})
+
+
+def test_traces_are_what_the_variables_of_opentelemetry_say():
+    assert load_settings({}, {}).traces is None
+    traces = load_settings({}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}).traces
+    assert traces is not None
+    assert traces.variables == (("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"),)
+    with pytest.raises(Refused, match="unknown setting FLUX_TRACES"):
+        load_settings({}, {"FLUX_TRACES": "on"})
+    with pytest.raises(Refused, match="OTEL_TRACES_EXPORTER"):
+        load_settings({}, {"OTEL_TRACES_EXPORTER": "zipkin"})

@@ -59,7 +59,7 @@ def test_paths_of_a_file_count_from_its_folder(loaded, tmp_path, monkeypatch) ->
     ("text", "told"),
     [
         ("port: 1\nshard: 2\n", r"flux\.yaml, line 2: there is no setting `shard`; do you mean `shards`\?"),
-        ("frobnicate: 2\n", r"line 1: there is no setting `frobnicate`; known are config, host"),
+        ("frobnicate: 2\n", r"line 1: there is no setting `frobnicate`; known are host"),
         ("config: other.yaml\n", r"line 1: there is no setting `config`"),
         ("port: http\n", r"flux\.yaml, line 1: port: Input should be"),
         ("shards: 1\n\npartitions: 0\n", r"line 3: partitions: Input should be greater than or equal to 1"),

@@ -17,7 +17,7 @@ from flux_actors.domain.entity_id import DIRECTORY_ID
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.block import decode_block, has_control
 from flux_actors.log.connection import NatsAccess
-from flux_actors.log.memory import MemoryKeyValue, MemoryLog
+from flux_actors.log.memory import MemoryBus, MemoryKeyValue, MemoryLog
 from flux_actors.router import namespace_router
 from flux_actors.router.namespace_router import NamespaceRouter, RouterPlan
 from flux_actors.tenancy.principal import ANYONE
@@ -93,6 +93,7 @@ def around(monkeypatch):
     monkeypatch.setattr(namespace_router, "JetStreamKeyValue", SimpleNamespace(open=around.bucket))
     monkeypatch.setattr(namespace_router, "JetStreamCodeStore", SimpleNamespace(open=around.code_store))
     monkeypatch.setattr(namespace_router, "RayShards", lambda *_: around.shards)
+    monkeypatch.setattr("flux_actors.log.telling.NatsBus", lambda _: MemoryBus())
     monkeypatch.setattr(namespace_router, "_DIRECTORY_S", 0.001)
     monkeypatch.setattr(namespace_router, "_RETRY_S", 0.001)
     monkeypatch.setattr("flux_actors.limits.catalogue_look_s", 0.001)
