@@ -158,6 +158,19 @@ past_changes_max: Final = 100_000  # of one answer; a reader that missed more is
 past_answer_bytes_max: Final = 64 * MIB  # of changes, which a door holds whole
 past_idle_s: Final = 60.0  # that a process which has told is kept for the next
 
+# -- backup and restore ----------------------------------------------------------------------------
+backup_segment_bytes: Final = 16 * MIB  # of blocks in one file: so much is in memory, and read at once
+report_every_s: Final = 2.0  # between two words on how far a command is
+backup_patience_s: Final = 60.0  # with a log or a place that is away, then it ends, to be begun again
+restore_blocks_max: Final = 256  # on their way to the log at once
+restore_bytes_max: Final = 8 * MIB  # the same in bytes
+
+# -- verifying -------------------------------------------------------------------------------------
+digest_buckets: Final = 4_096  # of a partition's entities: few ids to look at where one differs
+digest_step_s: Final = 0.001  # hashing without a turn for others; 3 µs an entity, a slice is 0.8 ms
+digest_pause_s: Final = 0.003  # then others have their turn: a digest takes a quarter of a shard's loop
+verify_differences_max: Final = 10  # entities that are named of a partition
+
 # -- batch jobs over the history -------------------------------------------------------------------
 # A block may come so much later than others with a later clock: until it was given up, and then some seconds
 # by which the clocks of doors may differ.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import MutableMapping
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import structlog
 
@@ -41,9 +41,13 @@ def _add_request_id(_: object, __: str, line: MutableMapping[str, Any]) -> Mutab
     return line
 
 
-def set_up_logs() -> None:
-    """Have this process log lines of text: time, level, event name, fields; tracebacks name code alone."""
+def set_up_logs(stream: TextIO | None = None) -> None:
+    """Have this process log lines of text: time, level, event name, fields; tracebacks name code alone.
+
+    They go to standard output, or to `stream`: of a command, standard output is for its answer.
+    """
     structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(stream),
         processors=[
             _add_request_id,
             structlog.processors.add_log_level,
@@ -51,5 +55,5 @@ def set_up_logs() -> None:
             structlog.dev.ConsoleRenderer(
                 colors=False, exception_formatter=structlog.dev.plain_traceback, pad_event_to=30
             ),
-        ]
+        ],
     )

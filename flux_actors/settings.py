@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from flux_actors import limits
 from flux_actors.errors import Refused
+from flux_actors.places.opening import absolute
 from flux_actors.quantities import bytes_of, seconds_of
 from flux_actors.tls import Certificate
 from flux_actors.tracing import plan as tracing
@@ -57,7 +58,11 @@ class Settings(BaseSettings):
         description="port of Ray Serve's own proxy; default 8000 or a free one, for this machine alone",
     )
     data: Path = Field(Path("flux-data"), description="folder of the log, the snapshots and the run file")
-    snapshots: Path | None = Field(None, description="folder of the snapshots; default <data>/snapshots")
+    snapshots: str | None = Field(
+        None,
+        description="where the snapshots go: a folder, or a URL such as s3://bucket/prefix; "
+        "default <data>/snapshots",
+    )
     partitions: int | None = Field(
         None,
         ge=1,
@@ -169,9 +174,9 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @property
-    def snapshot_folder(self) -> Path:
-        """Where snapshots go."""
-        return (self.snapshots or self.data / "snapshots").absolute()
+    def snapshot_place(self) -> str:
+        """Where snapshots go: a folder, or a URL."""
+        return absolute(self.snapshots or str(self.data / "snapshots"))
 
     @property
     def serve_host(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final, get_args
 from pydantic import ValidationError
 
 from flux_actors.errors import Refused
+from flux_actors.places.opening import is_url
 from flux_actors.settings import DERIVED, PREFIX, SECRETS, Settings, variable
 from flux_actors.settings_file import SettingsFile
 from flux_actors.tracing.plan import trace_plan
@@ -23,6 +24,7 @@ _INTERNAL: Final = frozenset({"FLUX_RUN_ID"})  # marks the processes of one run
 _SETTABLE: Final = tuple(name for name in Settings.model_fields if name not in DERIVED)
 _IN_FILES: Final = tuple(name for name in _SETTABLE if name != "config")
 _FILE: Final = "_file"  # ends the names of settings that say where a secret is
+_PLACES: Final = frozenset({"snapshots"})  # a folder, or a URL
 _FILES: Final = ("tls_cert", "tls_key", "nats_credentials", "nats_ca", "nats_cert", "nats_key")
 
 
@@ -136,7 +138,11 @@ def _of_file(file: SettingsFile) -> dict[str, Any]:
 
 
 def _from_folder(folder: Path, key: str, value: Any) -> Any:
-    return folder / value if Path in _kinds(key) and isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if key in _PLACES and not is_url(value):
+        return str(folder / value)
+    return folder / value if Path in _kinds(key) else value
 
 
 def _kinds(key: str) -> tuple[Any, ...]:

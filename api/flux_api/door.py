@@ -244,7 +244,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
 
     registry = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas)
     complete_below = await fewest_positions(registry, settings.history_positions)
-    folds = TellersPast(ray_tellers(access, settings.snapshot_folder))
+    folds = TellersPast(ray_tellers(access, settings.snapshot_place))
     past = DoorPast(folds, shards, log, tenancy.registry, complete_below)
     view = LiveView(partitioning, shards, lambda partition: parts[partition].sequence)
     hub = Hub(tenancy.registry, DoorGround(partitioning, parts, shards, view, log, tenancy.current, past))

@@ -50,12 +50,22 @@ class DataFolder:
         """Where the embedded log lives."""
         return self.root / "nats"
 
-    def open(self) -> None:
-        """Make the folder and take its lock for the life of this process.
+    @property
+    def restoring(self) -> Path:
+        """A file that is there while a restore fills the folder: what is in it is not whole."""
+        return self.root / "restoring"
+
+    def open(self, *, to_restore: bool = False) -> None:
+        """Make the folder and take its lock for the life of this process; `to_restore` says what for.
 
         Raises:
-            Refused: it cannot be written, or another Flux runs on it.
+            Refused: it cannot be written, another Flux runs on it, or a restore into it was not finished.
         """
+        if self.restoring.exists() and not to_restore:
+            raise Refused(
+                f"a restore into {self.root} was not finished; begin it again with `flux restore`, or choose "
+                "another folder with --data"
+            )
         try:
             for folder in (self.root, self.logs, self.nats):
                 folder.mkdir(_OWN, parents=True, exist_ok=True)

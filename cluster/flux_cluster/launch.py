@@ -25,11 +25,13 @@ from ray.serve.exceptions import RayServeException
 from flux_actors.connectors.names import KEEPER_NAME
 from flux_actors.connectors.ray_connectors import ConnectorsPlan, any_configured, keeper
 from flux_actors.errors import Corrupt, FluxError, Refused, Unavailable
+from flux_actors.places.opening import is_url
 from flux_actors.router.founding import plan_of, start_router
 from flux_actors.router.handle import router_handle
 from flux_actors.router.named_actors import named_actors
 from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.settings import Settings
+from flux_actors.snapshot.opening import open_store
 from flux_api.deployment import APPLICATION, application
 from flux_api.door_count import go_by_nodes, nodes_of_cluster
 from flux_cluster.orders import Orders, Site, Start, Stop, Sweep
@@ -47,6 +49,7 @@ def start(orders: Start) -> str | None:
     if not orders.site.cluster_is_ours:
         sweep(Sweep(orders.site))
     settings = orders.settings
+    check_snapshots(settings.snapshot_place)
     router = start_router(orders.access, plan_of(settings, orders.site.owner), or_take=False)
     # Router, shards, Serve's proxy and doors take seconds each to come up: all of them do it at once.
     with ThreadPoolExecutor(1) as pool:
@@ -71,6 +74,16 @@ def _some_door() -> str:
     """Return the URL of a door, as that sees it: on a cluster of several nodes none need be here."""
     url: str = serve.get_app_handle(APPLICATION).url.remote().result(timeout_s=_ROUTER_S)
     return url
+
+
+def check_snapshots(place: str) -> None:
+    """Return when a place behind a URL can be read; shards would wait for one that cannot.
+
+    Raises:
+        Refused: nothing here can read such a URL. Unavailable: it does not answer, or refuses the login.
+    """
+    if is_url(place):
+        open_store(place).sequences(0)
 
 
 def _start_connectors(orders: Start) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import subprocess
 import sysconfig
@@ -15,25 +16,30 @@ from flux_cluster.data_folder import DataFolder, write_secret
 from flux_cluster.ports import free_ports
 
 _USER: Final = "flux"
+ALWAYS: Final = "always"  # before each acknowledgement
+_CONFIG_FILE: Final = "server.conf"
 _CONFIG: Final = """\
 server_name: flux
 host: 127.0.0.1
 port: {port}
 max_payload: {max_payload}
 authorization {{ user: {user}, password: "{password}" }}
-jetstream {{ store_dir: "{store}", sync_interval: always }}
+jetstream {{ store_dir: "{store}", sync_interval: {sync} }}
 # The client library does not know the second form of acknowledgement subjects.
 feature_flags {{ js_ack_fc_v2: false }}
 """
+_WRITTEN: Final = re.compile(
+    r'^port: (\d+)$.*^authorization \{ user: (\S+), password: "(\S+)" \}$', re.MULTILINE | re.DOTALL
+)
 
 
 class NatsServer:
-    """One nats-server process with generated credentials."""
+    """One nats-server process with generated credentials; `sync` is how often it flushes to disk."""
 
-    def __init__(self, folder: DataFolder, environment: dict[str, str]) -> None:
+    def __init__(self, folder: DataFolder, environment: dict[str, str], sync: str = ALWAYS) -> None:
         self._environment = environment
         self._log = folder.logs / "nats.log"
-        self._config = folder.nats / "server.conf"
+        self._config = folder.nats / _CONFIG_FILE
         (port,) = free_ports(1)
         password = secrets.token_urlsafe(32)
         text = _CONFIG.format(
@@ -41,6 +47,7 @@ class NatsServer:
             max_payload=limits.nats_payload_bytes_max,
             user=_USER,
             password=password,
+            sync=sync,
             store=str(folder.nats / "store").replace("\\", "\\\\").replace('"', '\\"'),
         )
         write_secret(self._config, text)
@@ -79,6 +86,16 @@ class NatsServer:
                 self._process.kill()
                 self._process.wait()
         self._config.unlink(missing_ok=True)
+
+
+def known_access(folder: DataFolder) -> NatsAccess | None:
+    """Return how to reach the server that runs on a data folder, `None` when none does."""
+    try:
+        text = (folder.nats / _CONFIG_FILE).read_text()
+    except OSError:
+        return None
+    match = _WRITTEN.search(text)
+    return NatsAccess(f"nats://127.0.0.1:{match[1]}", match[2], match[3]) if match else None
 
 
 def binary() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
+import msgspec
 import nats.errors
 from nats.aio.client import Client
 from nats.js.api import ObjectStoreConfig, StorageType
@@ -23,12 +24,23 @@ from nats.js.object_store import ObjectStore
 from flux_actors import limits
 from flux_actors.behaviour.code import digest_of
 from flux_actors.errors import Corrupt, Refused, Unavailable
+from flux_actors.log.batched import found_behind
 
 CODE_BUCKET: Final = "flux_code"
 _TIMEOUT_S: Final = 5.0
 _GET_S: Final = 20.0  # for all of the largest code: nats-py waits for ever for a part that is not there
 _FAULTS: Final = (nats.errors.Error, TimeoutError, OSError)
 _AWAY: Final = "the store of behaviours' code cannot be reached"
+
+
+class _Object(msgspec.Struct):
+    """What an object store says of an object."""
+
+    name: str
+    deleted: bool = False
+
+
+_decode_object = msgspec.json.Decoder(_Object).decode
 
 
 class CodeStore(Protocol):
@@ -52,11 +64,21 @@ class CodeStore(Protocol):
         """
         ...
 
+    async def digests(self) -> list[str]:
+        """Return the digests of all that is kept, sorted.
+
+        Raises:
+            Unavailable: the store cannot be reached.
+        """
+        ...
+
 
 class JetStreamCodeStore:
     """A `CodeStore` in an object store of JetStream."""
 
-    def __init__(self, bucket: ObjectStore) -> None:
+    def __init__(self, client: Client, name: str, bucket: ObjectStore) -> None:
+        self._client = client
+        self._name = name
         self._bucket = bucket
 
     @classmethod
@@ -65,10 +87,10 @@ class JetStreamCodeStore:
         jetstream = client.jetstream(timeout=_TIMEOUT_S)
         try:
             try:
-                return cls(await jetstream.object_store(name))
+                return cls(client, name, await jetstream.object_store(name))
             except BucketNotFoundError:
                 config = ObjectStoreConfig(bucket=name, storage=StorageType.FILE, replicas=replicas)
-                return cls(await jetstream.create_object_store(name, config))
+                return cls(client, name, await jetstream.create_object_store(name, config))
         except _FAULTS as error:
             raise Unavailable(_AWAY) from error
 
@@ -98,6 +120,15 @@ class JetStreamCodeStore:
             raise Unavailable(_AWAY) from error
         return _verified(digest, bytes(found.data or b""))
 
+    async def digests(self) -> list[str]:
+        """Read what the store says of its objects."""
+        try:
+            found = await found_behind(self._client, f"OBJ_{self._name}", f"$O.{self._name}.M.>", 0)
+        except _FAULTS as error:
+            raise Unavailable(_AWAY) from error
+        objects = {one.subject: _decode_object(one.data) for one in found}
+        return sorted(one.name for one in objects.values() if not one.deleted)
+
 
 class MemoryCodeStore:
     """A `CodeStore` in a dictionary; `away` makes it unreachable."""
@@ -119,6 +150,11 @@ class MemoryCodeStore:
             return _verified(digest, self.kept[digest])
         except KeyError:
             raise _lost(digest) from None
+
+    async def digests(self) -> list[str]:
+        """Return the digests of all of it."""
+        self._reach()
+        return sorted(self.kept)
 
     def _reach(self) -> None:
         if self.away:

@@ -35,7 +35,7 @@ CONTROL_STREAM: Final = "flux.control"
 _TRIES: Final = 8
 _RETRY_S: Final = 0.02
 _FIRST: Final = 1
-_encode: Final = msgspec.msgpack.Encoder().encode
+encode_catalogue: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Catalogue).decode
 
 
@@ -111,7 +111,7 @@ class Deployer:
             if after.revision == before.revision:
                 return before
             try:
-                await self._store.put(CATALOGUE_KEY, _encode(after), revision)
+                await self._store.put(CATALOGUE_KEY, encode_catalogue(after), revision)
             except Refused:
                 continue  # somebody else was faster: look again
             _log.info("behaviours.changed", revision=after.revision)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from flux_actors.cli.options import settings_of
 from flux_actors.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def up(
         "tls_cert": tls_cert,
         "tls_key": tls_key,
     }
-    settings = _settings(given, config)
+    settings = settings_of(given, config)
     os.umask(0o077)  # also of all that is started from here
     if detach:
         _up_detached(settings)
@@ -163,21 +164,13 @@ def serve_config(config: ConfigOption = None) -> None:
     """
     from flux_cluster.serve_config import serve_config as written
 
-    typer.echo(written(_settings({}, config, read_secrets=False)), nl=False)
-
-
-def _settings(given: dict[str, Any], config: Path | None, *, read_secrets: bool = True) -> Settings:
-    from flux_actors.settings_file import find_settings_file
-    from flux_actors.settings_loading import load_settings
-
-    file = find_settings_file(config, os.environ)
-    return load_settings(given, os.environ, *([file] if file is not None else []), read_secrets=read_secrets)
+    typer.echo(written(settings_of({}, config, read_secrets=False)), nl=False)
 
 
 def _folder(data: Path | None, config: Path | None) -> DataFolder:
     from flux_cluster.data_folder import DataFolder
 
-    return DataFolder(_settings({"data": data}, config, read_secrets=False).data)
+    return DataFolder(settings_of({"data": data}, config, read_secrets=False).data)
 
 
 def _of_a_run(folder: DataFolder) -> dict[str, Any]:

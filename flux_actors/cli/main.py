@@ -16,6 +16,7 @@ from flux_actors.cli import (
     cluster,
     connectors,
     demo,
+    disaster,
     entities,
     joining,
     past,
@@ -71,6 +72,7 @@ def flux(
 
 
 cluster.register(app)
+disaster.register(app)
 entities.register(app)
 past.register(app)
 claims.register(app)

@@ -137,7 +137,7 @@ def decode_block(data: bytes) -> Block[Event]:
     Raises:
         Corrupt: the bytes are no block of a version this code knows, or were damaged.
     """
-    if _is_termed(data):
+    if may_have_terms(data):
         return cast("Block[Event]", _block(data, _decode_termed_events, _decode_termed_event))
     return _block(data, _decode_events, _decode_event)
 
@@ -148,7 +148,7 @@ def decode_block_heads(data: bytes) -> Block[EventHead]:
     Raises:
         Corrupt: as of `decode_block`.
     """
-    if _is_termed(data):  # terms stand behind all else
+    if may_have_terms(data):  # terms stand behind all else
         return cast("Block[EventHead]", _block(data, _decode_termed_events, _decode_termed_event))
     return _block(data, _decode_heads, _decode_head)
 
@@ -172,8 +172,8 @@ def _block(
     return Block(committer, number, clock_us, events, version > PLAIN)
 
 
-def _is_termed(data: bytes) -> bool:
-    """Whether some events may have terms."""
+def may_have_terms(data: bytes) -> bool:
+    """Whether some events of a block may have terms, as its header tells without a look at its body."""
     return data[:_FLAGS_AT] in _TERMED_HEADS
 
 
@@ -192,6 +192,13 @@ def block_clock_and_count(data: bytes) -> tuple[int, int]:
     return HEADER.unpack_from(data)[5:7]
 
 
+def clock_of(data: bytes) -> int | None:
+    """Return the clock of a block, `None` of a message that is none."""
+    if data[:2] != MAGIC or len(data) < HEADER.size:
+        return None
+    return block_clock_and_count(data)[0]
+
+
 def event_at(data: bytes, offset: int) -> Event:
     """Return one event of a block, decoding only that one."""
     return events_at(data, [offset])[0]
@@ -204,7 +211,7 @@ def events_at(data: bytes, offsets: list[int]) -> list[Event]:
         Corrupt: there is no such event, or it cannot be read.
     """
     raws = _raws(memoryview(data)[HEADER.size :])
-    decode: Callable[[msgspec.Raw], Event] = _decode_termed_event if _is_termed(data) else _decode_event
+    decode: Callable[[msgspec.Raw], Event] = _decode_termed_event if may_have_terms(data) else _decode_event
     try:
         return [decode(raws[offset]) for offset in offsets]
     except (*_UNREADABLE, IndexError) as error:

@@ -46,6 +46,22 @@ def event_subject(partition: int) -> str:
     return f"flux.events.{partition}"
 
 
+def stream_config(partition: int, log_id: str, replicas: int, first: int | None = None) -> StreamConfig:
+    """Return what a partition's stream is; its first block will have the sequence `first`, 1 if not said."""
+    return StreamConfig(
+        name=stream_name(partition),
+        subjects=[event_subject(partition)],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        num_replicas=replicas,
+        duplicate_window=limits.duplicate_window_s,
+        allow_direct=True,
+        first_seq=first,
+        metadata={_LOG_ID: log_id},
+    )
+
+
 class JetStreamLog:
     """An `EventLog` whose blocks are messages of JetStream streams."""
 
@@ -67,19 +83,8 @@ class JetStreamLog:
             Refused: NATS never keeps so many copies. Unavailable: it cannot make them now.
         """
         for partition in range(partitions):
-            config = StreamConfig(
-                name=stream_name(partition),
-                subjects=[event_subject(partition)],
-                retention=RetentionPolicy.LIMITS,
-                storage=StorageType.FILE,
-                discard=DiscardPolicy.NEW,
-                num_replicas=replicas,
-                duplicate_window=limits.duplicate_window_s,
-                allow_direct=True,
-                metadata={_LOG_ID: log_id},
-            )
             try:
-                await self._make(config)
+                await self._make(stream_config(partition, log_id, replicas))
             except (nats.errors.Error, TimeoutError, OSError) as error:
                 raise fault_of(error, "the log", replicas) from error
 

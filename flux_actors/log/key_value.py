@@ -5,7 +5,6 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import Final
 
-import msgspec
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
@@ -14,13 +13,11 @@ from nats.js.errors import BucketNotFoundError, KeyNotFoundError, KeyWrongLastSe
 from nats.js.kv import KeyValue as NatsBucket
 
 from flux_actors.errors import Refused, Unavailable
+from flux_actors.log.batched import found_behind
 from flux_actors.log.copies import fault_of
 from flux_actors.log.ports import Entry, Versioned
 
 _FAULTS = (nats.errors.Error, TimeoutError, OSError)
-_TIMEOUT_S: Final = 5.0
-_BATCH: Final = 1_000
-_ENDS: Final = ("204", "404")  # of a batch; of the store
 _DELETIONS: Final = ("DEL", "PURGE")
 
 
@@ -85,41 +82,17 @@ class JetStreamKeyValue:
 
     async def changes(self, after: int) -> list[Entry]:
         """Return what happened behind a revision: one request carries many entries."""
-        found: list[Entry] = []
+        prefix = f"$KV.{self._name}."
         try:
-            while True:
-                more = await self._changes(found[-1].revision if found else after)
-                found += more
-                if not more:
-                    break
+            found = await found_behind(self._client, f"KV_{self._name}", f"{prefix}>", after)
         except _FAULTS as error:
             raise Unavailable("the log's key-value store cannot be reached") from error
-        newest = {entry.key: entry for entry in found}
+        newest: dict[str, Entry] = {}
+        for one in found:
+            key = one.subject.removeprefix(prefix)
+            gone = one.headers.get("KV-Operation") in _DELETIONS
+            newest[key] = Entry(key, None if gone else one.data, one.sequence)
         return sorted(newest.values(), key=attrgetter("revision"))
-
-    async def _changes(self, after: int) -> list[Entry]:
-        """Return the first entries behind a revision, as one batched read gives them; none at the end."""
-        prefix = f"$KV.{self._name}."
-        request = {"seq": after + 1, "batch": _BATCH, "next_by_subj": prefix + ">"}
-        inbox = self._client.new_inbox()
-        answers = await self._client.subscribe(inbox)
-        try:
-            subject = f"$JS.API.DIRECT.GET.KV_{self._name}"
-            await self._client.publish(subject, msgspec.json.encode(request), reply=inbox)
-            found: list[Entry] = []
-            while True:
-                answer = await answers.next_msg(timeout=_TIMEOUT_S)
-                headers = answer.headers or {}
-                status = headers.get("Status")
-                if status in _ENDS:
-                    return found
-                if status is not None:
-                    raise Unavailable("the log's key-value store cannot be reached")
-                value = None if headers.get("KV-Operation") in _DELETIONS else bytes(answer.data)
-                key = headers["Nats-Subject"].removeprefix(prefix)
-                found.append(Entry(key, value, int(headers["Nats-Sequence"])))
-        finally:
-            await answers.unsubscribe()
 
     async def keys(self) -> list[str]:
         """Return all keys, sorted.

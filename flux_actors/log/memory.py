@@ -140,6 +140,54 @@ class MemoryReader:
         """Nothing to give back."""
 
 
+class MemoryRebuilder:
+    """A `Rebuilder` of a `MemoryLog` that holds nothing yet."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+        self._made: set[int] = set()
+
+    @property
+    def payload_bytes_max(self) -> int:
+        """The largest message the log takes."""
+        return self._log.payload_bytes_max
+
+    async def make(self, partition: int, first: int, log_id: str) -> None:
+        """Have a partition begin at `first`."""
+        self._log._check()  # noqa: SLF001 - twin and rebuilder are one
+        if partition in self._made:
+            raise Refused(f"there is a log of partition {partition} already", 409)
+        self._made.add(partition)
+        self._log.log_id = log_id
+        self._log._partitions[partition].last = first - 1  # noqa: SLF001
+
+    async def append(self, partition: int, sequence: int, blocks: list[bytes]) -> None:
+        """Store blocks where they stood."""
+        self._log._check()  # noqa: SLF001
+        kept = self._log._partitions[partition]  # noqa: SLF001
+        if kept.last < sequence - 1:
+            raise Corrupt(f"the log of partition {partition} ends at {kept.last}, not in front of {sequence}")
+        for number, data in enumerate(blocks, sequence):
+            if number > kept.last:
+                kept.blocks[number] = data
+                kept.last = number
+
+
+class MemoryStores:
+    """`Stores` in a dictionary."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, MemoryKeyValue] = {}
+
+    async def names(self) -> list[str]:
+        """Return the names of those that there are, sorted."""
+        return sorted(self.kept)
+
+    async def open(self, name: str) -> MemoryKeyValue:
+        """Return a store."""
+        return self.kept.setdefault(name, MemoryKeyValue())
+
+
 class MemoryKeyValue:
     """A `KeyValue` in a dictionary."""
 

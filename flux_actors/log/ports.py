@@ -118,6 +118,44 @@ class TracedLog(EventLog, Protocol):
         ...
 
 
+class Rebuilder(Protocol):
+    """Builds a log anew: each block at the sequence that it had."""
+
+    @property
+    def payload_bytes_max(self) -> int:
+        """The largest message the log takes."""
+        ...
+
+    async def make(self, partition: int, first: int, log_id: str) -> None:
+        """Make a partition's log, whose first block will have the sequence `first`.
+
+        Raises:
+            Refused: 409, there is one already. Unavailable: the log cannot be reached.
+        """
+        ...
+
+    async def append(self, partition: int, sequence: int, blocks: list[bytes]) -> None:
+        """Store blocks at `sequence` and behind it; those that are there already are not stored again.
+
+        Raises:
+            Unavailable: not known to be stored; appending the same again is safe.
+            Corrupt: the log does not end right in front of them.
+        """
+        ...
+
+
+class Stores(Protocol):
+    """The key-value stores of one Flux, by name."""
+
+    async def names(self) -> list[str]:
+        """Return the names of those that there are, sorted."""
+        ...
+
+    async def open(self, name: str) -> KeyValue:
+        """Return a store, made if it is not there."""
+        ...
+
+
 class KeyValue(Protocol):
     """A small store with compare-and-set: registry, config, topology, tenants."""
 

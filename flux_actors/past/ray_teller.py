@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -52,7 +51,7 @@ class RayTeller:
             ray.kill(self._actor, no_restart=True)
 
 
-def ray_tellers(access: NatsAccess, snapshots: Path) -> Callable[[], RayTeller]:
+def ray_tellers(access: NatsAccess, snapshots: str) -> Callable[[], RayTeller]:
     """Return what starts a teller, on this node while there is room."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     remote = RemoteTeller.options(num_cpus=0, max_restarts=0, scheduling_strategy=here)

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from pathlib import Path
 from typing import Final, TypeVar
 
 import psutil
@@ -24,14 +23,14 @@ from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.logs import set_up_logs
 from flux_actors.past.answering import Answering, pages_of
 from flux_actors.past.orders import Order, PagesOrder
-from flux_actors.snapshot.files import FileSnapshotStore
+from flux_actors.snapshot.opening import open_store
 
 TOO_LONG: Final = (
     f"telling this past took longer than {limits.past_s:.0f} s; ask for a later time, for fewer entities, "
     "or for pages with limit"
 )
 # What came to an end in a shard must do so here, on a machine that may be slower or busier.
-_BOUNDS: Final = ReduceBounds(
+BOUNDS: Final = ReduceBounds(
     cpu_s=2 * limits.reduce_cpu_s,
     cpu_hard_s=2 * limits.reduce_cpu_hard_s,
     sleep_s=2 * limits.reduce_sleep_s,
@@ -46,7 +45,7 @@ class TellerProcess:
     No method is a coroutine: with one, Ray would run all of them on a loop, and so side by side.
     """
 
-    def __init__(self, access: NatsAccess, snapshots: Path) -> None:
+    def __init__(self, access: NatsAccess, snapshots: str) -> None:
         set_up_logs()
         os.setpriority(os.PRIO_PROCESS, 0, limits.past_niceness)
         self._access = access
@@ -77,14 +76,14 @@ class TellerProcess:
         return self._runner.run(_with_log(self._access, self._snapshots, ask))
 
 
-async def _with_log(access: NatsAccess, snapshots: Path, ask: Callable[[Answering], Awaitable[_T]]) -> _T:
+async def _with_log(access: NatsAccess, snapshots: str, ask: Callable[[Answering], Awaitable[_T]]) -> _T:
     room = _Room()
     client = await connect(access, "flux-past")
-    code = ReducerCode(ReducerProcess(_BOUNDS), _LateCode(client))
+    code = ReducerCode(ReducerProcess(BOUNDS), _LateCode(client))
     gc.disable()  # millions of young objects that all stay until the end: nothing to find
     try:
         async with asyncio.timeout(limits.past_s):
-            return await ask(Answering(JetStreamLog(client), FileSnapshotStore(snapshots), code, room))
+            return await ask(Answering(JetStreamLog(client), open_store(snapshots), code, room))
     except TimeoutError:
         raise Unavailable(TOO_LONG) from None
     finally:

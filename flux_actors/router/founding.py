@@ -35,7 +35,7 @@ def plan_of(settings: Settings, owner: str, made_us: int = 0) -> RouterPlan:
     """Return what settings ask of a router; `made_us` is when, for `found` to tell a newer plan by."""
     return RouterPlan(
         owner=owner,
-        snapshots=settings.snapshot_folder,
+        snapshots=settings.snapshot_place,
         shards=settings.shards,
         memory=MemoryPlan(settings.memory_bytes, settings.data.absolute()) if settings.memory_bytes else None,
         partitions=settings.partitions,

@@ -8,7 +8,6 @@ import secrets
 import time
 import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import ray
@@ -58,7 +57,7 @@ class RouterPlan:
     """What an operator asked of a router; what concerns the log counts when the log is created."""
 
     owner: str  # whose Flux this is, in words: one Ray cluster serves one Flux
-    snapshots: Path
+    snapshots: str  # a folder, or a URL
     shards: int
     partitions: int | None
     spread: frozenset[str]

@@ -8,6 +8,7 @@ from flux_actors.router.topology import (
     HISTORY_KEY,
     LOG_KEY,
     PARTITIONS_DEFAULT,
+    RESTORING_KEY,
     LogRegistry,
     decode_registry,
     encode,
@@ -20,8 +21,10 @@ async def register_log(
     """Return the registry of the log, made on the first start.
 
     Raises:
-        Refused: settings ask for another number of partitions than the log has.
+        Refused: settings ask for another number of partitions than the log has, or it is not whole.
     """
+    if await store.get(RESTORING_KEY) is not None:
+        raise Refused("a restore of this log was not finished; begin it again with `flux restore`")
     known = await store.get(LOG_KEY)
     if known is None:
         registry = LogRegistry(new_id, partitions or PARTITIONS_DEFAULT, sorted(spread))

@@ -13,6 +13,7 @@ TENANCY_BUCKET = "flux_tenancy"
 LOG_KEY = "log"
 STREAMS_KEY = "streams"  # there once all streams of the log were made
 HISTORY_KEY = "history"  # the fewest positions of an entity that a shard of this log ever kept
+RESTORING_KEY = "restoring"  # there while a restore fills this log: what is here is not whole
 TOPOLOGY_KEY = "topology"
 TENANCY_KEY = "tenancy"  # there once tokens were on
 CONFIG_KEY = "config"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import ray
@@ -21,6 +22,7 @@ from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.telling import tell
 from flux_actors.logs import set_up_logs
+from flux_actors.places.opening import is_url
 from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
 from flux_actors.shard.cold_lmdb import LmdbColdStore
 from flux_actors.shard.collector import collect_young
@@ -29,7 +31,7 @@ from flux_actors.shard.memory import Memory, MemoryPlan
 from flux_actors.shard.metering import ShardMeter
 from flux_actors.shard.partition import PartitionStatus, PullTracer
 from flux_actors.shard.plan import ShardPlan
-from flux_actors.snapshot.files import FileSnapshotStore
+from flux_actors.snapshot.opening import open_store
 from flux_actors.tracing.opening import opened
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ class ShardProcess(EntityShard):
             return node
         client = self._client = await connect(access, "flux-shard")
         name = ray.get_runtime_context().get_actor_name() or ""
-        log, store, bus = JetStreamLog(client), FileSnapshotStore(plan.snapshots), NatsBus(client)
+        log, store, bus = JetStreamLog(client), open_store(plan.snapshots), NatsBus(client)
         partitions, memory = plan.partitioning.partitions, _memory(plan.memory)
         super().__init__(log, store, bus, partitions, plan.history_positions, memory, plan.retention)
         self._reducers = ReducerProcess()
@@ -76,7 +78,7 @@ class ShardProcess(EntityShard):
             lambda: time.time_ns() // 1_000,
         )
         self._collecting = asyncio.create_task(collect_young())
-        self._meter = ShardMeter(self, plan.snapshots)
+        self._meter = ShardMeter(self, None if is_url(plan.snapshots) else Path(plan.snapshots))
         self._meter.begin()
         self._telling = await tell(client, _ROLE, self._meter.samples, name)
         self._opened = True

@@ -16,6 +16,7 @@ from flux_actors.errors import Moved, Unavailable
 from flux_actors.log.ports import EventLog, Wire
 from flux_actors.shard import operating, reads
 from flux_actors.shard.counting import ShardTimes
+from flux_actors.shard.digesting import digest_of
 from flux_actors.shard.life import live
 from flux_actors.shard.listing import living_ids, page_of
 from flux_actors.shard.memory import Memory
@@ -240,6 +241,10 @@ class EntityShard:
         """Return the `LogFacts` of a partition, which may be recovering."""
         host = self._host(partition)
         return encode_facts(await Trimmer(host.log, host.store, partition, self._retention).facts())
+
+    async def digest(self, partition: int, suspended: list[str], wanted: list[int]) -> bytes:
+        """Return the `Digest` of a partition as it is now, without `suspended` entities."""
+        return await digest_of(self._host(partition), suspended, wanted)
 
     async def repair(self, partition: int, after: int) -> bytes:
         """Return the `Repair` of a door whose feed stands at sequence `after`."""

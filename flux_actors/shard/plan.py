@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from flux_actors import limits
 from flux_actors.domain.partitioning import Partitioning
@@ -16,7 +15,7 @@ from flux_actors.tracing.plan import TracePlan
 class ShardPlan:
     """What an operator asked of shards, and what the log is."""
 
-    snapshots: Path
+    snapshots: str  # a folder, or a URL
     partitioning: Partitioning
     history_positions: int = limits.history_positions_max
     memory: MemoryPlan | None = None

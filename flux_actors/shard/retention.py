@@ -22,7 +22,7 @@ import structlog
 
 from flux_actors import limits
 from flux_actors.errors import Corrupt, FluxError
-from flux_actors.log.block import HEADER, MAGIC, block_clock_and_count
+from flux_actors.log.block import clock_of
 from flux_actors.log.ports import EventLog, LogBounds
 from flux_actors.shard.partition import HostedPartition
 from flux_actors.snapshot.codec import read_header, verify_snapshot
@@ -163,7 +163,7 @@ class Trimmer:
             data = await self._log.block(self._partition, sequence)
         except Corrupt:
             return None
-        return block_clock_and_count(data)[0] if _has_clock(data) else None
+        return clock_of(data)
 
     def _time_of(self, snapshot: int) -> int | None:
         try:
@@ -195,7 +195,3 @@ async def keep_trimmed(host: HostedPartition, retention: Retention) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(limits.trim_every_s):  # wait_for may lose that it is cancelled
                 await host.snapshot_kept.wait()
-
-
-def _has_clock(data: bytes) -> bool:
-    return data[:2] == MAGIC and len(data) >= HEADER.size

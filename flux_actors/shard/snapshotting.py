@@ -16,9 +16,10 @@ import structlog
 
 from flux_actors import limits
 from flux_actors.errors import Unavailable
+from flux_actors.places.place import Sink
 from flux_actors.shard.partition import HostedPartition
 from flux_actors.snapshot.cut import Cut
-from flux_actors.snapshot.store import SnapshotSink, keep_newest
+from flux_actors.snapshot.store import keep_newest
 
 _log = structlog.get_logger(__name__)
 _RETRY_S: Final = 30.0
@@ -27,7 +28,7 @@ _RETRY_S: Final = 30.0
 class _UnderWay:
     """A snapshot in the making."""
 
-    def __init__(self, cut: Cut, sink: SnapshotSink, entities: int, began_at: float) -> None:
+    def __init__(self, cut: Cut, sink: Sink, entities: int, began_at: float) -> None:
         self.cut = cut
         self.sink = sink
         self.entities = entities
@@ -104,8 +105,8 @@ class Snapshotter:
 
     def _is_due(self) -> bool:
         host = self._host
-        if host.state.sequence == host.snapshot_sequence:
-            return False
+        if host.state.sequence == host.snapshot_sequence or host.state.witness is not None:
+            return False  # nothing new, or a digest is being made: that takes seconds
         grown = host.state.events_total - self._events_at_last
         return grown >= limits.snapshot_every_events or time.monotonic() >= self._due_at
 
@@ -133,7 +134,7 @@ class Snapshotter:
             snapshot.encoded = True
             snapshot.hand_over(self._commit, snapshot.sink)
 
-    def _commit(self, sink: SnapshotSink) -> None:
+    def _commit(self, sink: Sink) -> None:
         sink.commit()
         keep_newest(self._host.store, self._host.partition, limits.snapshots_kept)
 

@@ -49,6 +49,11 @@ class Behaviours(msgspec.Struct, array_like=True, frozen=True):
     ever_reduced: list[str] = []
 
     @classmethod
+    def none(cls) -> Behaviours:
+        """Return what a state has of it that never heard of any."""
+        return cls(Catalogue(), [], {})
+
+    @classmethod
     def of(cls, acting: Acting) -> Behaviours:
         """Return what a state has of it."""
         return cls(

@@ -15,20 +15,33 @@ its id was passed (`has_passed`). So a cut writes nothing into rows, and entitie
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from flux_actors import limits
+from flux_actors.domain.acting.messages import Message
 from flux_actors.domain.cold import Cold
 from flux_actors.domain.entity import EntityActor
 from flux_actors.domain.fold import PartitionState
 from flux_actors.snapshot.codec import Behaviours, Header, SnapshotWriter, encode_row
 
 
-class Cut:
-    """A snapshot in the making."""
+class Writer(Protocol):
+    """Makes bytes of what a cut hands to it."""
 
-    def __init__(self, state: PartitionState, log_id: str) -> None:
+    def rows(self, encoded: list[bytes]) -> None: ...
+    def ids(self, ids: list[str], *, elder: bool) -> None: ...
+    def messages(self, messages: list[Message]) -> None: ...
+    def take(self) -> bytes: ...
+    def finish(self) -> bytes: ...
+
+
+class Cut:
+    """A snapshot in the making; `writer` makes something else of it."""
+
+    def __init__(
+        self, state: PartitionState, log_id: str, writer: Callable[[Header], Writer] = SnapshotWriter
+    ) -> None:
         self.sequence = state.sequence
         self._state = state
         self._number = state.cut_number = state.cut_number + 1
@@ -40,7 +53,7 @@ class Cut:
             (False, window.younger.ids, 0, len(window.younger.ids)),
         ]
         self._messages = list(state.acting.outbox.messages.values())
-        self._writer = SnapshotWriter(_header(state, log_id))
+        self._writer = writer(_header(state, log_id))
         state.witness = self
 
     def before_change(self, actor: EntityActor) -> None:
@@ -65,6 +78,11 @@ class Cut:
             self._state.witness = None
             return self._writer.finish()
         return None
+
+    @property
+    def holds(self) -> bool:
+        """Whether it sees every change: one that is finished, or whose place another took, does not."""
+        return self._state.witness is self
 
     def abandon(self) -> None:
         """Stop watching changes; the snapshot is not finished."""

@@ -5,21 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-
-class SnapshotSink(Protocol):
-    """A snapshot being written; nobody sees it before `commit`."""
-
-    def write(self, data: bytes) -> None:
-        """Add bytes."""
-        ...
-
-    def commit(self) -> None:
-        """Make it durable and visible, all or nothing."""
-        ...
-
-    def abort(self) -> None:
-        """Leave nothing behind."""
-        ...
+from flux_actors.places.place import Sink
 
 
 class SnapshotStore(Protocol):
@@ -28,8 +14,8 @@ class SnapshotStore(Protocol):
     Every method raises `Unavailable` when the place cannot be read or written now.
     """
 
-    def begin(self, partition: int, sequence: int) -> SnapshotSink:
-        """Return a sink for a new snapshot."""
+    def begin(self, partition: int, sequence: int) -> Sink:
+        """Return a sink for a new snapshot, which nobody sees before its `commit`."""
         ...
 
     def sequences(self, partition: int) -> list[int]:

@@ -12,6 +12,7 @@ import pytest
 from flux_cluster.data_folder import DataFolder
 from flux_cluster.nats_server import NatsServer
 from tests.conftest import wait_for
+from tests.contract.s3 import fresh_url, in_environment, s3_server
 
 START_S = 20.0
 
@@ -56,3 +57,17 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNat
     finally:
         running.stop()
         folder.close()
+
+
+@pytest.fixture(scope="session")
+def s3_variables() -> Iterator[dict[str, str]]:
+    """The variables of a local server that speaks S3."""
+    with s3_server() as variables:
+        yield variables
+
+
+@pytest.fixture
+def s3_url(s3_variables: dict[str, str]) -> Iterator[str]:
+    """A place in S3 in which nothing is."""
+    with in_environment(s3_variables):
+        yield fresh_url()

@@ -115,3 +115,13 @@ async def test_damaged_code_is_told_and_mended_by_storing_it_again(stored: Store
         await stored.store.get(digest)
     await stored.store.put(digest, b"code")
     assert await stored.store.get(digest) == b"code"
+
+
+async def test_digests_are_those_of_all_that_is_kept(stored: Stored) -> None:
+    assert await stored.store.digests() == []
+    codes = [b"one", b"two", b"x" * 300_000]
+    for code in (*codes, codes[0]):
+        await stored.store.put(digest_of(code), code)
+    assert await stored.store.digests() == sorted(map(digest_of, codes))
+    await stored.lose(digest_of(b"two"))
+    assert await stored.store.digests() == sorted({*map(digest_of, codes)} - {digest_of(b"two")})

@@ -7,16 +7,24 @@ from pathlib import Path
 import pytest
 
 from flux_actors.errors import Corrupt
+from flux_actors.places.memory import MemoryPlace
 from flux_actors.snapshot.files import FileSnapshotStore
 from flux_actors.snapshot.memory import MemorySnapshotStore
+from flux_actors.snapshot.opening import open_store
+from flux_actors.snapshot.placed import PlacedSnapshotStore
 from flux_actors.snapshot.store import SnapshotStore, keep_newest
 
 
-@pytest.fixture(params=["memory", "files"])
+@pytest.fixture(params=["memory", "files", "placed", pytest.param("s3", marks=pytest.mark.real)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> SnapshotStore:
-    if request.param == "memory":
-        return MemorySnapshotStore()
-    return FileSnapshotStore(tmp_path / "not" / "made" / "yet")
+    match request.param:
+        case "memory":
+            return MemorySnapshotStore()
+        case "files":
+            return FileSnapshotStore(tmp_path / "not" / "made" / "yet")
+        case "placed":
+            return PlacedSnapshotStore(MemoryPlace())
+    return open_store(request.getfixturevalue("s3_url"))
 
 
 def keep(store: SnapshotStore, partition: int, sequence: int, *parts: bytes) -> None:

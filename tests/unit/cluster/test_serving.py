@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -84,4 +83,5 @@ def test_what_it_cannot_stand_on_is_refused(arguments, told):
 
 
 def test_snapshots_stand_in_the_data_folder_unless_told_otherwise():
-    assert settings_of(ARGUMENTS, {}).snapshot_folder == Path("/srv/flux/snapshots")
+    assert settings_of(ARGUMENTS, {}).snapshot_place == "/srv/flux/snapshots"
+    assert settings_of(ARGUMENTS | {"snapshots": "s3://b/f"}, {}).snapshot_place == "s3://b/f"

@@ -103,8 +103,9 @@ def test_settings_do_not_change() -> None:
 
 
 def test_snapshots_stand_beside_the_log_unless_told_otherwise() -> None:
-    assert loaded(data="d").snapshot_folder == Path("d/snapshots").absolute()
-    assert loaded(data="d", snapshots="s").snapshot_folder == Path("s").absolute()
+    assert loaded(data="d").snapshot_place == str(Path("d/snapshots").absolute())
+    assert loaded(data="d", snapshots="s").snapshot_place == str(Path("s").absolute())
+    assert loaded(data="d", snapshots="s3://bucket/prefix").snapshot_place == "s3://bucket/prefix"
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,9 @@ def test_every_setting_but_secrets_can_stand_in_a_file(loaded) -> None:
 def test_paths_of_a_file_count_from_its_folder(loaded, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir("/")
     settings = loaded("data: here\nsnapshots: /there\nnats_ca: ca.pem\n", {"FLUX_NATS_CREDENTIALS": "c"})
-    assert (settings.data, settings.snapshots) == (tmp_path / "here", Path("/there"))
+    assert (settings.data, settings.snapshots) == (tmp_path / "here", "/there")
+    assert loaded("snapshots: there\n").snapshots == str(tmp_path / "there")
+    assert loaded("snapshots: s3://bucket/flux\n").snapshots == "s3://bucket/flux"
     assert (settings.nats_ca, settings.nats_credentials) == (tmp_path / "ca.pem", Path("/c"))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -104,7 +103,7 @@ def around(monkeypatch):
 @asynccontextmanager
 async def routing(partitions=4, **more):
     """A router that ends with the test."""
-    plan = RouterPlan("somebody", Path("snapshots"), 1, partitions, frozenset(), 1, **more)
+    plan = RouterPlan("somebody", "snapshots", 1, partitions, frozenset(), 1, **more)
     router = NamespaceRouter(NatsAccess("nats://nowhere"), plan)
     try:
         yield router
@@ -173,7 +172,7 @@ async def test_it_waits_for_a_log_that_is_away(around):
 async def test_settings_that_do_not_fit_the_log_are_refused(around):
     async with routing(4) as router:
         await router.open()
-    refused = NamespaceRouter(NatsAccess("nats://nowhere"), RouterPlan("x", Path(), 1, 7, frozenset(), 1))
+    refused = NamespaceRouter(NatsAccess("nats://nowhere"), RouterPlan("x", "", 1, 7, frozenset(), 1))
     with pytest.raises(Refused, match="has 4 partitions"):
         await refused.open()
 
@@ -295,7 +294,7 @@ async def shown(around, entity_id):
 
 
 def test_plan_does_not_tell_its_admin_token():
-    plan = RouterPlan("x", Path(), 1, 4, frozenset(), 1, admin_token="secret")
+    plan = RouterPlan("x", "", 1, 4, frozenset(), 1, admin_token="secret")
     assert "secret" not in repr(plan)
 
 
@@ -334,7 +333,7 @@ async def test_a_router_that_never_opened_retires_all_the_same(around, monkeypat
         raise Unavailable("no log")
 
     monkeypatch.setattr(NamespaceRouter, "_open", never)
-    router = NamespaceRouter(NatsAccess("nats://nowhere"), RouterPlan("x", Path(), 1, 4, frozenset(), 1))
+    router = NamespaceRouter(NatsAccess("nats://nowhere"), RouterPlan("x", "snapshots", 1, 4, frozenset(), 1))
     await router.retire()
     assert done == ["all end", "it ends"]
     for task in asyncio.all_tasks() - {asyncio.current_task()}:

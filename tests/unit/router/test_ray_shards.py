@@ -82,7 +82,7 @@ def cluster(monkeypatch):
 
 @pytest.fixture
 def shards():
-    return RayShards(NatsAccess("nats://nowhere"), ShardPlan(Path("snapshots"), Partitioning(4)))
+    return RayShards(NatsAccess("nats://nowhere"), ShardPlan("snapshots", Partitioning(4)))
 
 
 async def test_of_one_that_cannot_say_it_no_reducers_are_known(actors, shards, monkeypatch):
@@ -155,7 +155,7 @@ async def test_one_that_dies_while_it_starts_is_told_as_any_other(monkeypatch, s
 
 async def test_a_shard_is_told_its_plan(monkeypatch):
     memory = MemoryPlan(5_000_000, Path("data"))
-    plan = ShardPlan(Path("snapshots"), Partitioning(4), memory=memory, retention=Retention(5, 25))
+    plan = ShardPlan("snapshots", Partitioning(4), memory=memory, retention=Retention(5, 25))
     actor = FakeActor()
     shell = type("Shell", (), {"options": lambda self, **_: self, "remote": lambda self: actor})
     monkeypatch.setattr(ray_shards, "RemoteShard", shell())

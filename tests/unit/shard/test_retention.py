@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from flux_actors import limits
 from flux_actors.errors import Corrupt, Unavailable
+from flux_actors.log.block import clock_of
 from flux_actors.shard import retention as retention_module
 from flux_actors.shard.life import live
 from flux_actors.shard.retention import (
@@ -138,7 +139,7 @@ async def test_a_message_that_is_no_block_is_as_young_as_can_be(hosting):
 async def test_facts_tell_what_the_log_holds_and_what_a_trim_would_keep(hosting):
     await filled(hosting, [9, 8, 2, 1], (1, 2, 3))
     facts = await trimmer(hosting, age_s=HOUR_S).facts()
-    clocks = [retention_module.block_clock_and_count(await hosting.log.block(0, s))[0] for s in (1, 2, 4)]
+    clocks = [clock_of(await hosting.log.block(0, s)) for s in (1, 2, 4)]
     assert (facts.blocks, facts.first, facts.last, facts.snapshots) == (4, 1, 4, [3, 2, 1])
     assert facts.size_bytes == (await hosting.log.usage(0)).size_bytes
     assert (facts.first_us, facts.oldest_us, facts.last_us) == (clocks[0], clocks[0], clocks[2])

@@ -1,6 +1,7 @@
-"""What Flux wrote before entities could act is read for ever: blocks of versions 1 and 2, snapshot version 2.
+"""What earlier versions of Flux wrote is read for ever: blocks and snapshots of versions 1 and 2.
 
-The bytes were written by the last Flux that knew nothing of behaviours.
+The bytes were written by the last Flux that knew nothing of leases, and by the last that knew nothing of
+behaviours.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from flux_actors.domain.fold import PartitionState
 from flux_actors.domain.terms import Terms
 from flux_actors.log.block import Block, decode_block_heads
 from flux_actors.snapshot.codec import read_header, read_snapshot
+from flux_actors.snapshot.cut import Cut
 from tests.unit.domain.acting.small_acting import REDUCING, Functions, note
 from tests.unit.domain.small_log import event
 from tests.unit.domain.strategies import whole
@@ -39,6 +41,14 @@ SNAPSHOT = bytes.fromhex(
     "d47659fdbc"
 )
 
+SNAPSHOT_1 = bytes.fromhex(
+    "464c5558534e4150000128b52ffd0048d5030032871b2590398d01ffb9e687141f72c89d9213f15021b56c4886e6f333"
+    "333b62a56b554e659ade6da74c914fa394fb59c3dbf5c2e0c47a3b5cc880895a3db9dabe2c4b341602266a354d058470"
+    "4c845f3687f81c1f52644a4729c01f49a6749472ffd5f6a8b9496ad65be502645046e00f041000342e9e192f33f1af4d"
+    "2b2168c1ed19f967de2e97eda8fd56e666be9172b5854423677448eb84"
+)
+BLOCKS_OF_SNAPSHOT_1 = [BLOCKS[0], BLOCKS[2]]
+
 
 def folded() -> PartitionState:
     state = PartitionState(0)
@@ -65,6 +75,33 @@ def test_a_snapshot_of_version_2_is_the_same_state() -> None:
     assert whole(state) == whole(folded())
     assert state.acting.catalogue == Catalogue()
     assert not len(state.acting.outbox)
+
+
+def test_a_snapshot_of_version_1_is_the_same_state() -> None:
+    expected = PartitionState(0)
+    expected.apply(
+        [(number, decode_block_heads(data)) for number, data in enumerate(BLOCKS_OF_SNAPSHOT_1, 1)]
+    )
+    header, state = read_snapshot([SNAPSHOT_1])
+    assert (header.sequence, header.behaviours) == (2, None)
+    assert whole(state) == whole(expected)
+    assert {name: actor.properties for name, actor in state.entities.items()} == {
+        "a/1": {"v": 1},
+        "a/2": None,
+    }
+    assert all(actor.leases is None for actor in state.entities.values())
+
+
+def test_snapshots_of_earlier_versions_go_on_as_the_newest_do() -> None:
+    for data in (SNAPSHOT_1, SNAPSHOT):
+        state = read_snapshot([data])[1]
+        cut = Cut(state, "log")
+        again = read_snapshot([b"".join(iter(cut.next_slice, None))])[1]
+        block = Block(8, 1, 4_000, [event({"n": 4}, Terms(ttl_ms=5), key="a/2")], has_terms=True)
+        for one in (state, again):
+            one.apply([(one.sequence + 1, block)])
+        assert whole(again) == whole(state)
+        assert again.entities["a/2"].leases is not None
 
 
 def test_behaviours_go_on_from_there() -> None:

@@ -1,0 +1,106 @@
+"""Building a log anew on JetStream, for a restore: the same blocks at the same sequences.
+
+A stream can be told where it begins, and every message which sequence it must follow. So a block that is
+lost, doubled or out of order on the way is refused by the server, and no other check is needed. Many are on
+their way at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+
+from flux_actors import limits
+from flux_actors.errors import Corrupt, Refused, Unavailable
+from flux_actors.log.asking import Answers
+from flux_actors.log.jetstream import JetStreamLog, event_subject, stream_config, stream_name
+
+_TIMEOUT_S: Final = 30.0
+_TRIES: Final = 10
+_RETRY_S: Final = 0.5
+_CONFLICT: Final = 409
+_FOLLOWS: Final = "Nats-Expected-Last-Sequence"
+
+
+class _Ack(msgspec.Struct):
+    seq: int = 0
+
+
+_decode_ack = msgspec.json.Decoder(_Ack).decode
+
+
+class JetStreamRebuilder:
+    """A `Rebuilder` whose blocks are messages of JetStream streams, kept in so many copies."""
+
+    def __init__(self, client: Client, replicas: int = 1) -> None:
+        self._client = client
+        self._replicas = replicas
+        self._jetstream = client.jetstream(timeout=_TIMEOUT_S)
+        self._log = JetStreamLog(client)
+        self._answers = Answers(client)
+
+    @property
+    def payload_bytes_max(self) -> int:
+        """The largest message the server takes."""
+        return self._client.max_payload
+
+    async def make(self, partition: int, first: int, log_id: str) -> None:
+        """Make a stream."""
+        try:
+            try:
+                await self._jetstream.stream_info(stream_name(partition))
+            except nats.js.errors.NotFoundError:
+                await self._jetstream.add_stream(stream_config(partition, log_id, self._replicas, first))
+                return
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise Unavailable(f"the log cannot be made ({type(error).__name__})") from error
+        raise Refused(f"there is a stream {stream_name(partition)} already", _CONFLICT)
+
+    async def append(self, partition: int, sequence: int, blocks: list[bytes]) -> None:
+        """Publish blocks; after a fault, look how far it came and go on from there."""
+        for first, some in _pieces(sequence, blocks):
+            for number in range(1, _TRIES + 1):
+                try:
+                    await self._append(partition, first, some)
+                    break
+                except Unavailable:
+                    if number == _TRIES:
+                        raise
+                    await asyncio.sleep(_RETRY_S)
+
+    async def _append(self, partition: int, first: int, blocks: list[bytes]) -> None:
+        last = (await self._log.bounds(partition)).last
+        if last < first - 1:
+            raise Corrupt(f"the log of partition {partition} ends at {last}, not in front of {first}")
+        left = list(enumerate(blocks, first))[last - first + 1 :]
+        await asyncio.gather(*(self._publish(partition, sequence, data) for sequence, data in left))
+
+    async def _publish(self, partition: int, sequence: int, data: bytes) -> None:
+        headers = {_FOLLOWS: str(sequence - 1), "Nats-Expected-Stream": stream_name(partition)}
+        answer = await self._answers.ask(event_subject(partition), data, _TIMEOUT_S, headers)
+        try:
+            stored = _decode_ack(answer.data).seq
+        except msgspec.DecodeError:
+            stored = 0
+        if stored != sequence:
+            raise Unavailable(f"block {sequence} of partition {partition} was not taken by the log")
+
+
+def _pieces(sequence: int, blocks: list[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield as many blocks as may be on their way at once, with the sequence of the first."""
+    some: list[bytes] = []
+    size = 0
+    for data in blocks:
+        if some and (len(some) == limits.restore_blocks_max or size + len(data) > limits.restore_bytes_max):
+            yield sequence, some
+            sequence, some, size = sequence + len(some), [], 0
+        some.append(data)
+        size += len(data)
+    if some:
+        yield sequence, some
