@@ -30,6 +30,7 @@ body_batch_bytes_range: Final = (1 * KIB, 64 * MIB)
 # and five million of such would be told so in 70 bytes each.
 batch_events_max: Final = 262_144
 partitions_max: Final = 1_024  # of a log
+doors_max: Final = 1_024  # of a Flux
 ttl_ms_max: Final = 10 * 366 * 24 * 3_600_000  # ten years: what lives longer needs no lease
 rate_per_minute: Final = 10_000  # default, changeable at run time
 rate_per_minute_range: Final = (1, 10_000_000)

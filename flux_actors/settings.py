@@ -1,4 +1,4 @@
-"""Settings: one class, filled from `FLUX_*` variables and the command line, handed to whoever needs it."""
+"""Settings: one class, handed to whoever needs it; `settings_loading.py` fills it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flux_actors import limits
@@ -21,11 +21,9 @@ from flux_actors.tls import Certificate
 from flux_actors.tracing import plan as tracing
 from flux_actors.tracing.plan import TracePlan
 
-_PREFIX: Final = "FLUX_"
-_CLIENT_ONLY: Final = frozenset({"FLUX_URL", "FLUX_TOKEN", "FLUX_CA"})  # read by the command line's clients
+PREFIX: Final = "FLUX_"
 _KEY_BYTES: Final = 32
-_TRACES: Final = "traces"
-_INTERNAL: Final = frozenset({"FLUX_RUN_ID"})  # marks the processes of one run
+DERIVED: Final = frozenset({"traces"})  # settings that others than `FLUX_*` say
 
 
 def _quantity(read: Callable[[str], int]) -> Callable[[Any], Any]:
@@ -33,11 +31,24 @@ def _quantity(read: Callable[[str], int]) -> Callable[[Any], Any]:
     return lambda value: read(value) if isinstance(value, str) else value
 
 
+def _joined(value: Any) -> Any:
+    """Return a list, as a file may have one, in the way in which a variable has it."""
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return ",".join(value)
+    return value
+
+
+_List = Annotated[str, BeforeValidator(_joined)]
+
+
 class Settings(BaseSettings):
     """What an operator may set; every field is also the variable `FLUX_<NAME>`."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
+    config: Path | None = Field(
+        None, description="settings file; default flux.yaml in the working folder, if it is there"
+    )
     host: str = Field("127.0.0.1", description="address the doors listen on")
     port: int = Field(3000, ge=1, le=65535, description="port of the doors")
     serve_port: int | None = Field(
@@ -58,7 +69,7 @@ class Settings(BaseSettings):
         le=limits.partitions_max,
         description="partitions of a new log (default 4); fixed once it exists",
     )
-    spread: str = Field(
+    spread: _List = Field(
         "", description="namespaces spread over all partitions of a new log, comma separated; fixed as well"
     )
     shards: int = Field(1, ge=1, le=1024, description="shard actors that share the partitions")
@@ -70,13 +81,26 @@ class Settings(BaseSettings):
     doors: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 1) // 2),
         ge=1,
-        le=1024,
-        description="door replicas; default one for two cores",
+        le=limits.doors_max,
+        description="door replicas, where no node has doors of its own; default one for two cores",
     )
-    nats_url: str | None = Field(None, description="an external NATS server, e.g. nats://host:4222")
-    nats_user: str | None = Field(None, description="user of the external NATS server")
+    door_resource: bool | None = Field(
+        None,
+        description="whether doors go by the custom resource flux-door, one for each that a node has; "
+        "default if some node has it when Flux starts",
+    )
+    nats_url: Annotated[str | None, BeforeValidator(_joined)] = Field(
+        None, description="an external NATS, e.g. nats://host:4222; its servers, comma separated"
+    )
+    nats_user: str | None = Field(None, description="user of the external NATS")
     nats_password: SecretStr | None = Field(None, description="its password")
-    nats_credentials: Path | None = Field(None, description="credentials file of the external NATS server")
+    nats_password_file: Path | None = Field(None, description="file that holds this password")
+    nats_credentials: Path | None = Field(None, description="credentials file of the external NATS")
+    nats_ca: Path | None = Field(
+        None, description="authorities in PEM that the certificate of NATS is checked by; asks for TLS"
+    )
+    nats_cert: Path | None = Field(None, description="client certificate for NATS in PEM; asks for TLS")
+    nats_key: Path | None = Field(None, description="its private key in PEM")
     log_replicas: int = Field(1, ge=1, le=5, description="copies of the log on an external NATS cluster")
     history_positions: int = Field(
         limits.history_positions_max,
@@ -98,12 +122,14 @@ class Settings(BaseSettings):
     admin_token: SecretStr | None = Field(
         None, description="token that may change the config and make namespaces"
     )
+    admin_token_file: Path | None = Field(None, description="file that holds this token")
     traces: TracePlan | None = Field(
         None, description="what the OTEL_* variables say of traces; it has no variable of its own"
     )
     metrics_token: SecretStr | None = Field(
         None, description="token that may read /metrics and nothing else; the admin token may, too"
     )
+    metrics_token_file: Path | None = Field(None, description="file that holds this token")
     auth_enabled: bool = Field(default=False, description="whether writes and private namespaces need tokens")
     read_wait_ms: int = Field(2000, ge=0, le=60_000, description="how long a read waits for its position")
     cors_origins: str = Field("*", description="origins allowed by CORS, comma separated; * for any")
@@ -112,6 +138,7 @@ class Settings(BaseSettings):
         description="key of the connectors' credentials: 32 bytes in base64, as `flux connectors key` prints "
         "them; several, comma separated: the first encrypts, all decrypt",
     )
+    encryption_key_file: Path | None = Field(None, description="file that holds these keys")
     connectors_allow_private: bool = Field(
         default=False, description="whether connectors may call private, loopback and metadata addresses"
     )
@@ -187,39 +214,9 @@ class Settings(BaseSettings):
         return tuple(_key(part.strip()) for part in text.split(",") if part.strip())
 
 
-def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
-    """Return the settings: `given` (from the command line, `None` = not given) over `FLUX_*` variables.
-
-    Raises:
-        Refused: a value does not fit, or a `FLUX_*` variable is not known.
-    """
-    fields = {_PREFIX + name.upper(): name for name in Settings.model_fields if name != _TRACES}
-    known = fields.keys() | _CLIENT_ONLY | _INTERNAL
-    unknown = sorted(name for name in environment if name.startswith(_PREFIX) and name not in known)
-    if unknown:
-        raise Refused(f"unknown setting {unknown[0]}; known are {', '.join(sorted(known - _INTERNAL))}")
-    values: dict[str, Any] = {fields[name]: value for name, value in environment.items() if name in fields}
-    values[_TRACES] = tracing.trace_plan(environment)
-    values |= {name: value for name, value in given.items() if value is not None}
-    # Processes of Ray have working folders of their own.
-    values |= {name: Path(values[name]).absolute() for name in ("tls_cert", "tls_key") if values.get(name)}
-    try:
-        settings = Settings(**values)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = _PREFIX + str(first["loc"][0]).upper() if first["loc"] else "settings"
-        raise Refused(f"{name}: {first['msg']}") from None
-    _ = settings.encryption_keys  # one that is none is told at the start
-    if not settings.github_url.startswith(("https://", "http://")):
-        raise Refused("FLUX_GITHUB_URL must begin with https:// (or http://)")
-    if "@" in (settings.nats_url or ""):
-        raise Refused(
-            "put the login of NATS into FLUX_NATS_USER and FLUX_NATS_PASSWORD, or FLUX_NATS_CREDENTIALS, "
-            "and not into its URL: others on the machine can read a command line"
-        )
-    if (settings.tls_cert is None) != (settings.tls_key is None):
-        raise Refused("TLS needs both --tls-cert and --tls-key (FLUX_TLS_CERT and FLUX_TLS_KEY)")
-    return settings
+def variable(name: str) -> str:
+    """Return the variable that sets a setting."""
+    return PREFIX + name.upper()
 
 
 def is_loopback_host(host: str) -> bool:
@@ -235,12 +232,13 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
     `/proc/<pid>/environ` shows a process's variables to everybody of the same user, and to all it starts.
     """
-    secret = {
-        _PREFIX + name.upper()
-        for name, field in Settings.model_fields.items()
-        if field.annotation == SecretStr | None
-    } | tracing.SECRETS
+    secret = {variable(name) for name in SECRETS} | tracing.SECRETS
     return {name: value for name, value in environment.items() if name not in secret}
+
+
+SECRETS: Final = frozenset(
+    name for name, setting in Settings.model_fields.items() if setting.annotation == SecretStr | None
+)
 
 
 def _key(text: str) -> bytes:

@@ -74,6 +74,31 @@ def trust_in_authorities(file: Path | None) -> ssl.SSLContext:
     return context
 
 
+def client_context(authorities: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
+    """Return the context of connections to NATS: by whom its servers are checked, and this client by them.
+
+    Raises:
+        Refused: a file cannot be read, or holds something else.
+    """
+    context = ssl.create_default_context() if authorities is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if authorities is not None:
+        text = _text(authorities, "certificate", "FLUX_NATS_CA")
+        _load(context, text, authorities, "FLUX_NATS_CA")
+    if certificate is not None and key is not None:
+        _text(certificate, "certificate", "FLUX_NATS_CERT")
+        if _ENCRYPTED in _text(key, "key", "FLUX_NATS_KEY"):
+            raise Refused(f"the key {key} is encrypted; give FLUX_NATS_KEY one without a passphrase")
+        try:
+            context.load_cert_chain(certificate, key)
+        except ssl.SSLError:
+            raise Refused(
+                f"{certificate} and {key} are no certificate and its key in PEM form; check FLUX_NATS_CERT "
+                "and FLUX_NATS_KEY"
+            ) from None
+    return context
+
+
 def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -1,14 +1,19 @@
-"""The Serve deployment: each replica is a door with a listener of its own beside Serve's proxy."""
+"""The Serve deployment: each replica is a door with a listener of its own beside Serve's proxy.
+
+An application with a plan stands by itself (`serve deploy`): its doors see to the router before they open,
+and take everything down when the application is deleted. Without one, whoever deploys it does both.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
 from ray import serve
 
+from flux_actors import limits
 from flux_actors.errors import Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.logs import set_up_logs
@@ -16,22 +21,44 @@ from flux_actors.settings import Settings
 from flux_api.app import build_app
 from flux_api.closed_port import close_replica_port
 from flux_api.door import Door, open_door
+from flux_api.door_count import DOOR_RESOURCE, doors_of_nodes
 from flux_api.listener import Listener
 from flux_api.request_ids import RequestIds
+from flux_api.taking_down import is_being_deleted, take_down
 from flux_api.traced import hot_routes_for
+from flux_api.whereabouts import node_address, url_of
+
+if TYPE_CHECKING:
+    from flux_actors.router.namespace_router import RouterPlan
 
 APPLICATION: Final = "flux"
 _DRAIN_S: Final = 15.0
 _ONGOING_MAX: Final = 100_000  # a WebSocket through Serve's proxy holds one for its life
+_ON_NODES: Final = {
+    "autoscaling_config": {
+        "min_replicas": 1,
+        "max_replicas": limits.doors_max,
+        "upscale_delay_s": 0.0,
+        "downscale_delay_s": 5.0,  # a node that Ray misses for a moment keeps its door
+        "policy": {"policy_function": f"{doors_of_nodes.__module__}:{doors_of_nodes.__name__}"},
+    }
+}
 
 
 class Ingress:
     """One replica."""
 
-    async def __init__(self, settings: Settings, access: NatsAccess) -> None:  # type: ignore[misc]
+    async def __init__(  # type: ignore[misc]
+        self, settings: Settings, access: NatsAccess, plan: RouterPlan | None = None
+    ) -> None:
         # Serve awaits the constructor of a replica.
         set_up_logs()
         close_replica_port()
+        self._stands_alone = plan is not None
+        if plan is not None:
+            from flux_actors.router.founding import found  # noqa: PLC0415 - other doors need no router's code
+
+            await found(access, plan)
         self._door: Door = await open_door(settings, access)
         self._flux_app = build_app(settings, self._door)
         hot = hot_routes_for(self._door)
@@ -47,6 +74,10 @@ class Ingress:
         """Give Serve's proxy the same app that the listener serves."""
         return self._flux_app
 
+    async def url(self) -> str:
+        """Return where this door is, for whoever deployed it."""
+        return url_of(self._door.settings, node_address())
+
     async def check_health(self) -> None:
         """Tell Serve to replace a replica whose listener has ended."""
         if not self._listener.listens and not self._closing:
@@ -60,23 +91,34 @@ class Ingress:
             self._closing = True
             await self._listener.close()
             await self._door.close()
+            if self._stands_alone and await is_being_deleted():
+                await take_down()
 
 
-def application(settings: Settings, access: NatsAccess) -> Any:
-    """Return the Serve application of Flux."""
+def application(
+    settings: Settings, access: NatsAccess, *, on_nodes: bool = False, plan: RouterPlan | None = None
+) -> Any:
+    """Return the Serve application of Flux.
+
+    Arguments:
+        settings: what an operator set.
+        access: the way to the log.
+        on_nodes: one door for each `flux-door` of the cluster's nodes, instead of `settings.doors`.
+        plan: what the doors start the router with, where nobody else does.
+    """
     # Serve's decorators wrap the class; a second name keeps pickling of `Ingress` by reference.
     deployment: Any = serve.deployment(
         _with_farewell(serve.ingress()(Ingress)),
         name="door",
-        num_replicas=settings.doors,
+        **(_ON_NODES if on_nodes else {"num_replicas": settings.doors}),
         max_ongoing_requests=_ONGOING_MAX,
         health_check_period_s=1,
         health_check_timeout_s=5,
         graceful_shutdown_timeout_s=20,
         graceful_shutdown_wait_loop_s=0.2,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": 0} | ({"resources": {DOOR_RESOURCE: 1}} if on_nodes else {}),
     )
-    return deployment.bind(settings, access)
+    return deployment.bind(settings, access, plan)
 
 
 def _with_farewell(wrapped: Any) -> Any:

@@ -29,6 +29,7 @@ class Run(msgspec.Struct, frozen=True):
     ray_address: str
     ray_folder: str
     tls_cert: str = ""  # the certificate of the doors, where they have one
+    config: str = ""  # the settings file, where there is one
     ready: bool = False
 
 

@@ -26,14 +26,14 @@ from flux_actors.connectors.names import KEEPER_NAME
 from flux_actors.connectors.ray_connectors import ConnectorsPlan, any_configured, keeper
 from flux_actors.errors import Corrupt, FluxError, Refused, Unavailable
 from flux_actors.places.opening import is_url
+from flux_actors.router.founding import plan_of, start_router
 from flux_actors.router.handle import router_handle
+from flux_actors.router.named_actors import named_actors
 from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
-from flux_actors.router.namespace_router import RemoteRouter, RouterPlan
 from flux_actors.settings import Settings
-from flux_actors.shard.memory import MemoryPlan
-from flux_actors.shard.retention import Retention
 from flux_actors.snapshot.opening import open_store
 from flux_api.deployment import APPLICATION, application
+from flux_api.door_count import go_by_nodes, nodes_of_cluster
 from flux_cluster.orders import Orders, Site, Start, Stop, Sweep
 
 _ROUTER_S: Final = 120.0
@@ -44,40 +44,22 @@ _POLL_S: Final = 0.02
 _STARTERS: Final = frozenset({ROUTER_NAME, KEEPER_NAME})
 
 
-def start(orders: Start) -> None:
-    """Start router, shards and doors."""
+def start(orders: Start) -> str | None:
+    """Start router, shards and doors; return where a door is, if that need not be this machine."""
     if not orders.site.cluster_is_ours:
         sweep(Sweep(orders.site))
     settings = orders.settings
     check_snapshots(settings.snapshot_place)
-    plan = RouterPlan(
-        owner=orders.site.owner,
-        snapshots=settings.snapshot_place,
-        shards=settings.shards,
-        memory=MemoryPlan(settings.memory_bytes, settings.data.absolute()) if settings.memory_bytes else None,
-        partitions=settings.partitions,
-        spread=settings.spread_namespaces,
-        log_replicas=settings.log_replicas,
-        history_positions=settings.history_positions,
-        retention=Retention(settings.log_max_age, settings.log_max_bytes),
-        auth_enabled=settings.auth_enabled,
-        admin_token=settings.admin_token.get_secret_value() if settings.admin_token else None,
-        traces=settings.traces,
-    )
-    router: Any = RemoteRouter.options(
-        name=ROUTER_NAME,
-        namespace=RAY_NAMESPACE,
-        lifetime="detached",
-        max_restarts=-1,
-        num_cpus=0,
-        max_concurrency=100,
-    ).remote(orders.access, plan)
+    router = start_router(orders.access, plan_of(settings, orders.site.owner), or_take=False)
     # Router, shards, Serve's proxy and doors take seconds each to come up: all of them do it at once.
     with ThreadPoolExecutor(1) as pool:
         proxy = pool.submit(serve.start, http_options=_proxy_options(settings, orders.serve_port))
         opened = router.open.remote()
         _wait_for_controller(proxy)
-        target = serve.RunTarget(application(settings, orders.access), name=APPLICATION, route_prefix="/")
+        on_nodes = go_by_nodes(nodes_of_cluster(), asked=settings.door_resource)
+        target = serve.RunTarget(
+            application(settings, orders.access, on_nodes=on_nodes), name=APPLICATION, route_prefix="/"
+        )
         serve.run_many(
             [target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
         )
@@ -85,6 +67,13 @@ def start(orders: Start) -> None:
     ray.get(opened, timeout=_ROUTER_S)
     _await_recovery(router)
     _start_connectors(orders)
+    return None if orders.site.cluster_is_ours else _some_door()
+
+
+def _some_door() -> str:
+    """Return the URL of a door, as that sees it: on a cluster of several nodes none need be here."""
+    url: str = serve.get_app_handle(APPLICATION).url.remote().result(timeout_s=_ROUTER_S)
+    return url
 
 
 def check_snapshots(place: str) -> None:
@@ -212,14 +201,9 @@ def _close_connectors() -> None:
 def _end_actors() -> None:
     """End router, keeper, shards and connectors; the log has everything."""
     for starters in (True, False):  # first those that start others
-        for name in _named_actors():
+        for name in named_actors():
             if (name in _STARTERS) is starters:
                 ray.kill(ray.get_actor(name, namespace=RAY_NAMESPACE), no_restart=True)
-
-
-def _named_actors() -> list[str]:
-    named = ray.util.list_named_actors(all_namespaces=True)
-    return sorted(actor["name"] for actor in named if actor["namespace"] == RAY_NAMESPACE)
 
 
 def main() -> None:
@@ -233,21 +217,22 @@ def main() -> None:
             logging_level=logging.ERROR,
             configure_logging=False,
         )
-        _obey(orders)
+        door = _obey(orders)
     except (FluxError, RayError, GetTimeoutError, ConnectionError, RuntimeError, ValueError) as error:
         _tell({"ok": False, "error": _sentence(error)})
         sys.exit(1)
-    _tell({"ok": True})
+    _tell({"ok": True, "door": door})
 
 
-def _obey(orders: Orders) -> None:
+def _obey(orders: Orders) -> str | None:
     match orders:
         case Start():
-            start(orders)
+            return start(orders)
         case Stop():
             stop(orders)
         case Sweep():
             sweep(orders)
+    return None
 
 
 def _sentence(error: Exception) -> str:

@@ -38,8 +38,10 @@ class Launcher:
         """The launcher's process."""
         return self._process.pid
 
-    def obey(self, orders: Any, silence_s: float, report: Callable[[str], None] = _nobody) -> None:
+    def obey(self, orders: Any, silence_s: float, report: Callable[[str], None] = _nobody) -> str | None:
         """Hand over the orders and wait until they are carried out; `report` hears how far they are.
+
+        Returns where a door is, after a start on a cluster of others.
 
         Raises:
             Unavailable: they could not be, or nothing was heard for `silence_s`; the text says why.
@@ -55,6 +57,8 @@ class Launcher:
             self.end()  # that it takes a second to leave Ray is nobody's concern
         if not answer["ok"]:
             raise Unavailable(answer["error"])
+        door: str | None = answer.get("door")
+        return door
 
     def _answer(self, silence_s: float, report: Callable[[str], None]) -> dict[str, Any]:
         """Return the last line; report the lines before it."""

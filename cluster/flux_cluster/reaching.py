@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 import psutil
@@ -92,13 +93,7 @@ def _await_listening(server: NatsServer) -> None:
 
 def external(settings: Settings, known_url: str = "") -> NatsAccess:
     """Return the way to a NATS server of somebody else."""
-    password = settings.nats_password
-    return NatsAccess(
-        settings.nats_url or known_url,
-        settings.nats_user,
-        password.get_secret_value() if password is not None else None,
-        str(settings.nats_credentials) if settings.nats_credentials is not None else None,
-    )
+    return replace(NatsAccess.of_settings(settings), url=settings.nats_url or known_url)
 
 
 def _run_of(run_id: str, nats_url: str) -> Run:

@@ -65,6 +65,7 @@ class Supervisor:
         self._nats: NatsServer | None = None
         self._ray: RayHead | None = None
         self._serve_port = 0
+        self._door_url = self._url()
         self._asked_to_stop = threading.Event()
         self._launched = False
         self._serves = False
@@ -105,7 +106,7 @@ class Supervisor:
         if not (is_loopback_host(self._settings.host) or self._settings.auth_enabled):
             self._report("without FLUX_AUTH_ENABLED=true everybody who reaches Flux may do everything")
         self._report(
-            f"Flux is at {self._url()} (ready in {time.monotonic() - started:.1f} s; stop with Ctrl-C)"
+            f"Flux is at {self._door_url} (ready in {time.monotonic() - started:.1f} s; stop with Ctrl-C)"
         )
 
     def _start_on_ray(self) -> None:
@@ -124,8 +125,8 @@ class Supervisor:
         self._report("starting router, shards and doors")
         self._launched = True
         orders = Start(self._site(), self._settings, self._access(), self._serve_port)
-        launcher.obey(orders, _LAUNCH_S, self._progress)
-        self._wait_ready()
+        door = launcher.obey(orders, _LAUNCH_S, self._progress)
+        self._wait_ready(door)
         self._serves = True
 
     def _watch(self) -> None:
@@ -210,21 +211,17 @@ class Supervisor:
     def _access(self) -> NatsAccess:
         if self._nats is not None:
             return self._nats.access
-        settings = self._settings
-        password = settings.nats_password
-        return NatsAccess(
-            settings.nats_url or "",
-            settings.nats_user,
-            password.get_secret_value() if password is not None else None,
-            str(settings.nats_credentials) if settings.nats_credentials is not None else None,
-        )
+        return NatsAccess.of_settings(self._settings)
 
-    def _wait_ready(self) -> None:
+    def _wait_ready(self, door: str | None) -> None:
+        """Return when a door serves: the one here, or `door` where this node has none."""
         deadline = time.monotonic() + _READY_S
         while time.monotonic() < deadline:
             self._check_stop()
-            if _answers(f"{self._url()}/api/ready", self._settings.tls_cert):
-                return
+            for url in (self._url(), door):
+                if url is not None and _answers(f"{url}/api/ready", self._settings.tls_cert):
+                    self._door_url = url
+                    return
             time.sleep(_LOOK_S / 4)
         raise Unavailable(f"the doors did not become ready; see {self._folder.logs} and Ray's logs")
 
@@ -240,12 +237,13 @@ class Supervisor:
             run_id=self._run_id,
             pid=os.getpid(),
             created=psutil.Process().create_time(),
-            url=self._url(),
+            url=self._door_url,
             serve_url=self._url(self._settings.serve_host, self._serve_port),
             nats_url=self._settings.nats_url or (self._nats.access.url if self._nats is not None else ""),
             ray_address=self._ray.address if self._ray is not None else self._ray_address,
             ray_folder=str(self._ray.folder) if self._ray is not None else "",
             tls_cert=str(self._settings.tls_cert or ""),
+            config=str(self._settings.config.absolute()) if self._settings.config is not None else "",
             ready=ready,
         )
         self._folder.write_run(run)

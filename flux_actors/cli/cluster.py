@@ -1,4 +1,4 @@
-"""`flux up`, `flux down`, `flux status`: starting, stopping and looking at a Flux on this machine."""
+"""`flux up`, `flux down`, `flux status`, `flux serve-config`: starting, stopping and looking at a Flux."""
 
 from __future__ import annotations
 
@@ -12,17 +12,29 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from flux_actors.cli.options import settings_of
 from flux_actors.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
+    import ssl
+
     from flux_actors.settings import Settings
+    from flux_cluster.data_folder import DataFolder
 
 _DETACH_S: Final = 180.0
 _DOWN_S: Final = 120.0
 _POLL_S: Final = 0.1
+_TOPOLOGY: Final = ("partitions", "shards", "doors")
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder; default ./flux-data or FLUX_DATA.")
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings file; default FLUX_CONFIG, or flux.yaml in this folder."),
+]
+UrlOption = Annotated[
+    str | None, typer.Option("--url", help="Ask this door; default the one that `flux up` has started.")
 ]
 OutputOption = Annotated[str, typer.Option("--output", "-o", help="`table` or `json`.")]
 
@@ -32,6 +44,7 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(down)
     app.command()(status)
+    app.command("serve-config")(serve_config)
 
 
 def up(
@@ -72,18 +85,19 @@ def up(
     tls_key: Annotated[
         Path | None, typer.Option(help="Private key of the certificate in PEM, without a passphrase.")
     ] = None,
+    config: ConfigOption = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when Flux is ready and leave it running.")
     ] = False,
 ) -> None:
     """Start Flux here and keep it running; Ctrl-C stops it.
 
-    Everything is also settable as FLUX_* (for example FLUX_PORT). With RAY_ADDRESS set, Flux joins
-    that Ray cluster instead of starting its own. What Flux writes is for the user it runs as alone.
+    Everything is also settable as FLUX_* (for example FLUX_PORT), and in flux.yaml, which the other two win
+    over. With RAY_ADDRESS set, Flux joins that Ray cluster instead of starting its own; so it does as the
+    entrypoint of a Ray job. What Flux writes is for the user it runs as alone.
 
     Example: flux up --port 3000 --data ./flux-data
     """
-    from flux_actors.settings import load_settings
     from flux_cluster.supervisor import Supervisor
 
     given = {
@@ -100,7 +114,7 @@ def up(
         "tls_cert": tls_cert,
         "tls_key": tls_key,
     }
-    settings = load_settings(given, os.environ)
+    settings = settings_of(given, config)
     os.umask(0o077)  # also of all that is started from here
     if detach:
         _up_detached(settings)
@@ -108,56 +122,98 @@ def up(
         Supervisor(settings, _say).run()
 
 
-def down(data: DataOption = None) -> None:
+def down(data: DataOption = None, config: ConfigOption = None) -> None:
     """Stop the Flux that runs on a data folder.
 
     Example: flux down --data ./flux-data
     """
     from flux_cluster.supervisor import down as stop
 
-    folder = _folder(data)
+    folder = _folder(data, config)
     if stop(folder, _DOWN_S):
         _say(f"Flux on {folder.root} has stopped")
     else:
         _say(f"no Flux runs on {folder.root}")
 
 
-def status(data: DataOption = None, output: OutputOption = "table") -> None:
-    """Show what runs, where, and how far each partition is.
+def status(
+    data: DataOption = None,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    output: OutputOption = "table",
+) -> None:
+    """Show what runs, where, by which settings file, and how far each partition is.
+
+    With --url it asks a door that `flux up` did not start here, such as one of a RayService.
 
     Example: flux status -o json
     """
-    run = _folder(data).run()
-    if run is None:
-        raise Refused(f"no Flux runs on {_folder(data).root}; start it with `flux up`")
-    facts = {
-        "url": run.url,
-        "serve": run.serve_url,
-        "pid": run.pid,
-        "nats": run.nats_url,
-        "ray": run.ray_address,
-        "ray_logs": f"{run.ray_folder}/ray/session_latest/logs" if run.ray_folder else None,
-        **_fetch(run.url, Path(run.tls_cert) if run.tls_cert else None),
-    }
+    facts = _of_a_door(url) if url is not None else _of_a_run(_folder(data, config))
     if output == "json":
         typer.echo(json.dumps(facts))
     else:
         _print_status(facts)
 
 
-def _folder(data: Path | None) -> Any:
-    from flux_actors.settings import load_settings
+def serve_config(config: ConfigOption = None) -> None:
+    """Print the config by which Ray Serve deploys Flux, from flux.yaml and FLUX_*.
+
+    It holds no secret. A KubeRay RayService has it under serveConfigV2.
+
+    Example: flux serve-config > serve.yaml && serve deploy serve.yaml
+    """
+    from flux_cluster.serve_config import serve_config as written
+
+    typer.echo(written(settings_of({}, config, read_secrets=False)), nl=False)
+
+
+def _folder(data: Path | None, config: Path | None) -> DataFolder:
     from flux_cluster.data_folder import DataFolder
 
-    return DataFolder(load_settings({"data": data}, os.environ).data)
+    return DataFolder(settings_of({"data": data}, config, read_secrets=False).data)
 
 
-def _fetch(url: str, certificate: Path | None) -> dict[str, Any]:
-    import httpx
+def _of_a_run(folder: DataFolder) -> dict[str, Any]:
+    """Return what runs on a data folder.
 
+    Raises:
+        Refused: nothing does. Unavailable: it does not answer.
+    """
     from flux_actors.tls import trust_in
 
-    trusted = trust_in(certificate) if certificate is not None else True
+    run = folder.run()
+    if run is None:
+        raise Refused(f"no Flux runs on {folder.root}; start it with `flux up`, or name a door with --url")
+    return {
+        "url": run.url,
+        "config": run.config or None,
+        "serve": run.serve_url,
+        "pid": run.pid,
+        "nats": run.nats_url,
+        "ray": run.ray_address,
+        "ray_logs": f"{run.ray_folder}/ray/session_latest/logs" if run.ray_folder else None,
+        **_fetch(run.url, trust_in(Path(run.tls_cert)) if run.tls_cert else True),
+        "asked": _asked(Path(run.config)) if run.config else {},
+    }
+
+
+def _asked(config: Path) -> dict[str, int]:
+    """Return what of the topology the settings file says by now; a start makes it so."""
+    from flux_actors.settings_file import read_settings_file
+
+    return {name: number for name, number in read_settings_file(config).values.items() if name in _TOPOLOGY}
+
+
+def _of_a_door(url: str) -> dict[str, Any]:
+    from flux_actors.cli.options import authorities
+    from flux_actors.tls import trust_in_authorities
+
+    return {"url": url, **_fetch(url.rstrip("/"), trust_in_authorities(authorities()))}
+
+
+def _fetch(url: str, trusted: ssl.SSLContext | bool) -> dict[str, Any]:
+    import httpx
+
     token = os.environ.get("FLUX_ADMIN_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
@@ -179,10 +235,19 @@ def _print_status(facts: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console()
-    console.print(f"Flux {facts['version']} at {facts['url']} (supervisor pid {facts['pid']})")
-    console.print(
-        f"doors {facts['doors']}   Serve {facts['serve']}   Ray {facts['ray']}   NATS {facts['nats']}"
-    )
+    supervisor = f" (supervisor pid {facts['pid']})" if "pid" in facts else ""
+    console.print(f"Flux {facts['version']} at {facts['url']}{supervisor}")
+    shards = len({part["shard"] for part in facts["partitions"]})
+    runs = {"partitions": len(facts["partitions"]), "shards": shards, "doors": facts["doors"]}
+    console.print("   ".join(f"{name} {number}" for name, number in runs.items()))
+    asked = facts.get("asked", {})
+    others = [f"{name} {asked[name]}" for name in _TOPOLOGY if asked.get(name, runs[name]) != runs[name]]
+    if others:
+        console.print(f"{facts['config']} asks for {', '.join(others)}", markup=False, soft_wrap=True)
+    places = {"settings": "config", "Serve": "serve", "Ray": "ray", "NATS": "nats"}
+    told = [f"{word} {facts[name]}" for word, name in places.items() if facts.get(name)]
+    if told:
+        console.print("   ".join(told), markup=False, soft_wrap=True)
     names = ("partition", "shard", "phase", "sequence", "pending", "events", "entities")
     table = Table("#", *names[1:])
     for part in facts["partitions"]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flux_actors.cli.options import Output, OutputFormat, examples
+from flux_actors.cli.options import Output, OutputFormat, examples, settings_of
 from flux_actors.cli.output import say, show_json, warn
 
 if TYPE_CHECKING:
@@ -143,9 +143,7 @@ def _begin() -> None:
 
 
 def _settings(data: Path | None, nats_url: str | None) -> Settings:
-    from flux_actors.settings import load_settings
-
-    return load_settings({"data": data, "nats_url": nats_url}, os.environ)
+    return settings_of({"data": data, "nats_url": nats_url})
 
 
 def _show_backup(manifest: Manifest, verb: str, output: OutputFormat) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,7 @@ from flux_actors.errors import Refused
 
 if TYPE_CHECKING:
     from flux_actors.client.http import FluxClient
+    from flux_actors.settings import Settings
 
 
 class OutputFormat(StrEnum):
@@ -48,6 +50,21 @@ def open_client(url: str) -> FluxClient:
 
     admin_token = os.environ.get("FLUX_ADMIN_TOKEN")
     return FluxClient(url, token=token(), admin_token=admin_token, authorities=authorities())
+
+
+def settings_of(
+    given: Mapping[str, Any], config: Path | None = None, *, read_secrets: bool = True
+) -> Settings:
+    """Return the settings of this shell: options over the environment over the settings file.
+
+    Raises:
+        Refused: a value does not fit, or `config` is no settings file.
+    """
+    from flux_actors.settings_file import find_settings_file
+    from flux_actors.settings_loading import load_settings
+
+    file = find_settings_file(config, os.environ)
+    return load_settings(given, os.environ, *([file] if file is not None else []), read_secrets=read_secrets)
 
 
 def milliseconds_of(text: str, option: str) -> int:

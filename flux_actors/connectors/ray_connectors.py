@@ -78,6 +78,7 @@ class RayConnectors:
             namespace=RAY_NAMESPACE,
             lifetime="detached",
             num_cpus=0,
+            scheduling_strategy="SPREAD",  # each is a process: no node is to have them all
             max_restarts=0,  # the keeper starts it again, with a wait
             get_if_exists=True,
         ).remote()

@@ -13,6 +13,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from flux_actors import limits
 from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.asking import Answers
+from flux_actors.log.copies import fault_of
 from flux_actors.log.ports import LogBounds, LogUsage
 from flux_actors.log.pull import BESIDE_HEADER, JetStreamReader
 from flux_actors.log.read_gate import ReadGate
@@ -76,12 +77,16 @@ class JetStreamLog:
         return self._client.max_payload
 
     async def create(self, partitions: int, log_id: str, replicas: int) -> None:
-        """Make the streams that do not exist yet."""
+        """Make the streams that do not exist yet.
+
+        Raises:
+            Refused: NATS never keeps so many copies. Unavailable: it cannot make them now.
+        """
         for partition in range(partitions):
             try:
                 await self._make(stream_config(partition, log_id, replicas))
             except (nats.errors.Error, TimeoutError, OSError) as error:
-                raise Unavailable(f"the log cannot be made ({type(error).__name__})") from error
+                raise fault_of(error, "the log", replicas) from error
 
     async def _make(self, config: StreamConfig) -> None:
         try:

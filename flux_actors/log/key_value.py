@@ -14,6 +14,7 @@ from nats.js.kv import KeyValue as NatsBucket
 
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.batched import found_behind
+from flux_actors.log.copies import fault_of
 from flux_actors.log.ports import Entry, Versioned
 
 _FAULTS = (nats.errors.Error, TimeoutError, OSError)
@@ -30,7 +31,11 @@ class JetStreamKeyValue:
 
     @classmethod
     async def open(cls, client: Client, name: str, replicas: int = 1) -> JetStreamKeyValue:
-        """Open the bucket `name`, made if it is not there."""
+        """Open the bucket `name`, made if it is not there.
+
+        Raises:
+            Refused: NATS never keeps so many copies. Unavailable: it cannot be reached, or make them now.
+        """
         jetstream = client.jetstream(timeout=5.0)
         config = KeyValueConfig(
             bucket=name, history=1, storage=StorageType.FILE, replicas=replicas, direct=True
@@ -40,6 +45,8 @@ class JetStreamKeyValue:
                 return cls(client, name, await jetstream.key_value(name))
             except BucketNotFoundError:
                 return cls(client, name, await jetstream.create_key_value(config))
+        except nats.js.errors.APIError as error:
+            raise fault_of(error, "the log's key-value store", replicas) from error
         except _FAULTS as error:
             raise Unavailable("the log's key-value store cannot be reached") from error
 

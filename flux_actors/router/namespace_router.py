@@ -32,6 +32,8 @@ from flux_actors.router.core_events import CoreEvents
 from flux_actors.router.directory import directory_properties
 from flux_actors.router.introductions import Introducer, Introduction
 from flux_actors.router.metering import RouterMeter
+from flux_actors.router.named_actors import end_named_actors
+from flux_actors.router.names import ROUTER_NAME
 from flux_actors.router.ray_shards import RayShards
 from flux_actors.router.registering import note_history, register_log
 from flux_actors.router.router import Router
@@ -66,6 +68,7 @@ class RouterPlan:
     auth_enabled: bool = False  # then some namespaces may be hidden from the directory
     admin_token: str | None = field(default=None, repr=False)  # whoever has it may deploy behaviours
     traces: TracePlan | None = None  # of events, in shards
+    made_us: int = 0  # when, where a newer plan replaces an older one
 
 
 class NamespaceRouter:
@@ -87,12 +90,17 @@ class NamespaceRouter:
         self._tenants = Registry()
         self._follower: Follower | None = None
         self._introducer: Introducer | None = None
+        self._retires = False
         # Ray runs the constructor on the actor's loop; after a restart nobody else would call `open`.
         self._opening = asyncio.get_running_loop().create_task(self._open_when_possible())
 
     async def owner(self) -> str:
         """Return whose Flux this is."""
         return self._plan.owner
+
+    async def founded(self) -> tuple[str, int]:
+        """Return whose Flux this is, and when its plan was made."""
+        return self._plan.owner, self._plan.made_us
 
     async def open(self) -> None:
         """Return when every partition has a living shard.
@@ -188,6 +196,18 @@ class NamespaceRouter:
     async def escalate(self, name: str, number: int | None = None) -> Catalogue:
         """Stop a version of a behaviour for all its entities; for shards, which met a fault that wants it."""
         return await (await self._deploying()).escalate(name, number)
+
+    async def retire(self) -> None:
+        """Drain, end all that Flux has on this Ray cluster, and this actor last: nobody wants it any more."""
+        if self._retires:
+            return
+        self._retires = True
+        try:
+            await self.drain()
+        except Unavailable as error:  # it never opened
+            _log.warning("router.not_drained", reason=error.message)
+        end_named_actors(but=ROUTER_NAME)
+        ray.actor.exit_actor()  # type: ignore[no-untyped-call]
 
     async def drain(self) -> None:
         """End all shards with a last snapshot."""

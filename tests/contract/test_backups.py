@@ -15,7 +15,8 @@ from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.stores import JetStreamStores
 from flux_actors.places.files import FilePlace
-from flux_actors.settings import Settings, load_settings
+from flux_actors.settings import Settings
+from flux_actors.settings_loading import load_settings
 from flux_actors.snapshot.opening import open_store
 from flux_cluster.backups import back_up, check, restore_from
 from flux_cluster.data_folder import DataFolder

@@ -1,7 +1,11 @@
-"""Another Ray node on this machine, as long as this process lives: `RAY_ADDRESS` names the cluster."""
+"""Another Ray node on this machine, as long as this process lives: `RAY_ADDRESS` names the cluster.
+
+Its argument, if there is one, is a JSON object of the custom resources that it has.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -17,6 +21,7 @@ def main() -> None:
         gcs_address=os.environ.pop("RAY_ADDRESS"),
         node_ip_address="127.0.0.1",
         num_cpus=1,
+        resources=json.loads(sys.argv[1]) if len(sys.argv) > 1 else {},
         object_store_memory=OBJECT_STORE_BYTES,
         min_worker_port=0,
         max_worker_port=0,

@@ -26,6 +26,7 @@ PASSWORD = "a password that nobody may see"
 NATS_CONFIG = """
 host: 127.0.0.1
 port: %d
+max_payload: 16777216
 authorization { user: agent, password: "%s" }
 jetstream { store_dir: "%s", sync_interval: always }
 feature_flags { js_ack_fc_v2: false }

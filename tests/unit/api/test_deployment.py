@@ -8,6 +8,7 @@ import pytest
 
 from flux_actors.errors import Unavailable
 from flux_actors.log.connection import NatsAccess
+from flux_actors.router import founding
 from flux_actors.settings import Settings
 from flux_api import deployment
 from flux_api.connections import Connections
@@ -53,10 +54,10 @@ def done(monkeypatch):
     return done
 
 
-async def made(kind=Ingress):
+async def made(kind=Ingress, plan=None):
     """Return a replica, made as Serve makes one."""
     replica = kind.__new__(kind)
-    await replica.__init__(Settings(), ACCESS)
+    await replica.__init__(Settings(), ACCESS, plan)
     return replica
 
 
@@ -104,3 +105,62 @@ def test_it_has_as_many_replicas_as_were_asked_for():
     asked = application(Settings(doors=7), ACCESS)
     assert asked._bound_deployment.num_replicas == 7  # noqa: SLF001 - Serve shows it nowhere else
     assert asked._bound_deployment.max_ongoing_requests >= 10_000  # noqa: SLF001 - sockets hold one each
+
+
+def test_it_has_one_for_each_place_of_the_nodes_where_doors_go_by_them():
+    asked = application(Settings(doors=7), ACCESS, on_nodes=True)._bound_deployment  # noqa: SLF001 - as above
+    assert asked.ray_actor_options["resources"] == {"flux-door": 1}
+    assert asked._deployment_config.autoscaling_config.max_replicas >= 1_000  # noqa: SLF001 - as above
+
+
+class TestStandingAlone:
+    """An application with a plan: nobody else starts a router, or takes it down."""
+
+    @pytest.fixture
+    def deleted(self, monkeypatch, done):
+        """Whether Serve says that the application is being deleted: a list with one answer."""
+        deleted = [False]
+
+        async def found(access, plan):
+            assert access == ACCESS
+            done.append(f"{plan} is followed")
+
+        async def is_being_deleted():
+            return deleted[0]
+
+        async def take_down():
+            done.append("all is taken down")
+
+        monkeypatch.setattr(founding, "found", found)
+        monkeypatch.setattr(deployment, "is_being_deleted", is_being_deleted)
+        monkeypatch.setattr(deployment, "take_down", take_down)
+        return deleted
+
+    async def test_a_door_sees_to_the_router_before_it_opens(self, done, deleted):
+        await made(plan="the plan")
+        assert done[:3] == ["the plan is followed", "door opens", "listener opens"]
+
+    async def test_the_doors_take_everything_down_when_the_application_goes(self, done, deleted):
+        replica = await made(plan="the plan")
+        deleted[0] = True
+        for _ in range(2):
+            await replica.drain()
+        assert done[-3:] == ["listener closes", "door closes", "all is taken down"]
+
+    async def test_a_door_that_goes_for_another_reason_leaves_the_rest(self, done, deleted):
+        replica = await made(plan="the plan")
+        await replica.drain()
+        assert done[-2:] == ["listener closes", "door closes"]
+
+    async def test_without_a_plan_whoever_deployed_it_does_both(self, done, deleted):
+        replica = await made()
+        deleted[0] = True
+        await replica.drain()
+        assert (done[0], done[-1]) == ("door opens", "door closes")
+
+
+async def test_it_tells_whoever_deployed_it_where_it_is(done, monkeypatch):
+    replica = await made()
+    replica._door.settings = Settings(host="::", port=3001)  # noqa: SLF001 - a door's
+    monkeypatch.setattr(deployment, "node_address", lambda: "10.0.0.7")
+    assert await replica.url() == "http://10.0.0.7:3001"

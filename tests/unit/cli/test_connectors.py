@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flux_actors.settings import load_settings
+from flux_actors.settings_loading import load_settings
 
 
 def test_it_prints_a_key_that_the_server_takes_and_another_each_time(run):

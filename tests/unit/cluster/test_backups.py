@@ -18,7 +18,7 @@ from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.memory import MemoryStores
 from flux_actors.places.files import FilePlace
 from flux_actors.router.topology import REGISTRY_BUCKET, RESTORING_KEY
-from flux_actors.settings import load_settings
+from flux_actors.settings_loading import load_settings
 from flux_actors.snapshot.memory import MemorySnapshotStore
 from flux_cluster import backups
 from flux_cluster.backups import _emptied, _Filling, _flush, _prepare, check, restore_from

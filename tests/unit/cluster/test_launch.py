@@ -14,6 +14,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.places.memory import MemoryPlace
+from flux_actors.router import named_actors
 from flux_actors.settings import Settings
 from flux_actors.snapshot.placed import PlacedSnapshotStore
 from flux_cluster import launch
@@ -88,6 +89,7 @@ def cluster(monkeypatch):
         shutdown=lambda: cluster.done.append("shutdown"),
     )
     monkeypatch.setattr(launch, "ray", ray)
+    monkeypatch.setattr(named_actors, "ray", ray)
     monkeypatch.setattr(launch, "serve", serve)
     monkeypatch.setattr(launch, "router_handle", cluster.handle)
     monkeypatch.setattr(launch, "_POLL_S", 0.0)
@@ -278,8 +280,13 @@ class TestObeying:
 
     def test_says_that_it_was_done(self, obey, told, cluster):
         obey(Stop(OURS))
-        assert told == [{"ok": True}]
+        assert told == [{"ok": True, "door": None}]
         assert "drain" in cluster.done
+
+    def test_says_where_a_door_is_after_a_start_on_a_cluster_of_others(self, obey, told, monkeypatch):
+        monkeypatch.setattr(launch, "start", lambda orders: f"http://door-of-{orders.site.owner}")
+        obey(Start(THEIRS, Settings(_env_file=None), NatsAccess("nats://x"), 8000))
+        assert told == [{"ok": True, "door": "http://door-of-me"}]
 
     def test_says_why_it_was_not_and_fails(self, obey, told, cluster):
         cluster.router = FakeRouter(cluster, owner="somebody else")
@@ -318,6 +325,20 @@ def test_a_line_is_whole_when_it_is_told(capsys):
 )
 def test_serves_own_proxy_is_as_open_as_it_was_asked_to_be(settings, expected):
     assert launch._proxy_options(Settings(**settings), 5) == expected  # noqa: SLF001
+
+
+def test_a_door_of_the_cluster_is_asked_where_it_is(monkeypatch):
+    class Answer:
+        def result(self, timeout_s):
+            assert timeout_s > 0
+            return "http://10.0.0.7:3000"
+
+    def handle(name):
+        assert name == "flux"
+        return SimpleNamespace(url=SimpleNamespace(remote=Answer))
+
+    monkeypatch.setattr(launch, "serve", SimpleNamespace(get_app_handle=handle))
+    assert launch._some_door() == "http://10.0.0.7:3000"  # noqa: SLF001 - the phase itself
 
 
 def test_place_of_snapshots_that_cannot_be_read_is_told_at_the_start(monkeypatch):

@@ -51,6 +51,13 @@ def test_orders_arrive_whole_on_standard_input_and_nowhere_else(launch, tmp_path
     assert SECRET not in repr((launch.command, launch.environment))
 
 
+@pytest.mark.parametrize(
+    ("answer", "door"), [('{"ok": true}', None), ('{"ok": true, "door": "http://x"}', "http://x")]
+)
+def test_the_answer_may_say_where_a_door_is(launch, answer, door):
+    assert launch(f"cat > /dev/null; echo '{answer}'").obey("orders", 5.0) == door
+
+
 def test_progress_is_reported_before_the_answer(launch):
     lines = '{"progress": "one"}\n{"progress": "two"}\n{"ok": true}'
     reported = []

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.connection import NatsAccess
-from flux_actors.settings import load_settings
+from flux_actors.settings import Settings
+from flux_actors.settings_loading import load_settings
 from flux_cluster import reaching
 from flux_cluster.data_folder import DataFolder, Run, write_secret
 from flux_cluster.processes import RUN_ID
@@ -134,7 +134,5 @@ def test_no_secret_of_the_settings_reaches_the_server(tmp_path, servers, monkeyp
 
 
 def test_external_login_is_of_the_settings_alone():
-    found = reaching.external(
-        SimpleNamespace(nats_url=None, nats_user=None, nats_password=None, nats_credentials="f"), "u"
-    )
-    assert found == NatsAccess("u", credentials_file="f")
+    found = reaching.external(Settings(nats_credentials="f", nats_ca="ca"), "u")
+    assert found == NatsAccess("u", credentials_file="f", ca_file="ca")

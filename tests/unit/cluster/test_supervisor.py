@@ -201,6 +201,27 @@ def test_a_ray_cluster_of_others_is_joined_and_left(stage, up, monkeypatch, tmp_
     assert str(tmp_path / "data") in start.site.owner
 
 
+def test_where_this_node_has_no_door_another_nodes_is_told(stage, up, monkeypatch, tmp_path):
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    monkeypatch.setattr(supervisor, "_answers", lambda url, _: url.startswith("http://10.0.0.7"))
+    stage.door = "http://10.0.0.7:3000"
+    seen = []
+    stage.on_report["Flux is at"] = lambda: (
+        seen.append(DataFolder(tmp_path / "data").run()),
+        stage.ask_to_stop(),
+    )
+    up(config=tmp_path / "flux.yaml")
+    assert "Flux is at http://10.0.0.7:3000" in " ".join(stage.reports)
+
+
+def test_the_run_file_names_the_door_and_the_settings_file(stage, up, tmp_path):
+    seen = []
+    look = lambda: (seen.append(DataFolder(tmp_path / "data").run()), stage.ask_to_stop())  # noqa: E731
+    stage.on_report["Flux is at"] = look
+    up(config=tmp_path / "flux.yaml", port=3999)
+    assert (seen[0].url, seen[0].config) == ("http://localhost:3999", str(tmp_path / "flux.yaml"))
+
+
 RUN = Run("earlier", 1, 0.0, "http://x", "", "", "10.0.0.1:6379", "")
 
 

@@ -89,6 +89,7 @@ async def test_an_actor_is_named_detached_and_costs_no_processor(ray, host):
         "namespace": "flux",
         "lifetime": "detached",
         "num_cpus": 0,
+        "scheduling_strategy": "SPREAD",
         "max_restarts": 0,
         "get_if_exists": True,
     }

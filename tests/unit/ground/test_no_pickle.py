@@ -10,7 +10,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-LOADERS = {"pickle", "cloudpickle", "marshal", "shelve", "dill", "joblib", "yaml"}
+LOADERS = {"pickle", "cloudpickle", "marshal", "shelve", "dill", "joblib"}
 ALLOWED = {
     "cluster/flux_cluster/launch.py",
     "cluster/flux_cluster/launcher.py",
@@ -45,6 +45,15 @@ def modules() -> list[Path]:
 def test_only_the_launcher_its_supervisor_and_code_know_pickle() -> None:
     users = {str(path.relative_to(ROOT)) for path in modules() if imported_by(path) & LOADERS}
     assert users == ALLOWED
+
+
+def test_yaml_is_read_by_the_loader_that_makes_no_objects() -> None:
+    users = {path for path in modules() if "yaml" in imported_by(path)}
+    assert {path.name for path in users} == {"serve_config.py", "settings_file.py"}
+    for path in users:
+        nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)]
+        used = {node.attr for node in nodes if isinstance(node.value, ast.Name) and node.value.id == "yaml"}
+        assert not {name for name in used if "load" in name.lower()} - {"SafeLoader"}, path
 
 
 def test_nothing_evaluates_text() -> None:

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from flux_actors import limits
 from flux_actors.errors import Refused
-from flux_actors.settings import Settings, load_settings, without_secrets
+from flux_actors.settings import Settings, without_secrets
+from flux_actors.settings_loading import load_settings
 
 
 @pytest.fixture(autouse=True)

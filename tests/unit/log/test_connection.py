@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import nats
 import nats.errors
 import pytest
 
-from flux_actors.errors import Unavailable
-from flux_actors.log.connection import NatsAccess, connect
+from flux_actors.errors import Refused, Unavailable
+from flux_actors.log.connection import NatsAccess, TlsClient, check_jetstream, connect
+from flux_actors.settings import Settings
+from flux_actors.settings_loading import load_settings
 from flux_cluster.ports import free_ports
+from tests.certificates import make_pair
 
 PASSWORD = "made-up-password"
 
@@ -36,6 +40,7 @@ async def test_server_that_cannot_be_reached_is_told_without_the_login(
         raise fault
 
     monkeypatch.setattr(nats, "connect", refuse)
+    monkeypatch.setattr(TlsClient, "connect", refuse)
     with pytest.raises(Unavailable) as caught:
         await connect(NatsAccess(url), "test")
     assert caught.value.message == f"cannot reach NATS at {told}: {type(fault).__name__}"
@@ -61,7 +66,7 @@ async def test_login_is_handed_to_the_client(
     monkeypatch.setattr(nats, "connect", note)
     assert await connect(access, "test") == "client"
     logins = {name: asked[name] for name in ("user", "password", "user_credentials") if name in asked}
-    assert (asked["url"], logins) == ("u", options)
+    assert (asked["url"], logins) == (["u"], options)
     assert (asked["allow_reconnect"], asked["max_reconnect_attempts"]) == (True, -1)
 
 
@@ -70,3 +75,68 @@ async def test_address_where_nobody_listens_is_unavailable_within_the_timeout() 
     async with asyncio.timeout(1):
         with pytest.raises(Unavailable, match="cannot reach NATS"):
             await connect(NatsAccess(f"nats://127.0.0.1:{port}"), "test", timeout_s=0.1)
+
+
+def test_an_access_is_what_the_settings_say() -> None:
+    settings = load_settings(
+        {
+            "nats_url": "tls://a:1, tls://b:2",
+            "nats_user": "me",
+            "nats_password": PASSWORD,
+            "nats_credentials": "/c",
+            "nats_ca": "/ca",
+            "nats_cert": "/cert",
+            "nats_key": "/key",
+        },
+        {},
+    )
+    access = NatsAccess.of_settings(settings)
+    assert access == NatsAccess("tls://a:1, tls://b:2", "me", PASSWORD, "/c", "/ca", "/cert", "/key")
+    assert access.servers == ["tls://a:1", "tls://b:2"]
+    assert NatsAccess.of_settings(Settings(nats_url="nats://a")) == NatsAccess("nats://a")
+
+
+@pytest.mark.parametrize(
+    ("access", "asks"),
+    [
+        (NatsAccess("nats://a,nats://b"), False),
+        (NatsAccess("nats://a,tls://b"), True),
+        (NatsAccess("nats://a", ca_file="c"), True),
+        (NatsAccess("nats://a", certificate_file="c", key_file="k"), True),
+    ],
+)
+def test_tls_is_asked_for_by_a_url_or_by_a_file(access: NatsAccess, asks: object) -> None:
+    assert access.asks_for_tls is asks
+
+
+async def test_files_of_tls_that_cannot_be_used_are_told(tmp_path: Path) -> None:
+    pair, other = make_pair(tmp_path), make_pair(tmp_path, "other")
+    none = tmp_path / "none.pem"
+    (tmp_path / "text.pem").write_text("no certificate")
+    cases = [
+        ({"ca_file": str(none)}, "FLUX_NATS_CA"),
+        ({"ca_file": str(tmp_path / "text.pem")}, "FLUX_NATS_CA"),
+        ({"certificate_file": str(none), "key_file": str(pair.key)}, "FLUX_NATS_CERT"),
+        ({"certificate_file": str(pair.certificate), "key_file": str(none)}, "FLUX_NATS_KEY"),
+        ({"certificate_file": str(pair.certificate), "key_file": str(other.key)}, "FLUX_NATS_CERT and"),
+    ]
+    for files, told in cases:
+        with pytest.raises(Refused, match=told):
+            await connect(NatsAccess("tls://127.0.0.1:1", **files), "test")
+
+
+async def test_a_nats_that_takes_too_small_messages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Small:
+        max_payload = 1 << 20
+
+        async def close(self) -> None:
+            closed.append(True)
+
+    async def small(*_: Any, **__: Any) -> Small:
+        return Small()
+
+    closed: list[bool] = []
+    monkeypatch.setattr(nats, "connect", small)
+    with pytest.raises(Refused, match=r"takes messages of 1048576 bytes; set `max_payload: 16777216`"):
+        await check_jetstream(NatsAccess("nats://a"))
+    assert closed

@@ -302,3 +302,39 @@ async def test_draining_ends_the_shards_and_the_directory(around):
     async with routing() as router:
         await router.open()
     assert around.shards.drained == [SHARD]
+
+
+async def test_it_says_by_which_plan_it_goes(around):
+    async with routing(made_us=7) as router:
+        await router.open()
+        assert await router.founded() == ("somebody", 7)
+
+
+async def test_it_retires_once_after_the_shards_have_drained_and_takes_everything_along(around, monkeypatch):
+    done = []
+    monkeypatch.setattr(
+        namespace_router, "end_named_actors", lambda *, but: done.append(f"all but {but} end")
+    )
+    monkeypatch.setattr(namespace_router.ray.actor, "exit_actor", lambda: done.append("it ends"))
+    async with routing() as router:
+        await router.open()
+        for _ in range(2):
+            await router.retire()
+        assert done == ["all but flux-router end", "it ends"]
+        assert around.shards.drained == [SHARD]
+
+
+async def test_a_router_that_never_opened_retires_all_the_same(around, monkeypatch):
+    done = []
+    monkeypatch.setattr(namespace_router, "end_named_actors", lambda *, but: done.append("all end"))
+    monkeypatch.setattr(namespace_router.ray.actor, "exit_actor", lambda: done.append("it ends"))
+
+    async def never(_):
+        raise Unavailable("no log")
+
+    monkeypatch.setattr(NamespaceRouter, "_open", never)
+    router = NamespaceRouter(NatsAccess("nats://nowhere"), RouterPlan("x", "snapshots", 1, 4, frozenset(), 1))
+    await router.retire()
+    assert done == ["all end", "it ends"]
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
