@@ -1,4 +1,4 @@
-"""The log lines of each test, which are silent otherwise."""
+"""What the router's tests share: their log lines, which are silent otherwise, and shards that are values."""
 
 from __future__ import annotations
 
@@ -8,9 +8,31 @@ from typing import Any
 import pytest
 import structlog
 
+from flux_actors.router import moving
+from flux_actors.router import router as router_module
+from tests.unit.router.fake_shards import FakeShards, FlakyKeyValue
+
 
 @pytest.fixture(autouse=True)
 def lines() -> Iterator[list[Any]]:
     """What was logged."""
     with structlog.testing.capture_logs() as captured:
         yield captured
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for the next look."""
+    monkeypatch.setattr(router_module, "_WATCH_S", 0.0)
+    monkeypatch.setattr(router_module, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(moving, "_LOOK_S", 0.0)
+
+
+@pytest.fixture
+def store() -> FlakyKeyValue:
+    return FlakyKeyValue()
+
+
+@pytest.fixture
+def shards() -> FakeShards:
+    return FakeShards()

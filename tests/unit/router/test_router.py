@@ -3,76 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 
 import pytest
 
 from flux_actors import limits
-from flux_actors.errors import Refused, Unavailable
-from flux_actors.router import moving
-from flux_actors.router import router as router_module
-from flux_actors.router.router import Router
+from flux_actors.errors import Unavailable
 from flux_actors.router.topology import (
     TOPOLOGY_KEY,
-    LogRegistry,
     Owner,
     Topology,
     decode_topology,
     encode,
 )
-from tests.unit.router.fake_shards import FakeShards, FlakyKeyValue, until
+from tests.unit.router.fake_shards import FakeShards, until
+from tests.unit.router.routing import REGISTRY, opened, rounds, stored, watching
 
-REGISTRY = LogRegistry("log", 4)
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(router_module, "_WATCH_S", 0.0)
-    monkeypatch.setattr(router_module, "_AGAIN_S", 0.0)
-    monkeypatch.setattr(moving, "_LOOK_S", 0.0)
-
-
-@pytest.fixture
-def store():
-    return FlakyKeyValue()
-
-
-@pytest.fixture
-def shards():
-    return FakeShards()
-
-
-async def opened(store, shards, number=1):
-    router = Router(store, shards, REGISTRY, number)
-    await router.open()
-    return router
-
-
-@asynccontextmanager
-async def watching(router):
-    """Have the router look after its shards meanwhile."""
-    watch = asyncio.create_task(router.watch())
-    try:
-        yield
-    finally:
-        router.closing = True
-        await watch
-
-
-async def stored(store):
-    found = await store.get(TOPOLOGY_KEY)
-    return decode_topology(found.value).owners
-
-
-async def settled(router):
-    """Return when nothing moves any more."""
-    await until(lambda: router.even)
-
-
-def rounds(shards, name, count):
-    """Return a condition: `name` was asked `count` times more."""
-    target = shards.asked.count(name) + count
-    return lambda: shards.asked.count(name) >= target
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 class TestOpening:
@@ -279,121 +225,6 @@ class TestWatching:
         shards.dies("flux-shard-0-e1")
         async with watching(overtaken):  # which fails when the watch has ended by itself
             await until(lambda: not away and overtaken.topology.epoch(0) == 2)
-
-
-class TestScaling:
-    async def test_a_new_shard_is_given_its_share_one_by_one(self, store, shards):
-        router = await opened(store, shards, 1)
-        async with watching(router):
-            router.scale(2)
-            await until(lambda: len(shards.steps) == 4)
-            await settled(router)
-        assert shards.hosted == {"flux-shard-0-e1": {2: 1, 3: 1}, "flux-shard-1-e2": {0: 2, 1: 2}}
-        kinds = [step[0] for step in shards.steps]
-        assert kinds == ["release", "lead"] * 2
-        assert await stored(store) == router.topology.owners
-        assert [owner.shard for owner in router.topology.owners] == ["flux-shard-1-e2"] * 2 + [
-            "flux-shard-0-e1"
-        ] * 2
-
-    async def test_a_shard_too_many_gives_all_and_ends_with_its_snapshots(self, store, shards):
-        router = await opened(store, shards, 2)
-        async with watching(router):
-            router.scale(1)
-            await until(lambda: shards.killed)
-            await settled(router)
-        assert shards.hosted == {"flux-shard-0-e1": {0: 1, 1: 2, 2: 1, 3: 2}}
-        assert (shards.drained, shards.killed) == (["flux-shard-1-e1"], ["flux-shard-1-e1"])
-        assert "flux-shard-1-e1" not in router.status
-
-    @pytest.mark.parametrize("number", [0, 5])
-    async def test_there_is_a_shard_and_not_more_than_partitions(self, store, shards, number):
-        router = await opened(store, shards)
-        with pytest.raises(Refused, match="1 to 4 shards"):
-            router.scale(number)
-
-    async def test_another_wish_while_it_moves_is_carried_out_next(self, store, shards):
-        router = await opened(store, shards, 1)
-        async with watching(router):
-            shards.behind = 99
-            router.scale(4)
-            await until(lambda: router.moving)
-            router.scale(2)
-            shards.behind = 0
-            await until(lambda: not router.moving and len(shards.hosted) == 2)
-            await settled(router)
-        assert sorted(len(hosted) for hosted in shards.hosted.values()) == [2, 2]
-
-    async def test_a_start_with_another_number_moves_what_lives(self, store, shards):
-        await opened(store, shards, 1)
-        router = await opened(store, shards, 2)
-        assert shards.hosted["flux-shard-0-e1"] == {0: 1, 1: 1, 2: 1, 3: 1}
-        async with watching(router):
-            await until(lambda: len(shards.steps) == 4)
-            await settled(router)
-        assert {len(hosted) for hosted in shards.hosted.values()} == {2}
-        third = await opened(store, shards, 1)
-        async with watching(third):
-            await until(lambda: len(shards.hosted) == 1)
-            await settled(third)
-
-    async def test_a_target_that_dies_on_the_way_is_replaced_and_it_goes_on(self, store, shards):
-        router = await opened(store, shards, 1)
-        async with watching(router):
-            shards.behind = 99
-            router.scale(2)
-            await until(lambda: router.moving)
-            shards.dies("flux-shard-1-e2")
-            shards.behind = 0
-            await until(
-                lambda: shards.hosted.get("flux-shard-1-e3") == {0: 4, 1: 5} or len(shards.steps) >= 4
-            )
-            await settled(router)
-        assert {len(hosted) for hosted in shards.hosted.values()} == {2}
-        assert await stored(store) == router.topology.owners
-
-    async def test_a_source_that_dies_on_the_way_is_replaced_and_it_goes_on(self, store, shards):
-        router = await opened(store, shards, 1)
-        async with watching(router):
-            shards.behind = 99
-            router.scale(2)
-            await until(lambda: router.moving)
-            shards.dies("flux-shard-0-e1")
-            shards.behind = 0
-            await until(lambda: len(shards.steps) >= 4)
-            await settled(router)
-        assert {len(hosted) for hosted in shards.hosted.values()} == {2}
-
-    async def test_a_target_that_does_not_lead_leaves_the_partition_where_it_was(self, store, shards, lines):
-        router = await opened(store, shards, 1)
-        shards.leads_to_fail = 1
-        async with watching(router):
-            router.scale(2)
-            await until(lambda: sum(step[0] == "lead" for step in shards.steps) == 2)
-            await settled(router)
-        assert [line["event"] for line in lines].count("shards.not_even_yet") == 1
-        assert {len(hosted) for hosted in shards.hosted.values()} == {2}
-        assert router.topology.owners[0] == Owner("flux-shard-1-e2", shards.hosted["flux-shard-1-e2"][0])
-
-    async def test_a_router_that_died_between_two_owners_is_followed_by_one_that_looks(self, store, shards):
-        await opened(store, shards, 2)
-        shards.hosted["flux-shard-0-e1"].pop(2)
-        shards.hosted["flux-shard-1-e1"][2] = 5  # it leads, and the topology does not know
-        router = await opened(store, shards, 2)
-        assert router.topology.owners[2] == Owner("flux-shard-1-e1", 5)
-        assert await stored(store) == router.topology.owners
-
-    async def test_a_router_that_died_while_one_followed_has_it_let_go(self, store, shards):
-        await opened(store, shards, 2)
-        await shards.follow("flux-shard-1-e1", 2, 9)
-        router = await opened(store, shards, 2)
-        assert router.topology.owners[2] == Owner("flux-shard-0-e1", 1)
-        assert shards.hosted["flux-shard-1-e1"] == {1: 1, 3: 1}
-
-    async def test_shards_that_the_topology_does_not_know_are_ended(self, store, shards):
-        shards.hosted["flux-shard-7-e9"] = {}
-        await opened(store, shards, 1)
-        assert (shards.killed, list(shards.hosted)) == (["flux-shard-7-e9"], ["flux-shard-0-e1"])
 
 
 class TestDraining:
