@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError
 
 import flux_actors as flux
 from flux_actors.domain.acting.faults import fault_id
@@ -251,11 +252,20 @@ def killed_from_outside(stage: Stage) -> None:
     assert stage.row().fault.startswith("lost: ")
 
 
+def woken(stage: Stage, wake: Callable[[], object]) -> int:
+    """Wake an actor and return its process; on a busy machine it may sleep again before it is asked."""
+    for _ in range(5):
+        wake()
+        with suppress(RayActorError):
+            pid: int = ray.get(until(stage.named, "the actor to wake").facts.remote())[0]
+            return pid
+    raise AssertionError("the actor sleeps whenever it is asked")
+
+
 def passivation(stage: Stage) -> None:
     pids = []
     for number, wake in enumerate((stage.ask, lambda: stage.publish(n=1), stage.ask)):
-        wake()
-        pids.append(ray.get(until(stage.named, f"wake {number}").facts.remote())[0])
+        pids.append(woken(stage, wake))
         until(lambda: stage.named() is None, f"sleep {number}")
         until(lambda: not Path(f"/proc/{pids[-1]}").exists(), "the process to end")
     assert len(set(pids)) == 3

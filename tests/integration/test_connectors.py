@@ -249,6 +249,7 @@ def _holding(flux: RunningFlux, secrets: list[str]) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_everything_killed_at_once_polls_again_after_the_next_start(polled, weather, namespace, eventually):
     source_id = polled.add(weather, namespace, auth_type="bearer", token="s3cret-bearer")
     eventually(lambda: polled.entity(f"{namespace}/weather"), BEGIN_S, "the entity")
@@ -276,6 +277,7 @@ def test_a_keeper_that_is_gone_for_good_is_started_again(polled, weather, namesp
     polled.remove(source_id)
 
 
+@pytest.mark.long
 def test_the_actor_killed_again_and_again_writes_nothing_twice(polled, weather, namespace, eventually):
     numbers = iter(range(10_000))
     weather.answer = lambda _: Reply.of({"n": next(numbers) // 3})

@@ -98,6 +98,7 @@ def kill_shards(flux: Any) -> None:
             continue
 
 
+@pytest.mark.long
 def test_ten_who_race_lose_no_increment_while_shards_are_killed(twins, namespace):
     counter = f"{namespace}/counter"
     httpx.post(f"{twins.url}/api/events?wait=applied", json=event(counter, {"n": 0})).raise_for_status()

@@ -25,6 +25,7 @@ def event(number: int) -> dict[str, Any]:
     return {"stream": "sensors", "source": "test", "payload": payload}
 
 
+@pytest.mark.long
 def test_200_000_entities_are_filtered_on_two_shards_in_half_a_second(make_flux):
     flux = make_flux(["--doors", "1", "--shards", "2"], {"FLUX_SPREAD": "wide"})
     flux.start()

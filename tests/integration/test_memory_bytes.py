@@ -170,6 +170,7 @@ def check_everything(oracle: Oracle, client: httpx.Client) -> None:
     assert client.get("/api/state/entities?prefix=home/000&count=true").json() == {"count": 100}
 
 
+@pytest.mark.long
 def test_ten_times_more_entities_than_fit_are_right_under_load(small: RunningFlux) -> None:
     oracle = Oracle()
     shard = small.pid_of("ray::ShardProcess")

@@ -17,8 +17,9 @@ from tests.integration.sessions import ROOT, assert_true, sessions_of
 
 pytestmark = pytest.mark.real
 WITH_TOKENS = {"tenants.md"}  # is run by test_tenants
+LONG = {"backup.md"}  # folds the whole log of the shared Flux
 DOCUMENTS = ["README.md"] + [
-    f"docs/{file.name}"
+    pytest.param(f"docs/{file.name}", marks=pytest.mark.long if file.name in LONG else ())
     for file in sorted((ROOT / "docs").glob("*.md"))
     if sessions_of(file) and file.name not in WITH_TOKENS
 ]

@@ -75,6 +75,7 @@ def test_an_unknown_setting_is_refused(tmp_path):
     assert "unknown setting FLUX_PROT" in last_line(result)
 
 
+@pytest.mark.long
 def test_another_partition_count_is_refused_for_a_log_that_exists(tmp_path, restartable_flux):
     restartable_flux.stop()
     result = flux_command(
@@ -86,6 +87,7 @@ def test_another_partition_count_is_refused_for_a_log_that_exists(tmp_path, rest
     assert "4 partitions" in last_line(result)
 
 
+@pytest.mark.long
 def test_snapshots_of_another_log_stop_the_start_with_the_reason(restartable_flux, tmp_path):
     restartable_flux.stop()  # it leaves snapshots
     data = tmp_path / "data"
