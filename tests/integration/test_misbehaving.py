@@ -27,7 +27,7 @@ FAULTS = {
     "catch-all": ("too-long", HANDLER_S + 2),
     "sleep": ("too-long", HANDLER_S + 2),
     "hang-in-c": ("too-long", HANDLER_S + 2),
-    "hoard": ("too-large", HANDLER_S + 2),
+    "hoard": ("too-large or too-long", HANDLER_S + 2),  # whichever bound a busy machine meets first
     "too-large": ("too-large", 0.5),
     "exit-at-once": ("lost", 2),
     "kill-itself": ("lost", 2),
@@ -176,7 +176,8 @@ def test_a_handler_that_misbehaves_is_stopped_and_marked_and_neighbours_go_on(
     asked_s = max(one.took_s for one in heard)
     told = f"stopped after {took_s:.2f} s, messages held up {held_up_s:.2f} s, asks {asked_s:.2f} s"
     print(f"{how}: {told}: {fault['error']}")  # noqa: T201 - figures
-    assert (fault["behaviour"], fault["kind"], fault["entity_id"]) == ("Bad", kind, entity_id)
+    assert (fault["behaviour"], fault["entity_id"]) == ("Bad", entity_id)
+    assert fault["kind"] in kind.split(" or "), fault
     assert client.properties(entity_id) == {"how": how}
     assert client.properties(f"{SPACE}/effect/{how}") == {}
     assert {one.error for one in heard} == {""}

@@ -131,6 +131,7 @@ def test_what_is_refused_by_its_head_does_not_count(doors, tenant, eventually):
     assert [tenant.one(doors[0]).status_code for _ in range(6)] == [200] * 5 + [429]
 
 
+@pytest.mark.long
 def test_a_killed_router_neither_refuses_anybody_nor_forgets_what_was_used(
     limited, doors, tenant, eventually
 ):

@@ -148,6 +148,7 @@ def test_no_secret_is_in_a_command_line_or_a_log(flux):
     assert not any(password in text or token in text for text in texts)
 
 
+@pytest.mark.long
 def test_detach_down_and_a_second_start_within_its_bound(tmp_path):
     data = tmp_path / "data"
     with socket.socket() as probe:
