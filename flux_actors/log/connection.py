@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import nats
 import nats.errors
@@ -16,8 +16,10 @@ from nats.aio.client import Client
 
 from flux_actors import limits
 from flux_actors.errors import Refused, Unavailable
-from flux_actors.settings import Settings
 from flux_actors.tls import client_context
+
+if TYPE_CHECKING:
+    from flux_actors.settings import Settings  # shards, which only connect, need no pydantic for it
 
 _log = structlog.get_logger(__name__)
 _CHECK_S: Final = 5.0
