@@ -1,5 +1,7 @@
-"""Faults for real: a Flux of several nodes, what is done to it, and the checks of what comes of that.
+"""Faults, injected for real: a Flux on three Ray nodes and three nats-servers, broken on purpose and checked.
 
-May import all of Flux but its command line; nothing of Flux imports it but `flux chaos`. Must never touch a
-process, a folder or a port that it did not make.
+A scenario file says which load runs (`workload`), what goes wrong meanwhile (`fault`) and what must hold
+(`check`); its seed decides the rest. It may use everything below it, and what it starts is a world of its
+own: it never touches a Flux that runs. What it does to its world is done to processes, files and sockets,
+never inside of Flux, which does not know that it is tried.
 """
