@@ -2,7 +2,7 @@
 
 lock the data folder ─ sweep what an earlier run left ─ nats-server ─┐
 Ray head ─ launcher (router, shards, doors) ─ ready
-nats-server dies: started again.   Ray's head dies: everything on Ray is started again.
+nats-server dies, or its disk was full: started again.   Ray's head dies: everything on Ray is started again.
 Ctrl-C: doors close, shards leave snapshots, every process of the run ends, temporary files go.
 """
 
@@ -31,6 +31,7 @@ from flux_actors.settings import Settings, is_loopback_host, without_secrets
 from flux_actors.tls import trust_in
 from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.launcher import Launcher
+from flux_cluster.log_disk import Turn
 from flux_cluster.nats_server import NatsServer
 from flux_cluster.orders import Site, Start, Stop, Sweep
 from flux_cluster.ports import check_free, free_ports, is_free, wait_free
@@ -140,9 +141,17 @@ class Supervisor:
         raise Stopped
 
     def _keep_nats(self) -> None:
-        if self._nats is not None and not self._nats.lives:
+        if self._nats is None:
+            return
+        if not self._nats.lives:
             self._report("nats-server died; starting it again")
             self._nats.start()
+        match self._nats.disk.look():
+            case Turn.FULL:
+                self._report("the disk of the log is full; events are refused until there is room")
+            case Turn.ROOM:
+                self._report("the disk of the log has room again; starting nats-server again")
+                self._nats.restart()
 
     def _restart_ray(self, dead: RayHead) -> None:
         keep = self._nats.pid if self._nats is not None else None

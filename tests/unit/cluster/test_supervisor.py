@@ -20,6 +20,7 @@ from flux_actors.settings import Settings
 from flux_actors.tls import Certificate
 from flux_cluster import supervisor
 from flux_cluster.data_folder import DataFolder, Run
+from flux_cluster.log_disk import Turn
 from flux_cluster.ports import free_ports
 from flux_cluster.supervisor import Supervisor
 from tests.certificates import make_pair
@@ -104,6 +105,16 @@ def test_a_nats_server_that_died_is_started_again_and_nothing_else(stage, up):
     stage.on_report |= {"Flux is at": die, "nats-server died": stage.ask_to_stop}
     up()
     assert stage.done == [*START, "nats starts", *STOP]
+
+
+def test_a_nats_server_whose_disk_was_full_is_started_again_when_there_is_room(stage, up):
+    stage.on_report |= {
+        "Flux is at": lambda: stage.nats.turns.append(Turn.FULL),
+        "the disk of the log is full": lambda: stage.nats.turns.append(Turn.ROOM),
+        "the disk of the log has room again": stage.ask_to_stop,
+    }
+    up()
+    assert stage.done == [*START, "nats is started again", *STOP]
 
 
 def test_a_ray_that_died_is_started_again_on_the_living_log(stage, up):
