@@ -35,7 +35,9 @@ def is_current(monitors: Sequence[int], streams: Iterable[str]) -> bool:
     told = [_jetstream(port) for port in monitors]
     if None in told:
         return False
-    return all(any(found is not None and _is_whole(found, name, len(told)) for found in told) for name in streams)
+    return all(
+        any(found is not None and _is_whole(found, name, len(told)) for found in told) for name in streams
+    )
 
 
 def _is_whole(found: dict[str, Any], stream: str, servers: int) -> bool:

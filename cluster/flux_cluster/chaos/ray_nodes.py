@@ -22,6 +22,7 @@ import psutil
 
 from flux_actors.errors import Unavailable
 from flux_api.door_count import DOOR_RESOURCE
+from flux_cluster.chaos.clocks import SkewedClock
 from flux_cluster.chaos.waiting import until
 from flux_cluster.ports import free_ports
 from flux_cluster.processes import lives
@@ -41,6 +42,7 @@ class RayNode:
 
     number: int
     resources: Mapping[str, float]
+    clock: SkewedClock
 
     @property
     def is_head(self) -> bool:
@@ -89,9 +91,10 @@ class RayNodes:
         Raises:
             Unavailable: it does not come up.
         """
-        node = RayNode(self._made, {DOOR_RESOURCE: 1})
+        clock = SkewedClock(self._folder / f"clock-{self._made}")
+        node = RayNode(self._made, {DOOR_RESOURCE: 1}, clock)
         self._made += 1
-        told = self._environment | dict(environment or {}) | {NODE: str(node.number)}
+        told = clock.environment(self._environment | dict(environment or {}) | {NODE: str(node.number)})
         log = self._folder / f"ray-node-{node.number}.log"
         async with self._choosing:
             sockets = self._sockets()

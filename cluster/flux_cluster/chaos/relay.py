@@ -180,9 +180,7 @@ class _Link:
                 way.cancel()
             self.tear()
 
-    async def _carry(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, up: bool
-    ) -> None:
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, up: bool) -> None:
         lane: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_LANE_PIECES)
         loop = asyncio.get_running_loop()
         letting_out = asyncio.create_task(_let_out(lane, writer))
