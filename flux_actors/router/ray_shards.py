@@ -27,8 +27,8 @@ _WATCH_S: Final = 2.0
 _HAND_OVER_S: Final = 10.0
 _ACTORS_S: Final = 20.0
 _DRAIN_S: Final = 60.0
-# Ray has the router's own node find a place for an actor that asks for something, such as a byte. For one that
-# asks for nothing any node is to find it, and a node that was lost is among them for twelve seconds.
+# Ray has the router's own node find a place for an actor that asks for something, if only a byte. For one
+# that asks for nothing any node is to find it, and one that was lost is among them for twelve seconds.
 _LEAST_BYTES: Final = 1
 
 
