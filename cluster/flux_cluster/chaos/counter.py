@@ -31,6 +31,7 @@ class Counter:
     number: int
     seed: int
     stop: threading.Event
+    give_up: threading.Event  # ends it in the middle of an event
     counted: dict[str, list[int]] = field(default_factory=dict)  # the numbers that it made, by entity
     refused: int = 0
     retries: int = 0
@@ -67,7 +68,7 @@ class Counter:
     def _until_answered(self, ask: Any, expected: set[int]) -> httpx.Response | None:
         """Return the answer; `None` when there was none in time, or one that must not be."""
         deadline = time.monotonic() + RETRY_S
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not self.give_up.is_set():
             try:
                 answer: httpx.Response = ask()
             except httpx.HTTPError:

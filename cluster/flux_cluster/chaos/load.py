@@ -27,13 +27,14 @@ class Load:
     def __init__(self, url: str, workload: Workload, seed: int, partitions: int) -> None:
         self.url = url
         self.prefix = f"c{uuid.uuid4().hex[:8]}-"
-        self._writing, self._watching = threading.Event(), threading.Event()
+        self._writing, self._watching, self._given_up = (threading.Event() for _ in range(3))
         self.publishers = [
-            Publisher(url, self.prefix, number, seed, self._writing, workload.pause_s)
+            Publisher(url, self.prefix, number, seed, self._writing, workload.pause_s, self._given_up)
             for number in range(workload.publishers)
         ]
         self.counters = [
-            Counter(url, self.prefix, number, seed, self._writing) for number in range(workload.counters)
+            Counter(url, self.prefix, number, seed, self._writing, self._given_up)
+            for number in range(workload.counters)
         ]
         self.probers = [
             Prober(url, space, self._writing, writes)
@@ -70,6 +71,8 @@ class Load:
         """Have the watchers end: each does with the next thing that it is told, so it is told something."""
         self._watching.set()
         for _ in range(int(RETRY_S / _FAREWELL_S)):
+            if self._given_up.is_set():
+                return
             for space in range(SPACES):
                 self._say_farewell(space)
             for thread in self._watchers:
@@ -80,8 +83,8 @@ class Load:
 
     def abandon(self) -> None:
         """Tell all to end, and wait for none."""
-        self._writing.set()
-        self._watching.set()
+        for event in (self._given_up, self._writing, self._watching):
+            event.set()
 
     @property
     def acked(self) -> int:

@@ -28,6 +28,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """What came of a scenario."""
 
     scenario: str
+    called: str
     seed: int
     seconds: float
     acked: int
@@ -114,6 +115,7 @@ class Play:
         load = self._load
         return Outcome(
             scenario=self._scenario.name,
+            called=self._scenario.called,
             seed=self._seed,
             seconds=round(seconds, 1),
             acked=load.acked,

@@ -34,6 +34,7 @@ class Publisher:
     seed: int
     stop: threading.Event
     pause_s: float = 0.0
+    give_up: threading.Event = field(default_factory=threading.Event)  # ends it in the middle of an event
     state: State = field(default_factory=dict)
     written: dict[str, list[int]] = field(default_factory=dict)  # the numbers of each entity's events
     acked: dict[str, list[str]] = field(default_factory=dict)  # the ids of each entity's events, in order
@@ -79,7 +80,7 @@ class Publisher:
         while not self._is_taken(client, path, events):
             self.retries += 1
             time.sleep(_AGAIN_S)
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or self.give_up.is_set():
                 self.trouble.append(f"{events[0]['eventId']} was not acknowledged within {RETRY_S:.0f} s")
                 return
         for event in events:

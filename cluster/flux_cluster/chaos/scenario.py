@@ -71,6 +71,7 @@ class Scenario(msgspec.Struct, frozen=True):
     workload: Workload
     faults: tuple[Injection, ...]
     check: Check
+    called: str  # what `flux chaos` knows it by: its name, or its file
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -95,8 +96,8 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workload: Workload = Workload()
 
 
-def read_scenario(path: Path) -> Scenario:
-    """Return what a file says.
+def read_scenario(path: Path, called: str = "") -> Scenario:
+    """Return what a file says; `called` is what it is asked for by, its name if nothing is given.
 
     Raises:
         Refused: it cannot be read, or does not fit; the text says where.
@@ -110,7 +111,7 @@ def read_scenario(path: Path) -> Scenario:
         raise Refused(f"{path}: {error}") from None
     if not faults:
         raise Refused(f"{path}: a scenario needs a [[fault]]")
-    return Scenario(path.stem, told.about, told.workload, faults, told.check)
+    return Scenario(path.stem, told.about, told.workload, faults, told.check, called or path.stem)
 
 
 def read_scenarios(folder: Path) -> list[Scenario]:
