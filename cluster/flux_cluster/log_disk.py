@@ -1,8 +1,8 @@
 """The disk of the embedded log: how much of it the log may take, and that it was full.
 
 Two things that nats-server does by itself are not what a log needs. It allows its store three quarters of
-what is free *when it starts*, not counting what the store has already: a log that has grown past that takes no
-event any more after a restart, on a disk that is half empty. And a stream that could not write for want of
+what is free *when it starts*, not counting what the store has already: a log that has grown past that takes
+no event any more after a restart, on a disk that is half empty. And a stream that could not write for want of
 room never tries again, whatever room there is later, until the server is started again. So it is told how
 much it may take, and started again when there is room.
 """

@@ -152,6 +152,8 @@ class Supervisor:
             case Turn.ROOM:
                 self._report("the disk of the log has room again; starting nats-server again")
                 self._nats.restart()
+            case None:
+                pass
 
     def _restart_ray(self, dead: RayHead) -> None:
         keep = self._nats.pid if self._nats is not None else None

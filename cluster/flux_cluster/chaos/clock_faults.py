@@ -9,13 +9,19 @@ from typing import Final
 
 import msgspec
 
+from flux_cluster.chaos.clock_witness import see_one_clock
 from flux_cluster.chaos.clocks import SEEN_S
 from flux_cluster.chaos.fault import Fault
 from flux_cluster.chaos.world import World
 
+_BLUR_S: Final = 20.0  # between the step and the look at it
+
 
 class ClockSkew(msgspec.Struct, forbid_unknown_fields=True):
-    """The clocks of nodes are stepped, one by so many seconds and the next by others, and back when it is healed."""
+    """The clocks of some nodes are stepped, each by seconds of its own, and back when it is healed.
+
+    At both times clients look closely at what time does (`clock_witness.py`).
+    """
 
     by_s: tuple[float, ...] = (120.0, -120.0)
 
@@ -24,11 +30,14 @@ class ClockSkew(msgspec.Struct, forbid_unknown_fields=True):
         for number, by_s in zip(nodes, self.by_s, strict=True):
             world.ray.nodes[number].clock.put(by_s)
         await asyncio.sleep(SEEN_S)
+        await see_one_clock(world, max(self.by_s) - _BLUR_S)
         return ", ".join(f"node {n} {by_s:+g} s" for n, by_s in zip(nodes, self.by_s, strict=True))
 
     async def heal(self, world: World) -> None:
         for node in world.ray.nodes.values():
             node.clock.put(0.0)
+        await asyncio.sleep(SEEN_S)
+        await see_one_clock(world, -_BLUR_S)
 
 
 FAULTS: Final[Mapping[str, type[Fault]]] = {"clock-skew": ClockSkew}

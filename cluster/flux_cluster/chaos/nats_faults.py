@@ -80,7 +80,7 @@ async def servers(world: World, chance: random.Random, count: int, leads: Leads)
     name = await until(
         lambda: leader(world.nats.monitors, stream), _LEADER_S, f"a leader of {stream or 'JetStream'}"
     )
-    first = world.nats.number_of(name)
+    first = world.nats.number_of(str(name))
     others = [number for number in range(SERVERS) if number != first]
     return [first, *chance.sample(others, count - 1)]
 

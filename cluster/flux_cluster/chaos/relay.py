@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -58,7 +57,8 @@ class Relay:
         self._target = target
         self._random = random.Random(seed)
         self._links: dict[int, _Link] = {}
-        self._trouble, self._who = NONE, everybody
+        self._trouble = NONE
+        self._who: Who = everybody
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
         self._server: asyncio.Server | None = None
@@ -83,11 +83,6 @@ class Relay:
         self._thread.join(_TURN_S)
         self._loop.close()
 
-    @property
-    def connections(self) -> list[int]:
-        """The pids of those whose connections there are now."""
-        return self._on_loop(self._told())
-
     def cut(self, share: float = 1.0, who: Who = everybody) -> None:
         """Tear about so many of the connections; their owners may come again at once."""
         self._on_loop(self._cut(share, who))
@@ -103,27 +98,30 @@ class Relay:
     def _on_loop(self, work: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_TURN_S)
 
-    async def _told(self) -> list[int]:
-        return [link.pid for link in self._links.values()]
-
     async def _cut(self, share: float, who: Who) -> None:
-        for _, link in sorted(self._links.items()):
-            if who(link.pid) and self._random.random() < share:
+        for link in await self._of(who):
+            if self._random.random() < share:
                 self.cuts += 1
                 link.tear()
 
     async def _suffer(self, trouble: Trouble, who: Who) -> None:
         self._trouble, self._who = trouble, who
+        meant = await self._of(who)
         for link in self._links.values():
-            meant = trouble if who(link.pid) else NONE
-            if meant.refuses or (link.has_lost and not (meant.loses_up or meant.loses_down)):
-                link.tear()
-            link.trouble = meant
+            link.change(trouble if link in meant else NONE)
+
+    async def _of(self, who: Who) -> list[_Link]:
+        """Return the connections of some, in the order of their ports."""
+        owners = await self._owners(who)
+        return [link for port, link in sorted(self._links.items()) if who(owners.get(port, 0))]
+
+    async def _owners(self, who: Who) -> dict[int, int]:
+        """Return the pids of those who connected, by their ports, unless it is all the same who they are."""
+        return {} if who is everybody else await asyncio.to_thread(owners_of, self.port)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         port = writer.get_extra_info("peername")[1]
-        pid = await asyncio.to_thread(owner_of, port, self.port)
-        trouble = self._trouble if self._who(pid) else NONE
+        trouble = await self._trouble_of(port)
         try:
             if trouble.refuses:
                 raise ConnectionRefusedError
@@ -131,36 +129,44 @@ class Relay:
         except OSError:
             writer.transport.abort()
             return
-        # What was said of it while it was opened holds for it as well.
-        link = _Link(pid, self._trouble if self._who(pid) else NONE, (writer, far_writer))
-        self._links[port] = link
+        self._links[port] = link = _Link(trouble, (writer, far_writer))
         try:
             await link.run(reader, far_reader)
         finally:
             self._links.pop(port, None)
 
+    async def _trouble_of(self, port: int) -> Trouble:
+        """Return the trouble of a new connection; the network may change while it is asked whose that is."""
+        while True:
+            trouble, who = self._trouble, self._who
+            owners = await self._owners(who)
+            if (trouble, who) == (self._trouble, self._who):
+                return trouble if who(owners.get(port, 0)) else NONE
+
     async def _close(self) -> None:
-        assert self._server is not None
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
         for link in list(self._links.values()):
             link.tear()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=5)
+            await asyncio.wait(tasks, timeout=_TURN_S / 2)
 
 
 class _Link:
     """One connection, both ways."""
 
-    def __init__(
-        self, pid: int, trouble: Trouble, writers: tuple[asyncio.StreamWriter, asyncio.StreamWriter]
-    ) -> None:
-        self.pid = pid
-        self.trouble = trouble
-        self.has_lost = False
+    def __init__(self, trouble: Trouble, writers: tuple[asyncio.StreamWriter, asyncio.StreamWriter]) -> None:
+        self._trouble = trouble
+        self._has_lost = False
         self._near, self._far = writers
+
+    def change(self, trouble: Trouble) -> None:
+        """Have it be in another trouble, or in none."""
+        loses = trouble.loses_up or trouble.loses_down
+        if trouble.refuses or (self._has_lost and not loses):
+            self.tear()
+        self._trouble = trouble
 
     def tear(self) -> None:
         """End it as a reset does; what is on its way is gone."""
@@ -187,9 +193,9 @@ class _Link:
         try:
             with suppress(OSError):
                 while data := await reader.read(_PIECE_BYTES):
-                    trouble = self.trouble
+                    trouble = self._trouble
                     if trouble.loses_up if up else trouble.loses_down:
-                        self.has_lost = True
+                        self._has_lost = True
                         continue
                     await lane.put((loop.time() + trouble.delay_s, data))
                 await lane.join()
@@ -210,17 +216,11 @@ async def _let_out(lane: asyncio.Queue[tuple[float, bytes]], writer: asyncio.Str
         lane.task_done()
 
 
-def owner_of(port: int, to: int) -> int:
-    """Return the pid of the process on this machine that holds the connection from `port` to `to`, 0 if none."""
+def owners_of(to: int) -> dict[int, int]:
+    """Return the pids of the processes here that hold a connection to a port, by their own ports."""
+    found = {}
     for connection in psutil.net_connections("tcp4"):
-        ends = connection.laddr, connection.raddr
-        if all(ends) and (ends[0].port, ends[1].port) == (port, to):
-            return connection.pid or 0
-    return 0
-
-
-def is_reachable(port: int) -> bool:
-    """Whether somebody accepts connections on a port of this machine."""
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((_HOST, port)) == 0
+        match connection.laddr, connection.raddr:
+            case (_, port), (_, far) if far == to and connection.pid is not None:
+                found[port] = connection.pid
+    return found

@@ -35,7 +35,7 @@ class Program(ctypes.Structure):
 
 
 def filter_of(arch: int, *numbers: int) -> list[tuple[int, int, int, int]]:
-    """Return instructions (code, jump if true, jump if false, operand) that ask before calls of these numbers."""
+    """Return a filter that asks before some calls; a step is code, jump if true, jump if false, operand."""
     count = len(numbers)
     asked = [(IF_EQUAL, count - at, 0, number) for at, number in enumerate(numbers)]
     beginning = [(LOAD, 0, 0, ARCH_AT), (IF_EQUAL, 0, count + 1, arch), (LOAD, 0, 0, NUMBER_AT)]
@@ -59,6 +59,7 @@ def listen() -> int:
 
 
 def main() -> None:
+    """Install the filter, send its listener back, and become the program."""
     with socket.socket(fileno=int(sys.argv[1])) as back:
         try:
             listener = listen()
