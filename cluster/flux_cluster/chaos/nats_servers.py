@@ -49,7 +49,7 @@ class NatsServers:
         self.processes: list[subprocess.Popen[bytes] | None] = [None] * SERVERS
         self._folder = folder
         self._environment = dict(environment)
-        self.access = self._made_access()
+        self.access = self._access()
 
     def folder(self, number: int) -> Path:
         """Return where a server keeps what it has."""
@@ -114,7 +114,7 @@ class NatsServers:
         for number in range(SERVERS):
             self.kill(number)
 
-    def _made_access(self) -> NatsAccess:
+    def _access(self) -> NatsAccess:
         urls = ",".join(f"nats://127.0.0.1:{port}" for port in self.clients)
         return NatsAccess(urls, _USER, secrets.token_urlsafe(32))
 

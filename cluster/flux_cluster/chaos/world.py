@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +39,7 @@ _START_S: Final = 180.0
 _REST_S: Final = 120.0
 _ASK_S: Final = 5.0
 _END_S: Final = 15.0
+_POLL_S: Final = 0.05
 
 
 class World:
@@ -77,11 +79,12 @@ class World:
     def end(self) -> None:
         """End everything, now."""
         self.nats.stop()
-        while left := of_run(self.mark):  # a raylet may have started a worker meanwhile
-            for process in left:
+        deadline = time.monotonic() + _END_S
+        while (left := of_run(self.mark)) and time.monotonic() < deadline:
+            for process in left:  # and again those that a raylet has started meanwhile
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
-            psutil.wait_procs(left, _END_S)
+            time.sleep(_POLL_S)
         for relay in self.relays:
             relay.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
