@@ -78,7 +78,10 @@ class Relay:
 
     def stop(self) -> None:
         """Tear all connections and end."""
-        self._on_loop(self._close())
+        if self._server is None:  # it was never started
+            self._loop.close()
+            return
+        self._on_loop(self._close(self._server))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_TURN_S)
         self._loop.close()
@@ -143,9 +146,8 @@ class Relay:
             if (trouble, who) == (self._trouble, self._who):
                 return trouble if who(owners.get(port, 0)) else NONE
 
-    async def _close(self) -> None:
-        if self._server is not None:
-            self._server.close()
+    async def _close(self, server: asyncio.Server) -> None:
+        server.close()
         for link in list(self._links.values()):
             link.tear()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
