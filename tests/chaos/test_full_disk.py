@@ -41,7 +41,7 @@ def small_disk(tmp_path) -> Iterator[Callable[..., SmallDisk]]:
 
 
 @pytest.fixture
-def on_small_disk(make_flux, small_disk) -> tuple[Any, SmallDisk]:
+def on_small_disk(small_disk, make_flux) -> tuple[Any, SmallDisk]:  # in this order, so Flux ends first
     """A Flux, not started yet, whose data folder is a disk of 128 MiB."""
     flux = make_flux()
     return flux, small_disk(flux.data.name, 128 * MIB)
@@ -99,7 +99,7 @@ def test_a_log_that_is_larger_than_what_is_left_takes_events_after_a_restart(on_
     assert max(number for space in range(4) for number in numbers(flux, space)) == count
 
 
-def test_snapshots_without_room_stop_nobody_and_come_when_there_is_some(make_flux, small_disk, tmp_path):
+def test_snapshots_without_room_stop_nobody_and_come_when_there_is_some(small_disk, make_flux):
     disk = small_disk("snapshots", 4 * MIB)
     flux = make_flux([], {"FLUX_SNAPSHOTS": str(disk.folder)})
     flux.start()

@@ -5,12 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
 from flux_actors.errors import Unavailable
+from flux_actors.log.connection import connect
+from flux_actors.log.jetstream import JetStreamLog
 from flux_cluster.chaos import slow_disk
 from flux_cluster.chaos.slow_disk import SlowDisk
+from flux_cluster.data_folder import DataFolder
+from flux_cluster.nats_server import NatsServer, binary
 
 DELAY_S = 0.15
 SYNCS = """
@@ -77,3 +82,36 @@ def test_where_it_cannot_be_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(slow_disk, "_LAUNCHER", refusing)
     with pytest.raises(Unavailable, match=r"cannot be held up here \(EPERM"):
         SlowDisk().start(["true"])
+
+
+async def test_what_nats_acknowledges_waits_for_the_sync(tmp_path):
+    folder = DataFolder(tmp_path / "data")
+    folder.open()
+    folder.close()
+    server, disk = NatsServer(folder, {}), SlowDisk()
+    with disk.start([binary(), "-c", str(folder.nats / "server.conf")], stderr=subprocess.DEVNULL) as process:
+        try:
+            client = await connected(server.access)
+            log = JetStreamLog(client)
+            await log.create(1, "log", 1)
+            assert await timed(log, "a") < DELAY_S
+            disk.delay_s = DELAY_S
+            assert await timed(log, "b") >= DELAY_S
+            await client.close()
+        finally:
+            process.kill()
+
+
+async def connected(access):
+    """Return a client as soon as the server is up."""
+    for _ in range(100):
+        with suppress(Unavailable):
+            return await connect(access, "test", 1.0)
+    pytest.fail("nats-server does not answer")
+
+
+async def timed(log, block_id: str) -> float:
+    """Return how long an append took."""
+    began = time.monotonic()
+    await log.append(0, b"data", block_id, 5.0)
+    return time.monotonic() - began
