@@ -91,6 +91,18 @@ class RayNodes:
         """
         node = RayNode(self._made, {DOOR_RESOURCE: 1})
         self._made += 1
+        await self._start(node, environment)
+        return node
+
+    async def start_again(self, node: RayNode) -> None:
+        """Start the head again that was lost, where it was and with what it had stored.
+
+        Raises:
+            Unavailable: it does not come up.
+        """
+        await self._start(node, None)
+
+    async def _start(self, node: RayNode, environment: Mapping[str, str] | None) -> None:
         told = self._environment | dict(environment or {}) | {NODE: str(node.number)}
         log = self._folder / f"ray-node-{node.number}.log"
         async with self._choosing:
@@ -110,7 +122,6 @@ class RayNodes:
             words = " ".join(log.read_text(errors="replace").split())[-_WORDS:]
             raise Unavailable(f"Ray's node {node.number} did not start: {words}")
         self.nodes[node.number] = node
-        return node
 
     async def kill(self, node: RayNode) -> None:
         """Lose a node: `kill -9` of its raylet and of all of its workers at once."""
