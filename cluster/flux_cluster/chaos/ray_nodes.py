@@ -100,6 +100,8 @@ class RayNodes:
         Raises:
             Unavailable: it does not come up.
         """
+        # By it, and by what the other nodes say, Ray would take a head for running that is not.
+        (self._folder / "ray" / "ray_current_cluster").unlink(missing_ok=True)
         await self._start(node, None)
 
     async def _start(self, node: RayNode, environment: Mapping[str, str] | None) -> None:
