@@ -55,12 +55,12 @@ def run(wanted: Wanted, say: Say, say_aside: Say) -> int:
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - what clients log while their Flux is broken
         set_up_logs(nowhere)
         with suppress(asyncio.CancelledError):
-            return asyncio.run(_run(_rounds(scenarios, seed, wanted.minutes), say, say_aside))
+            return asyncio.run(_run(rounds(scenarios, seed, wanted.minutes), say, say_aside))
     say_aside("ended before all was played; nothing of it is left")
     return _INTERRUPTED
 
 
-async def _run(rounds: Iterator[tuple[Scenario, int]], say: Say, say_aside: Say) -> int:
+async def _run(played: Iterator[tuple[Scenario, int]], say: Say, say_aside: Say) -> int:
     task = asyncio.current_task()
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -68,7 +68,7 @@ async def _run(rounds: Iterator[tuple[Scenario, int]], say: Say, say_aside: Say)
     world = World(say_aside)
     try:
         await world.start()
-        for scenario, seed in rounds:
+        for scenario, seed in played:
             say_aside(f"{scenario.name}, seed {seed}: {scenario.about}")
             outcome = await Play(world, scenario, seed, say_aside).run()
             for line in report(outcome):
@@ -80,9 +80,7 @@ async def _run(rounds: Iterator[tuple[Scenario, int]], say: Say, say_aside: Say)
         await world.stop()
 
 
-def _rounds(
-    scenarios: Sequence[Scenario], seed: int, minutes: float | None
-) -> Iterator[tuple[Scenario, int]]:
+def rounds(scenarios: Sequence[Scenario], seed: int, minutes: float | None) -> Iterator[tuple[Scenario, int]]:
     """Yield each scenario with the seed; if there is a time, again with the next seed until it is over."""
     end_s = time.monotonic() + 60 * (minutes or 0)
     for number in count():

@@ -78,6 +78,8 @@ class Publisher:
     def _publish(self, client: httpx.Client, path: str, events: Sequence[dict[str, Any]]) -> None:
         deadline = time.monotonic() + RETRY_S
         while not self._is_taken(client, path, events):
+            if self.trouble:
+                return
             self.retries += 1
             time.sleep(_AGAIN_S)
             if time.monotonic() > deadline or self.give_up.is_set():

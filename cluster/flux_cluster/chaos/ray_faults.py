@@ -56,6 +56,21 @@ class HeadRestart(msgspec.Struct, forbid_unknown_fields=True):
         world.ray.start_head_process()
 
 
+class HeadKill(msgspec.Struct, forbid_unknown_fields=True):
+    """The head's node is lost whole; it is started again, on the same storage, when it is healed."""
+
+    _lost: RayNode | None = None
+
+    async def inject(self, world: World, chance: random.Random) -> str:  # noqa: ARG002 - there is one head
+        self._lost = world.ray.nodes[0]
+        await world.ray.kill(self._lost)
+        return "node 0"
+
+    async def heal(self, world: World) -> None:
+        if self._lost is not None:
+            await world.ray.start_again(self._lost)
+
+
 class ShardPause(msgspec.Struct, forbid_unknown_fields=True):
     """A shard stands still (SIGSTOP) until another leads its partitions, and then wakes up beside it."""
 
@@ -97,6 +112,7 @@ def _is_led_anew(world: World, before: Mapping[int, int]) -> bool:
 
 FAULTS: Final[Mapping[str, type[Fault]]] = {
     "node-kill": NodeKill,
+    "head-kill": HeadKill,
     "head-restart": HeadRestart,
     "shard-pause": ShardPause,
 }

@@ -94,13 +94,31 @@ class RayNodes:
         clock = SkewedClock(self._folder / f"clock-{self._made}")
         node = RayNode(self._made, {DOOR_RESOURCE: 1}, clock)
         self._made += 1
-        told = clock.environment(self._environment | dict(environment or {}) | {NODE: str(node.number)})
+        await self._start(node, environment)
+        return node
+
+    async def start_again(self, node: RayNode) -> None:
+        """Start the head again that was lost, where it was and with what it had stored.
+
+        Raises:
+            Unavailable: it does not come up.
+        """
+        # By it, and by what the other nodes say, Ray would take a head for running that is not.
+        (self._folder / "ray" / "ray_current_cluster").unlink(missing_ok=True)
+        await self._start(node, None)
+
+    async def _start(self, node: RayNode, environment: Mapping[str, str] | None) -> None:
+        told = self._environment | dict(environment or {}) | {NODE: str(node.number)}
         log = self._folder / f"ray-node-{node.number}.log"
         async with self._choosing:
             sockets = self._sockets()
             with log.open("ab") as out:
                 process = await asyncio.create_subprocess_exec(
-                    *self._command(node), env=told, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                    *self._command(node),
+                    env=node.clock.environment(told),
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
                 )
             ended = asyncio.create_task(process.wait())
             await until(lambda: ended.done() or self._sockets() != sockets, _START_S, "a raylet to begin")
@@ -113,7 +131,6 @@ class RayNodes:
             words = " ".join(log.read_text(errors="replace").split())[-_WORDS:]
             raise Unavailable(f"Ray's node {node.number} did not start: {words}")
         self.nodes[node.number] = node
-        return node
 
     async def kill(self, node: RayNode) -> None:
         """Lose a node: `kill -9` of its raylet and of all of its workers at once."""
