@@ -30,14 +30,14 @@ class ClockSkew(msgspec.Struct, forbid_unknown_fields=True):
         for number, by_s in zip(nodes, self.by_s, strict=True):
             world.ray.nodes[number].clock.put(by_s)
         await asyncio.sleep(SEEN_S)
-        await see_one_clock(world, max(self.by_s) - _BLUR_S)
+        await see_one_clock(world, max(self.by_s) - _BLUR_S, early=True)
         return ", ".join(f"node {n} {by_s:+g} s" for n, by_s in zip(nodes, self.by_s, strict=True))
 
     async def heal(self, world: World) -> None:
         for node in world.ray.nodes.values():
             node.clock.put(0.0)
         await asyncio.sleep(SEEN_S)
-        await see_one_clock(world, -_BLUR_S)
+        await see_one_clock(world, -_BLUR_S, early=False)
 
 
 FAULTS: Final[Mapping[str, type[Fault]]] = {"clock-skew": ClockSkew}
