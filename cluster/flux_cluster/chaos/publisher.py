@@ -15,6 +15,7 @@ import httpx
 RETRY_S: Final = 60.0
 SPACES: Final = 4  # namespaces: with four partitions most of those have one
 _ENTITIES: Final = 12
+_GENERATION: Final = 4_000  # events, then it goes on with other entities: a history holds 500
 _TIMEOUT_S: Final = 5.0
 _AGAIN_S: Final = 0.05
 State = dict[str, dict[str, Any]]
@@ -62,7 +63,9 @@ class Publisher:
         return "/api/events/batch", [self._event(chance, chance.randrange(SPACES)) for _ in range(count)]
 
     def _event(self, chance: random.Random, space: int) -> dict[str, Any]:
-        entity_id = f"{self.prefix}{space}/p{self.number}-{chance.randrange(_ENTITIES)}"
+        generation = self.events // _GENERATION
+        name = f"p{self.number}-{chance.randrange(_ENTITIES)}" + (f".{generation}" if generation else "")
+        entity_id = f"{self.prefix}{space}/{name}"
         self.events += 1
         if chance.random() < 0.1:
             properties: dict[str, Any] = {"__deleted__": True}

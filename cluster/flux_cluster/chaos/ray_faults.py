@@ -28,14 +28,17 @@ class NodeKill(msgspec.Struct, forbid_unknown_fields=True):
     """All processes of a node that is not the head are killed at once; a new node joins when it is healed."""
 
     holds: Literal["any", "shard", "router"] = "any"  # what is on it, if some such node has that
+    _is_lost: bool = False
 
     async def inject(self, world: World, chance: random.Random) -> str:
         node = chance.choice(self._candidates(world))
+        self._is_lost = True
         await world.ray.kill(node)
         return f"node {node.number}"
 
     async def heal(self, world: World) -> None:
-        await world.ray.add()
+        if self._is_lost:
+            await world.ray.add()
 
     def _candidates(self, world: World) -> list[RayNode]:
         others = [node for node in world.ray.nodes.values() if not node.is_head]

@@ -32,6 +32,7 @@ _HOST: Final = "127.0.0.1"
 _OBJECT_STORE_BYTES: Final = 80_000_000  # Flux passes kilobytes; Ray's least is 75 MB
 _START_S: Final = 90.0
 _END_S: Final = 15.0
+_TRIES: Final = 2
 _GCS: Final = "gcs_server"
 _WORDS: Final = 600  # of what Ray said, its last
 
@@ -103,16 +104,26 @@ class RayNodes:
         Raises:
             Unavailable: it does not come up.
         """
-        # By it, and by what the other nodes say, Ray would take a head for running that is not.
-        (self._folder / "ray" / "ray_current_cluster").unlink(missing_ok=True)
         await self._start(node, None)
 
     async def _start(self, node: RayNode, environment: Mapping[str, str] | None) -> None:
+        """Start a node, and again if it gives up: its parts wait for each other, for 15 s only."""
+        for _ in range(_TRIES):
+            if node.is_head:
+                # By it, and by what the other nodes say, Ray would take a head for running that is not.
+                (self._folder / "ray" / "ray_current_cluster").unlink(missing_ok=True)
+            if await self._comes_up(node, environment):
+                self.nodes[node.number] = node
+                return
+            await self._end(node)
+        words = " ".join(self._log(node).read_text(errors="replace").split())[-_WORDS:]
+        raise Unavailable(f"Ray's node {node.number} did not start: {words}")
+
+    async def _comes_up(self, node: RayNode, environment: Mapping[str, str] | None) -> bool:
         told = self._environment | dict(environment or {}) | {NODE: str(node.number)}
-        log = self._folder / f"ray-node-{node.number}.log"
         async with self._choosing:
             sockets = self._sockets()
-            with log.open("ab") as out:
+            with self._log(node).open("ab") as out:
                 process = await asyncio.create_subprocess_exec(
                     *self._command(node),
                     env=node.clock.environment(told),
@@ -127,18 +138,17 @@ class RayNodes:
         except TimeoutError:
             process.kill()
             code = -1
-        if code != 0:
-            words = " ".join(log.read_text(errors="replace").split())[-_WORDS:]
-            raise Unavailable(f"Ray's node {node.number} did not start: {words}")
-        self.nodes[node.number] = node
+        return code == 0
 
     async def kill(self, node: RayNode) -> None:
         """Lose a node: `kill -9` of its raylet and of all of its workers at once."""
-        victims = self.processes_of(node)
-        for victim in victims:
+        del self.nodes[node.number]
+        await self._end(node)
+
+    async def _end(self, node: RayNode) -> None:
+        for victim in self.processes_of(node):
             with suppress(psutil.NoSuchProcess):
                 victim.kill()
-        del self.nodes[node.number]
         await until(
             lambda: not self.processes_of(node), _END_S, f"the processes of node {node.number} to end"
         )
@@ -175,6 +185,9 @@ class RayNodes:
                 if (told.get("FLUX_RUN_ID"), told.get(NODE)) == mark and lives(process):
                     found.append(process)
         return found
+
+    def _log(self, node: RayNode) -> Path:
+        return self._folder / f"ray-node-{node.number}.log"
 
     def _sockets(self) -> set[Path]:
         """Return what the nodes have for their workers to connect to."""
