@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Self
 
 import structlog
+from nats.aio.client import Client
 
 from flux_actors.errors import FluxError
 from flux_actors.log.connection import NatsAccess, connect
@@ -55,23 +56,27 @@ class TellingThread:
             runner.run(self._tell())
 
     async def _tell(self) -> None:
-        while not self._ending.is_set():
+        """Tell until it is to end, whatever it is at then."""
+        telling, ending = asyncio.create_task(self._keep_telling()), asyncio.create_task(self._ending.wait())
+        done, rest = await asyncio.wait({telling, ending}, return_when=asyncio.FIRST_COMPLETED)
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def _keep_telling(self) -> None:
+        client = await self._connected()
+        try:
+            await tell(client, self._role, self._meter)
+            await asyncio.Event().wait()
+        finally:
+            await client.close()
+
+    async def _connected(self) -> Client:
+        while True:
             try:
-                client = await connect(self._access, f"flux-{self._role}")
+                return await connect(self._access, f"flux-{self._role}")
             except FluxError as error:
                 _log.warning("telling.waits", role=self._role, reason=error.message)
-                await self._ended(_RETRY_S)
-                continue
-            try:
-                answerer = await tell(client, self._role, self._meter)
-                await self._ended(None)
-                await answerer.close()
-            finally:
-                await client.close()
-
-    async def _ended(self, timeout_s: float | None) -> None:
-        """Return when it is to end, or after a time."""
-        try:
-            await asyncio.wait_for(self._ending.wait(), timeout_s)
-        except TimeoutError:
-            return
+                await asyncio.sleep(_RETRY_S)

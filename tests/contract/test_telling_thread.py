@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 
 from flux_actors.log.bus import NatsBus
-from flux_actors.log.connection import connect
+from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.roll_call import RollCall
 from flux_actors.log.telling_thread import TellingThread
 from flux_actors.metering.samples import Kind, Metric
+from flux_cluster.ports import free_ports
 from tests.contract.conftest import RunningNats
 
 SOME = Metric("flux_some", Kind.GAUGE, "some")
@@ -50,3 +53,13 @@ async def test_it_begins_when_the_server_does(nats_server):
     nats_server.start()
     assert await told(nats_server) == 4
     await asyncio.to_thread(telling.end)
+
+
+def test_it_ends_at_once_although_no_server_answers():
+    (port,) = free_ports(1)
+    telling = TellingThread(NatsAccess(f"nats://127.0.0.1:{port}"), "thing").begin()
+    time.sleep(0.2)  # it tries to connect by now
+    began = time.monotonic()
+    telling.end()
+    assert time.monotonic() - began < 2
+    assert "telling" not in {thread.name for thread in threading.enumerate()}
