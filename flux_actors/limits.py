@@ -149,6 +149,7 @@ get_many_bytes_max: Final = 64 * MIB  # of one answer, which a door holds whole
 delete_matches_max: Final = 10_000
 
 # -- the past --------------------------------------------------------------------------------------
+clocks_differ_s: Final = 600.0  # at most, those of doors: a time further ahead has come by none of them
 past_at_once: Final = 2  # folds of one door: each takes a process, and a core while it folds
 past_lists_at_once: Final = 8  # of one door, until they are read to the end: a slow reader keeps a process
 past_waiting_max: Final = 20  # of one door, for their turn; beyond it 503

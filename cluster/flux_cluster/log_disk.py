@@ -36,10 +36,14 @@ class LogDisk:
         whole = has + self._free_bytes()
         return whole - whole // limits.disk_reserve_parts
 
+    def has_room(self) -> bool:
+        """Whether a block finds room for certain."""
+        return self._free_bytes() >= limits.disk_full_bytes
+
     def look(self) -> Turn | None:
         """Return whether the disk became full, or has room again, since the last look."""
         free = self._free_bytes()
-        if not self._is_full and free < limits.disk_full_bytes:
+        if not self._is_full and not self.has_room():
             self._is_full = True
             return Turn.FULL
         if self._is_full and free >= limits.disk_room_bytes:

@@ -62,7 +62,8 @@ class NatsServer:
 
     def start(self) -> None:
         """Start the process; it recovers its store before it answers."""
-        self._write_config()  # the disk may be another by now
+        if self.disk.has_room():  # for the file, too; the disk may have grown
+            self._write_config()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [binary(), "-c", str(self._config)],

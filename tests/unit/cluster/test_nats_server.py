@@ -112,6 +112,15 @@ def test_its_store_may_be_as_large_as_the_disk_allows_at_each_start(config, fold
     assert known_access(folder) == server.access
 
 
+def test_one_that_died_on_a_full_disk_is_started_with_the_file_that_it_has(config, folder, monkeypatch):
+    text, server = config
+    monkeypatch.setattr(LogDisk, "has_room", lambda _: False)
+    monkeypatch.setattr(nats_server, "write_secret", lambda *_: pytest.fail("there is no room for it"))
+    monkeypatch.setattr(subprocess, "Popen", FakeProcess)
+    server.start()
+    assert (folder.nats / "server.conf").read_text() == text
+
+
 def test_one_that_is_started_again_was_ended_before_and_keeps_its_password(config, folder, monkeypatch):
     _, server = config
     started = []
