@@ -44,7 +44,7 @@ class Moment:
     def is_to_come(self, now_us: int) -> bool:
         """Whether it is a time that has not come: until then the present is the newest state.
 
-        By the log's clock it may have come already, if that of another door is ahead of `now_us`, this door's.
+        By the log's clock it may have come already, if another door's is ahead of `now_us`, that of this one.
         """
         return self.clock_us is not None and self.clock_us > now_us + _DIFFER_US
 
