@@ -17,6 +17,7 @@ from typing import Any, Final
 import httpx
 
 from flux_actors.errors import Unavailable
+from flux_cluster.chaos.witness import client_of
 from flux_cluster.chaos.world import World
 
 _TRIES: Final = 60  # connections, each of which the system gives to one of three doors
@@ -39,22 +40,23 @@ async def see_one_clock(world: World, ahead_s: float, *, early: bool) -> None:
             not end in its time, or no door has such a clock.
     """
     entity_id = f"{_SPACE}/{uuid.uuid4().hex}"
-    told = await _told(world, entity_id, ahead_s)
-    times = [updated for updated, _ in told]
-    if times != sorted(times):
-        raise Unavailable(f"lastUpdated of {entity_id} went back: {times}")
-    await _see_past(world, entity_id, told)
-    lasted = await asyncio.gather(*(_lasted_s(world, f"{entity_id}-{n}") for n in range(_LEASES)))
+    async with client_of(world, _ANSWER_S) as client:
+        told = await _told(client, entity_id, ahead_s)
+        times = [updated for updated, _ in told]
+        if times != sorted(times):
+            raise Unavailable(f"lastUpdated of {entity_id} went back: {times}")
+        await _see_past(client, entity_id, told)
+        lasted = await asyncio.gather(*(_lasted_s(client, f"{entity_id}-{n}") for n in range(_LEASES)))
     if not early and min(lasted) < _TTL_S - _EARLY_S:
         raise Unavailable(f"a lease of {_TTL_S:g} s ended after {min(lasted):.1f} s")
 
 
-async def _told(world: World, entity_id: str, ahead_s: float) -> list[tuple[str, int]]:
+async def _told(client: httpx.AsyncClient, entity_id: str, ahead_s: float) -> list[tuple[str, int]]:
     """Return `lastUpdated` and number of each event, some of them behind the first of the fastest door."""
     told: list[tuple[str, int]] = []
     ends = 0
     for number in range(_TRIES):
-        answer = await _publish(world, entity_id, {"properties": {"n": number}})
+        answer = await _publish(client, entity_id, {"properties": {"n": number}})
         told.append((answer["entity"]["lastUpdated"], number))
         if ends == 0 and _is_ahead(told[-1][0], ahead_s):
             ends = number + _EVENTS
@@ -63,37 +65,35 @@ async def _told(world: World, entity_id: str, ahead_s: float) -> list[tuple[str,
     raise Unavailable(f"none of {_TRIES} events has a time {ahead_s:.0f} s ahead: the clocks do not differ")
 
 
-async def _see_past(world: World, entity_id: str, told: list[tuple[str, int]]) -> None:
+async def _see_past(client: httpx.AsyncClient, entity_id: str, told: list[tuple[str, int]]) -> None:
     for updated, number in dict(told).items():  # the last event of each time
-        state = await _get(world, entity_id, at=updated)
+        state = await _get(client, entity_id, at=updated)
         if state is None or state["properties"]["n"] != number:
             raise Unavailable(f"{entity_id} at {updated} was {state}, not that of event {number}")
 
 
-async def _lasted_s(world: World, entity_id: str) -> float:
+async def _lasted_s(client: httpx.AsyncClient, entity_id: str) -> float:
     """Return how long a lease lasted, as its client sees it."""
-    await _publish(world, entity_id, {"properties": {"here": True}, "ttl_ms": int(_TTL_S * 1000)})
+    await _publish(client, entity_id, {"properties": {"here": True}, "ttl_ms": int(_TTL_S * 1000)})
     taken = time.monotonic()
-    while await _get(world, entity_id) is not None:
+    while await _get(client, entity_id) is not None:
         if time.monotonic() - taken > _TTL_S + _LATE_S:
             raise Unavailable(f"a lease of {_TTL_S:g} s has not ended after {_TTL_S + _LATE_S:g} s")
         await asyncio.sleep(0.1)
     return time.monotonic() - taken
 
 
-async def _publish(world: World, entity_id: str, payload: dict[str, Any]) -> Any:
+async def _publish(client: httpx.AsyncClient, entity_id: str, payload: dict[str, Any]) -> Any:
     event = {"stream": "chaos", "source": "witness", "payload": {"entity_id": entity_id} | payload}
-    async with httpx.AsyncClient(base_url=world.url, timeout=_ANSWER_S, trust_env=False) as client:
-        answer = await client.post("/api/events", params={"wait": "applied"}, json=event)
+    answer = await client.post("/api/events", params={"wait": "applied"}, json=event)
     if not answer.is_success:
         raise Unavailable(f"an event was answered {answer.status_code} {answer.text[:200]}")
     return answer.json()
 
 
-async def _get(world: World, entity_id: str, **query: str) -> Any:
+async def _get(client: httpx.AsyncClient, entity_id: str, **query: str) -> Any:
     """Return an entity, `None` if there is none."""
-    async with httpx.AsyncClient(base_url=world.url, timeout=_ANSWER_S, trust_env=False) as client:
-        answer = await client.get(f"/api/state/entities/{entity_id}", params=query)
+    answer = await client.get(f"/api/state/entities/{entity_id}", params=query)
     if answer.status_code == httpx.codes.NOT_FOUND:
         return None
     if not answer.is_success:

@@ -15,6 +15,7 @@ from flux_cluster.chaos.world import World
 _CONNECTIONS: Final = 12  # the system gives each to one of three doors, so none is left out for long
 _ENTITY: Final = "chaos-witness/warm"
 _READ_S: Final = 2.0
+_NO_CONNECTION_TWICE: Final = httpx.Limits(max_keepalive_connections=0)
 _WARM_S: Final = 20.0
 
 
@@ -24,7 +25,7 @@ async def make_warm(world: World) -> None:
     Raises:
         Unavailable: Flux does not take it, or does not tell it.
     """
-    async with httpx.AsyncClient(base_url=world.url, timeout=_WARM_S, trust_env=False) as client:
+    async with client_of(world, _WARM_S) as client:
         answer = await client.post("/api/events", params={"wait": "applied"}, json=_event())
     if not answer.is_success:
         raise Unavailable(f"Flux took no event before its log was broken: {answer.text}")
@@ -41,21 +42,23 @@ async def see_refusals(world: World, within_s: float) -> None:
     await asyncio.gather(_at_all_doors(world, within_s, _publish), _at_all_doors(world, _READ_S, _read))
 
 
+def client_of(world: World, within_s: float) -> httpx.AsyncClient:
+    """Return a client each of whose requests has a connection of its own, and so a door by chance."""
+    return httpx.AsyncClient(
+        base_url=world.url, timeout=within_s, trust_env=False, limits=_NO_CONNECTION_TWICE
+    )
+
+
 async def _at_all_doors(
     world: World, within_s: float, ask: Callable[[httpx.AsyncClient], Awaitable[None]]
 ) -> None:
-    async def one() -> None:
-        began = time.monotonic()
-        try:
-            async with httpx.AsyncClient(base_url=world.url, timeout=within_s, trust_env=False) as client:
-                await ask(client)
-        except httpx.HTTPError as error:
-            after_s = time.monotonic() - began
-            raise Unavailable(
-                f"a door gave no answer: {type(error).__name__} after {after_s:.1f} s"
-            ) from error
-
-    await asyncio.gather(*(one() for _ in range(_CONNECTIONS)))
+    began = time.monotonic()
+    try:
+        async with client_of(world, within_s) as client:
+            await asyncio.gather(*(ask(client) for _ in range(_CONNECTIONS)))
+    except httpx.HTTPError as error:
+        after_s = time.monotonic() - began
+        raise Unavailable(f"a door gave no answer: {type(error).__name__} after {after_s:.1f} s") from error
 
 
 async def _publish(client: httpx.AsyncClient) -> None:
