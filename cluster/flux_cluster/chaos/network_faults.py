@@ -25,20 +25,15 @@ class _Network(msgspec.Struct, forbid_unknown_fields=True):
 
     between: Between = "door"
 
-    @property
-    def trouble(self) -> Trouble:
-        """What is wrong with them."""
-        raise NotImplementedError
-
-    async def inject(self, world: World, chance: random.Random) -> str:
-        who, told = self._chosen(world, chance)
-        for relay in world.relays:
-            relay.suffer(self.trouble, who)
-        return told
-
     async def heal(self, world: World) -> None:
         for relay in world.relays:
             relay.heal()
+
+    def _suffer(self, world: World, chance: random.Random, trouble: Trouble) -> str:
+        who, told = self._chosen(world, chance)
+        for relay in world.relays:
+            relay.suffer(trouble, who)
+        return told
 
     def _chosen(self, world: World, chance: random.Random) -> tuple[Who, str]:
         if self.between == "all":
@@ -54,10 +49,8 @@ class _Network(msgspec.Struct, forbid_unknown_fields=True):
 class NatsCut(_Network, forbid_unknown_fields=True):
     """Connections are torn, and new ones are torn at once."""
 
-    @property
-    def trouble(self) -> Trouble:
-        """What is wrong with them."""
-        return Trouble(refuses=True)
+    async def inject(self, world: World, chance: random.Random) -> str:
+        return self._suffer(world, chance, Trouble(refuses=True))
 
 
 class NatsHalf(_Network, forbid_unknown_fields=True):
@@ -65,10 +58,10 @@ class NatsHalf(_Network, forbid_unknown_fields=True):
 
     loses: Literal["up", "down", "both"] = "down"
 
-    @property
-    def trouble(self) -> Trouble:
-        """What is wrong with them."""
-        return Trouble(loses_up=self.loses != "down", loses_down=self.loses != "up")
+    async def inject(self, world: World, chance: random.Random) -> str:
+        return self._suffer(
+            world, chance, Trouble(loses_up=self.loses != "down", loses_down=self.loses != "up")
+        )
 
 
 class NatsDelay(_Network, forbid_unknown_fields=True):
@@ -76,10 +69,8 @@ class NatsDelay(_Network, forbid_unknown_fields=True):
 
     delay_s: float = 0.2
 
-    @property
-    def trouble(self) -> Trouble:
-        """What is wrong with them."""
-        return Trouble(delay_s=self.delay_s)
+    async def inject(self, world: World, chance: random.Random) -> str:
+        return self._suffer(world, chance, Trouble(delay_s=self.delay_s))
 
 
 def _node_of(pid: int) -> str | None:
