@@ -9,9 +9,12 @@ from typing import ClassVar, Final
 import msgspec
 import psutil
 
-from flux_actors.errors import Unavailable
 from flux_cluster.chaos.fault import Fault
+from flux_cluster.chaos.waiting import until
 from flux_cluster.chaos.world import DOOR, ROUTER, SHARD, World
+
+
+_BACK_S: Final = 30.0
 
 
 class _Kill(msgspec.Struct, forbid_unknown_fields=True):
@@ -20,7 +23,7 @@ class _Kill(msgspec.Struct, forbid_unknown_fields=True):
     title: ClassVar[str]
 
     async def inject(self, world: World, chance: random.Random) -> str:
-        victim = one_of(world.processes(self.title), chance, self.title)
+        victim = await one_of(world, self.title, chance)
         victim.kill()
         return f"pid {victim.pid}"
 
@@ -46,15 +49,14 @@ class DoorKill(_Kill):
     title = DOOR
 
 
-def one_of(processes: list[psutil.Process], chance: random.Random, title: str) -> psutil.Process:
-    """Return one of some processes.
+async def one_of(world: World, title: str, chance: random.Random) -> psutil.Process:
+    """Return one of the processes of a title; what was killed before may be on its way back.
 
     Raises:
-        Unavailable: there are none.
+        Unavailable: there is none.
     """
-    if not processes:
-        raise Unavailable(f"there is no process {title} to do anything to")
-    return chance.choice(processes)
+    there = await until(lambda: world.processes(title), _BACK_S, f"a process {title} to do something to")
+    return chance.choice(there)
 
 
 FAULTS: Final[Mapping[str, type[Fault]]] = {
