@@ -9,10 +9,10 @@ from typing import ClassVar, Final
 import msgspec
 import psutil
 
+from flux_actors.errors import Unavailable
 from flux_cluster.chaos.fault import Fault
 from flux_cluster.chaos.waiting import until
 from flux_cluster.chaos.world import DOOR, ROUTER, SHARD, World
-
 
 _BACK_S: Final = 30.0
 
@@ -23,7 +23,9 @@ class _Kill(msgspec.Struct, forbid_unknown_fields=True):
     title: ClassVar[str]
 
     async def inject(self, world: World, chance: random.Random) -> str:
-        victim = await one_of(world, self.title, chance)
+        # One that was killed before may still be on its way back.
+        there = await until(lambda: world.processes(self.title), _BACK_S, f"a process {self.title} to kill")
+        victim = one_of(there, chance, self.title)
         victim.kill()
         return f"pid {victim.pid}"
 
@@ -49,14 +51,15 @@ class DoorKill(_Kill):
     title = DOOR
 
 
-async def one_of(world: World, title: str, chance: random.Random) -> psutil.Process:
-    """Return one of the processes of a title; what was killed before may be on its way back.
+def one_of(processes: list[psutil.Process], chance: random.Random, title: str) -> psutil.Process:
+    """Return one of some processes.
 
     Raises:
-        Unavailable: there is none.
+        Unavailable: there are none.
     """
-    there = await until(lambda: world.processes(title), _BACK_S, f"a process {title} to do something to")
-    return chance.choice(there)
+    if not processes:
+        raise Unavailable(f"there is no process {title} to do anything to")
+    return chance.choice(processes)
 
 
 FAULTS: Final[Mapping[str, type[Fault]]] = {

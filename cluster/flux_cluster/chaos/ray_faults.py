@@ -81,7 +81,7 @@ class ShardPause(msgspec.Struct, forbid_unknown_fields=True):
 
     async def inject(self, world: World, chance: random.Random) -> str:
         before = _epochs(world)
-        self._paused = paused = await one_of(world, SHARD, chance)
+        self._paused = paused = one_of(world.processes(SHARD), chance, SHARD)
         paused.send_signal(signal.SIGSTOP)
         await until(lambda: _is_led_anew(world, before), _SUCCESSOR_S, "a successor of the paused shard")
         if not lives(paused):
