@@ -11,7 +11,10 @@ import psutil
 
 from flux_actors.errors import Unavailable
 from flux_cluster.chaos.fault import Fault
+from flux_cluster.chaos.waiting import until
 from flux_cluster.chaos.world import DOOR, ROUTER, SHARD, World
+
+_BACK_S: Final = 30.0
 
 
 class _Kill(msgspec.Struct, forbid_unknown_fields=True):
@@ -20,7 +23,9 @@ class _Kill(msgspec.Struct, forbid_unknown_fields=True):
     title: ClassVar[str]
 
     async def inject(self, world: World, chance: random.Random) -> str:
-        victim = one_of(world.processes(self.title), chance, self.title)
+        # One that was killed before may still be on its way back.
+        there = await until(lambda: world.processes(self.title), _BACK_S, f"a process {self.title} to kill")
+        victim = one_of(there, chance, self.title)
         victim.kill()
         return f"pid {victim.pid}"
 

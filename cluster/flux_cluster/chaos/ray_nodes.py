@@ -70,6 +70,7 @@ class RayNodes:
             "RAY_gcs_storage": "rocksdb",
             "RAY_gcs_storage_path": str(folder / "gcs"),
             "RAY_enable_worker_prestart": "0",  # workers for tasks, of which Flux has none
+            "RAY_kill_worker_timeout_milliseconds": "60000",  # so that what stands still can wake up again
         }
         self.nodes: dict[int, RayNode] = {}
         self._made = 0

@@ -40,6 +40,7 @@ _REST_S: Final = 120.0
 _ASK_S: Final = 5.0
 _END_S: Final = 15.0
 _POLL_S: Final = 0.05
+_WORDS: Final = 600  # of what a program said, its last
 
 
 class World:
@@ -69,7 +70,9 @@ class World:
         await asyncio.gather(self.nats.start(), self.ray.start(NODES))
         self._say("having Ray Serve deploy Flux on them")
         self._write_settings()
-        await self.run("flux_cluster.chaos.deploying")
+        code, words = await self.run("flux_cluster.chaos.deploying")
+        if code != 0:
+            raise Unavailable(f"Ray Serve did not deploy Flux: {words.strip()[-_WORDS:]}")
         await self.rest(_START_S)
 
     async def stop(self) -> None:
