@@ -9,6 +9,7 @@ Ctrl-C: doors close, shards leave snapshots, every process of the run ends, temp
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import shutil
 import signal
@@ -350,5 +351,5 @@ def _answers(url: str, certificate: Path | None) -> bool:
     try:
         with opener.open(url, timeout=2) as answer:
             return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False
+    except (OSError, urllib.error.URLError, http.client.HTTPException):
+        return False  # nobody is there, or somebody who speaks something else

@@ -377,3 +377,19 @@ class Ready(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         """Say nothing."""
+
+
+def test_a_program_that_took_the_port_of_the_doors_is_none_of_them():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def greet():
+            connection, _ = other.accept()
+            with connection:
+                connection.recv(1)
+                connection.sendall(b'INFO {"server_id": "x"}\r\n')
+
+        greeting = threading.Thread(target=greet)
+        greeting.start()
+        url = f"http://127.0.0.1:{other.getsockname()[1]}/api/ready"
+        assert not supervisor._answers(url, None)  # noqa: SLF001
+        greeting.join(5)
