@@ -69,6 +69,7 @@ class RayNodes:
         self._environment = dict(environment) | {
             "RAY_gcs_storage": "rocksdb",
             "RAY_gcs_storage_path": str(folder / "gcs"),
+            "RAY_health_check_period_ms": "1000",  # a node that was lost is given up after five
             "RAY_enable_worker_prestart": "0",  # workers for tasks, of which Flux has none
             "RAY_kill_worker_timeout_milliseconds": "60000",  # so that what stands still can wake up again
         }
