@@ -22,7 +22,13 @@ from flux_actors.past.teller import BOUNDS
 from flux_actors.reporting import Say
 from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.router.registering import fewest_positions
-from flux_actors.router.topology import REGISTRY_BUCKET, TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
+from flux_actors.router.topology import (
+    REGISTRY_BUCKET,
+    TOPOLOGY_BUCKET,
+    TOPOLOGY_KEY,
+    LogRegistry,
+    decode_topology,
+)
 from flux_actors.settings import Settings
 from flux_actors.snapshot.digest import Digest, decode_digest
 from flux_actors.snapshot.opening import open_store
@@ -50,18 +56,19 @@ async def _verify(access: NatsAccess, settings: Settings, say: Say) -> list[Comp
     try:
         topology = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET)
         shards = _RayShards(topology)
+        generation = (await shards.registry()).generation
         registry = await JetStreamKeyValue.open(client, REGISTRY_BUCKET)
         code = ReducerCode(reducers, await JetStreamCodeStore.open(client))
         comparing = Comparing(
-            JetStreamLog(client),
-            open_store(settings.snapshot_place),
+            JetStreamLog(client, generation),
+            open_store(settings.snapshot_place, generation),
             code,
             shards,
             await fewest_positions(registry, settings.history_positions),
             say,
         )
         found = []
-        for partition in range(await shards.partitions()):
+        for partition in range((await shards.registry()).partitions):
             found.append(await comparing.compare(partition))
             gc.collect()  # what was folded for it
         return found
@@ -77,12 +84,12 @@ class _RayShards:
     def __init__(self, store: KeyValue) -> None:
         self._store = store
 
-    async def partitions(self) -> int:
-        """Return how many there are."""
+    async def registry(self) -> LogRegistry:
+        """Return what is noted of the log."""
         known = await self._store.get(TOPOLOGY_KEY)
         if known is None:
             raise Refused("this log has no shards yet; start Flux with `flux up`")
-        return decode_topology(known.value).registry.partitions
+        return decode_topology(known.value).registry
 
     async def digest(self, partition: int, suspended: list[str], wanted: list[int]) -> Digest:
         """Ask the owner, and again while the partition moves or recovers."""
