@@ -33,6 +33,7 @@ from flux_actors.past.telling import TellersPast
 from flux_actors.router.lender import RouterLender
 from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.router.registering import fewest_positions
+from flux_actors.router.succession import Succession, registered
 from flux_actors.router.topology import (
     CONFIG_BUCKET,
     REGISTRY_BUCKET,
@@ -103,6 +104,7 @@ class Door:
     rates: Rates
     connectors: DoorConnectors
     past: DoorPast
+    succession: Succession  # of the log
     fences: Fences = field(init=False)
     batches: LargeBatches = field(init=False)
     claims: Claims = field(init=False)
@@ -126,6 +128,11 @@ class Door:
     def audit(self) -> Audit:
         """Where changes are recorded before they are made."""
         return Audit(self.publisher)
+
+    def give_up(self) -> None:
+        """Have whatever waits for the log be told that it must be sent again: this log takes nothing more."""
+        for committer in self.publisher.committers:
+            committer.give_up()
 
     async def close(self) -> None:
         """Finish what is under way and let go of everything."""
@@ -169,8 +176,8 @@ class Door:
         """Return when the view of `partitions` includes all that the log holds now."""
         bounds = await asyncio.gather(*(self.log.bounds(partition) for partition in partitions))
         timeout_s = self.settings.read_wait_ms / 1000
-        for partition, (_, last, _) in zip(partitions, bounds, strict=True):
-            await self.feeds.parts[partition].reached(last, timeout_s)
+        for partition, bound in zip(partitions, bounds, strict=True):
+            await self.feeds.parts[partition].reached(bound.last, timeout_s)
 
     async def entity_counts(self, names: Sequence[str]) -> dict[str, int]:
         """Return how many living entities each namespace has; raises `Unavailable` while a shard is away."""
@@ -209,13 +216,14 @@ class _Listener:
         self._hub.lost(partition, rows)
 
 
-async def _first_topology(store: KeyValue) -> Topology:
-    """Return the topology; doors and router start at the same time, so it may have to be waited for."""
+async def _first_topology(store: KeyValue, registry: KeyValue) -> Topology:
+    """Return the topology of the log; the router may be about to make it, so it may have to be waited for."""
     deadline = time.monotonic() + _TOPOLOGY_S
     while time.monotonic() < deadline:
         stored = await store.get(TOPOLOGY_KEY)
-        if stored is not None:
-            return decode_topology(stored.value)
+        topology = None if stored is None else decode_topology(stored.value)
+        if topology is not None and topology.registry == await registered(registry):
+            return topology
         await asyncio.sleep(_POLL_S)
     raise Unavailable("the router has not placed the partitions yet; see its log")
 
@@ -227,13 +235,15 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         Unavailable: the log or the topology cannot be reached.
     """
     client = await connect(access, "flux-door")
-    log = JetStreamLog(client)
     bus = NatsBus(client)
     topology_store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, settings.log_replicas)
-    topology = await _first_topology(topology_store)
+    registry = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas)
+    topology = await _first_topology(topology_store, registry)
+    log = JetStreamLog(client, topology.registry.generation)
     partitioning = topology.registry.partitioning()
     shards = RayShardCalls(topology_store, topology, RAY_NAMESPACE)
     tenancy = await _tenancy(settings, client)
+    tenancy.registry.in_this_log = topology.registry.past_of
     name = f"{os.getpid()}-{time.time_ns()}"
     parts = [PartitionFeed(partition) for partition in partitioning.all()]
 
@@ -242,9 +252,8 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         counts = await entity_counts(partitioning, shards, list(hidden))
         return sum(counts.values()) + await fault_count(partitioning, shards, hidden)
 
-    registry = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas)
     complete_below = await fewest_positions(registry, settings.history_positions)
-    folds = TellersPast(ray_tellers(access, settings.snapshot_place))
+    folds = TellersPast(ray_tellers(access, settings.snapshot_place, topology.registry.generation))
     past = DoorPast(folds, shards, log, tenancy.registry, complete_below)
     view = LiveView(partitioning, shards, lambda partition: parts[partition].sequence)
     hub = Hub(tenancy.registry, DoorGround(partitioning, parts, shards, view, log, tenancy.current, past))
@@ -280,6 +289,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         rates,
         connectors,
         past,
+        Succession(registry, topology.registry),
         traces=traces,
     )
     await door.scraping.open(client)

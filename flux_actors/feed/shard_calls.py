@@ -125,5 +125,6 @@ class RayShardCalls:
         except FluxError as error:
             _log.warning("topology.unread", reason=error.message)
             return
-        if stored is not None:
-            self._topology = decode_topology(stored.value)
+        topology = self._topology if stored is None else decode_topology(stored.value)
+        if topology.registry == self._topology.registry:  # else partitions of the same number are others
+            self._topology = topology

@@ -21,9 +21,11 @@ from flux_actors.behaviour.roster import ActorRow
 from flux_actors.domain.acting.catalogue import Catalogue, Version
 from flux_actors.domain.entity_id import BEHAVIOURS_PREFIX, DIRECTORY_ID
 from flux_actors.errors import FluxError, Unavailable
+from flux_actors.log.closing import JetStreamGenerations
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
+from flux_actors.log.roll_call import Answerer
 from flux_actors.log.telling import tell
 from flux_actors.logs import set_up_logs
 from flux_actors.router.actors import Actors
@@ -38,7 +40,14 @@ from flux_actors.router.ray_shards import RayShards
 from flux_actors.router.registering import note_history, register_log
 from flux_actors.router.router import Router
 from flux_actors.router.shard_host import ShardGone
-from flux_actors.router.topology import REGISTRY_BUCKET, STREAMS_KEY, TENANCY_BUCKET, TOPOLOGY_BUCKET
+from flux_actors.router.succession import Succession, end_switch
+from flux_actors.router.topology import (
+    REGISTRY_BUCKET,
+    STREAMS_KEY,
+    SWITCHING_KEY,
+    TENANCY_BUCKET,
+    TOPOLOGY_BUCKET,
+)
 from flux_actors.shard.memory import MemoryPlan
 from flux_actors.shard.plan import ShardPlan
 from flux_actors.shard.retention import FOR_EVER, Retention
@@ -91,6 +100,8 @@ class NamespaceRouter:
         self._follower: Follower | None = None
         self._introducer: Introducer | None = None
         self._retires = False
+        self._shards = plan.shards
+        self._telling: Answerer | None = None
         # Ray runs the constructor on the actor's loop; after a restart nobody else would call `open`.
         self._opening = asyncio.get_running_loop().create_task(self._open_when_possible())
 
@@ -230,10 +241,13 @@ class NamespaceRouter:
         if self._client is None:
             self._client = await connect(self._access, "flux-router")
         client = self._client
-        log = JetStreamLog(client)
         registry_store = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, plan.log_replicas)
+        generations = JetStreamGenerations(client)
+        if await registry_store.get(SWITCHING_KEY) is not None:  # whoever began it is gone, or comes too late
+            await end_switch(registry_store, generations)
         topology_store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, plan.log_replicas)
         registry = await register_log(registry_store, uuid.uuid4().hex, plan.partitions, plan.spread)
+        log = JetStreamLog(client, registry.generation)
         log_is_new = await registry_store.get(STREAMS_KEY) is None
         await note_history(registry_store, plan.history_positions, log_is_new=log_is_new)
         if log_is_new:
@@ -248,9 +262,10 @@ class NamespaceRouter:
             plan.retention.share(registry.partitions),
             plan.log_replicas,
             plan.traces,
+            registry.generation,
         )
         self._host = RayShards(self._access, shard_plan)
-        router = Router(topology_store, self._host, registry, plan.shards)
+        router = Router(topology_store, self._host, registry, self._shards)
         await router.open()
         if plan.auth_enabled:
             tenants = await JetStreamKeyValue.open(client, TENANCY_BUCKET, plan.log_replicas)
@@ -259,12 +274,36 @@ class NamespaceRouter:
         self._events = CoreEvents(log, registry.partitioning(), lambda: secrets.randbits(63), _now_us)
         self._behaviours = await self._open_behaviours(client, log, registry.partitions, self._events)
         self._introducer = Introducer(
-            self._access, registry.partitioning(), plan.log_replicas, self._tenants, self._follower
+            self._access, registry, plan.log_replicas, self._tenants, self._follower
         )
         self._router = router
         self._telling = await tell(client, "router", RouterMeter(router).samples)
-        keepers = router.watch(), self._keep_directory(), self._keep_behaviours()
+        succession = Succession(registry_store, registry)
+        succeeding = self._keep_succession(succession, generations)
+        keepers = router.watch(), self._keep_directory(), self._keep_behaviours(), succeeding
         self._tasks = [asyncio.create_task(keeper) for keeper in keepers]
+
+    async def _keep_succession(self, succession: Succession, generations: JetStreamGenerations) -> None:
+        """See that a switch comes to an end; when the log has a next generation, go on with that."""
+        while not await succession.ended():
+            try:
+                await succession.look_after(generations)
+            except FluxError as error:
+                _log.warning("succession.waits", reason=error.message)
+            await asyncio.sleep(limits.log_look_s)
+        self._opening = asyncio.create_task(self._reopen())
+
+    async def _reopen(self) -> None:
+        """Open anew, on what the registry says by now."""
+        router, self._router = self._opened(), None
+        self._shards = router.wanted
+        router.leave()
+        for task in self._tasks:
+            task.cancel()
+        if self._telling is not None:
+            await self._telling.close()
+        self._directory, self._directory_at = None, -1
+        await self._open_when_possible()
 
     async def _open_behaviours(
         self, client: Client, log: JetStreamLog, partitions: int, events: CoreEvents

@@ -55,6 +55,7 @@ class Router:
         self.moves_left = 0
         self.closing = False
         self._revision = 0
+        self._epochs_before = 0  # the highest of earlier generations of the log
         self._writing = asyncio.Lock()  # else one of two writes at once would be overtaken by the other
         self._sent: list[bytes] = []  # what was written since, and may have been stored
         self._unwritten = False
@@ -63,7 +64,9 @@ class Router:
     async def open(self) -> None:
         """Take over what lives, start what does not."""
         known = await self._store.get(TOPOLOGY_KEY)
-        if known is not None:
+        if known is not None and decode_topology(known.value).registry != self.registry:
+            await self._succeed(known)
+        elif known is not None:
             self._adopt(known)
         await self._take_over()
         taken = len(self._names)
@@ -80,11 +83,15 @@ class Router:
                 await self._write_when_possible()
             await asyncio.sleep(_WATCH_S)
 
-    async def drain(self) -> None:
-        """End all shards with snapshots."""
+    def leave(self) -> None:
+        """Look after nothing any more."""
         self.closing = True
         if self._evening is not None:
             self._evening.cancel()
+
+    async def drain(self) -> None:
+        """End all shards with snapshots."""
+        self.leave()
         await asyncio.gather(*(self._drain_one(name) for name in self._names.values()))
 
     def scale(self, shards: int) -> None:
@@ -128,6 +135,15 @@ class Router:
         return [row for name, row in rows if self._owner(row.partition) == name]
 
     # -- opening
+
+    async def _succeed(self, known: Versioned) -> None:
+        """End the shards of an earlier generation of the log, and tell the doors that this one is the log."""
+        names = [name for name in await self._host.names() if _NAME.fullmatch(name)]
+        await asyncio.gather(*(self._host.kill(name) for name in names))
+        owners = [owner for owner in decode_topology(known.value).owners if owner is not None]
+        self._epochs_before = max([0, *(owner.epoch for owner in owners), *map(_epoch_of, names)])
+        self._revision = known.revision
+        await self._write_or_follow()
 
     async def _take_over(self) -> None:
         """Find the shards that live and what they host; those that host nothing of ours are ended."""
@@ -344,7 +360,7 @@ class Router:
     def _next_epoch(self) -> int:
         """Return an epoch that no partition has had, nor any shard in its name."""
         epochs = map(self.topology.epoch, range(self.registry.partitions))
-        return 1 + max(*epochs, 0, *(_epoch_of(name) for name in self._names.values()))
+        return 1 + max(*epochs, self._epochs_before, *(_epoch_of(name) for name in self._names.values()))
 
     async def _write_when_possible(self) -> None:
         try:

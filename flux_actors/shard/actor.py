@@ -61,7 +61,8 @@ class ShardProcess(EntityShard):
             return node
         client = self._client = await connect(access, "flux-shard")
         name = ray.get_runtime_context().get_actor_name() or ""
-        log, store, bus = JetStreamLog(client), open_store(plan.snapshots), NatsBus(client)
+        log, bus = JetStreamLog(client, plan.generation), NatsBus(client)
+        store = open_store(plan.snapshots, plan.generation)
         partitions, memory = plan.partitioning.partitions, _memory(plan.memory)
         super().__init__(log, store, bus, partitions, plan.history_positions, memory, plan.retention)
         self._reducers = ReducerProcess()
