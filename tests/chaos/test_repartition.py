@@ -13,8 +13,11 @@ import httpx
 import msgspec
 import pytest
 
+from tests.chaos.behaving import Feeding
 from tests.chaos.conftest import Load
+from tests.chaos.test_behaviours import DEPLOY, Clocks
 from tests.conftest import RunningFlux, clean_environment, wait_for
+from tests.patient import Client
 
 pytestmark = [pytest.mark.real, pytest.mark.chaos, pytest.mark.long, pytest.mark.timeout(500)]
 
@@ -89,6 +92,26 @@ def test_whatever_is_killed_one_log_is_whole_and_the_command_can_be_run_again(ma
         assert done["partitions"] == [partitions, partitions + 1]
         wait_for(lambda: ready(flux) == partitions + 1, 60, "the new partitions")
         goes_on(flux, load, partitions)
+
+
+def test_entities_that_act_have_every_effect_once_over_the_switch(make_flux):
+    flux = make_flux(["--partitions", "4"])
+    flux.start()
+    flux.as_driver(DEPLOY)
+    feeding = Feeding(Client(flux.url))
+    feeding.start()
+    wait_for(lambda: feeding.done() > 50, 60, "messages to have effects")
+    clocks = Clocks(feeding.client, "of-repartition", lambda n: 1.0 + n / 2)
+    assert finished(begun(flux, 8))["partitions"] == [4, 8]
+    wait_for(lambda: ready(flux) == 8, 60, "the new partitions")
+    seen = feeding.done()
+    wait_for(lambda: feeding.done() > seen + 50, 60, "more effects")
+    feeding.finish()
+    wait_for(lambda: feeding.done() == feeding.acked(), 60, "all effects")
+    feeding.check()
+    wait_for(lambda: clocks.rung().keys() == clocks.due.keys(), 60, "all reminders")
+    assert {one["properties"]["times"] for one in clocks.rung().values()} == {1}
+    feeding.client.close()
 
 
 @contextmanager
