@@ -28,6 +28,7 @@ from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import EventLog, KeyValue
+from flux_actors.log.sites import at_site
 from flux_actors.past.ray_teller import ray_tellers
 from flux_actors.past.telling import TellersPast
 from flux_actors.router.lender import RouterLender
@@ -235,8 +236,9 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         Unavailable: the log or the topology cannot be reached.
     """
     client = await connect(access, "flux-door")
-    bus = NatsBus(client)
-    topology_store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, settings.log_replicas)
+    bus = NatsBus(client, access.site)
+    bucket = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, settings.log_replicas)
+    topology_store = at_site(bucket, access.site)
     registry = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas)
     topology = await _first_topology(topology_store, registry)
     log = JetStreamLog(client, topology.registry.generation)

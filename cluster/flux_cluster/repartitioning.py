@@ -40,7 +40,6 @@ from flux_actors.router.topology import (
     SWITCHING_KEY,
     TENANCY_BUCKET,
     TOPOLOGY_BUCKET,
-    TOPOLOGY_KEY,
     LogRegistry,
     decode_registry,
     decode_topology,
@@ -170,8 +169,8 @@ class _Run:
         topology = await JetStreamKeyValue.open(self._client, TOPOLOGY_BUCKET, self._settings.log_replicas)
         deadline = time.monotonic() + (_SUCCEED_S if _may_run(self._settings) else 0)
         while time.monotonic() < deadline:
-            known = await topology.get(TOPOLOGY_KEY)
-            if known is not None and decode_topology(known.value).registry == after:
+            stored = [one.value for one in await topology.changes(0) if one.value is not None]  # of all sites
+            if any(decode_topology(value).registry == after for value in stored):
                 return
             await asyncio.sleep(limits.log_look_s)
 

@@ -30,6 +30,7 @@ from flux_actors.log.committer import Committer
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
+from flux_actors.log.sites import at_site
 from flux_actors.log.telling import tell
 from flux_actors.logs import set_up_logs
 from flux_actors.router.succession import Succession
@@ -76,7 +77,8 @@ class ConnectorsProcess:
             if self._connectors is not None:
                 return
             self._client = client = await connect(access, "flux-connectors")
-            topology = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, plan.log_replicas)
+            bucket = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, plan.log_replicas)
+            topology = at_site(bucket, access.site)
             stored = await topology.get(TOPOLOGY_KEY)
             if stored is None:
                 raise Unavailable("the router has not placed the partitions yet")
@@ -94,9 +96,9 @@ class ConnectorsProcess:
             kit = _kit(plan, self._log_parts)
             self._connectors = NamespaceConnectors(plan.namespace, vault, store, Catalogue(), kit)
             self._following = asyncio.create_task(self._connectors.follow())
-            bucket = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, plan.log_replicas)
-            self._leaving = asyncio.create_task(self._leave(Succession(bucket, registry)))
-            self._telling = await tell(client, "connectors", self._connectors.samples)
+            known = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, plan.log_replicas)
+            self._leaving = asyncio.create_task(self._leave(Succession(known, registry)))
+            self._telling = await tell(client, "connectors", self._connectors.samples, site=access.site)
 
     async def _leave(self, succession: Succession) -> None:
         """Leave a log whose next generation has taken over: the keeper starts another one of us there."""

@@ -20,6 +20,7 @@ from flux_actors.log.event_ids import EventIds
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import EventLog
+from flux_actors.log.sites import at_site
 from flux_actors.native.asking import Asking
 from flux_actors.native.following import Following
 from flux_actors.native.reading import Reading
@@ -103,7 +104,8 @@ async def open_link(ticket: Ticket, introduction: Introduction, introduce: Intro
     rule = introduction.partitioning
 
     async def open_shards() -> ShardCalls:
-        store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, introduction.log_replicas)
+        bucket = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, introduction.log_replicas)
+        store = at_site(bucket, introduction.access.site)
         stored = await store.get(TOPOLOGY_KEY)
         if stored is None:
             raise Unavailable("the router has not placed the partitions yet; try again in a second")
@@ -111,7 +113,7 @@ async def open_link(ticket: Ticket, introduction: Introduction, introduce: Intro
         shards.start()
         return shards
 
-    bus = NatsBus(client)
+    bus = NatsBus(client, introduction.access.site)
     following = Following(rule, bus, open_shards)
     log = JetStreamLog(client, introduction.generation)
     link = Link(ticket, rule, log, Asking(bus), following, standing, client)

@@ -26,6 +26,7 @@ from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.roll_call import Answerer
+from flux_actors.log.sites import at_site, forget_old_sites
 from flux_actors.log.telling import tell
 from flux_actors.logs import set_up_logs
 from flux_actors.router.actors import Actors
@@ -108,6 +109,10 @@ class NamespaceRouter:
     async def owner(self) -> str:
         """Return whose Flux this is."""
         return self._plan.owner
+
+    async def site(self) -> str:
+        """Return under which name this Ray cluster goes among others on the same log; mostly none."""
+        return self._access.site
 
     async def founded(self) -> tuple[str, int]:
         """Return whose Flux this is, and when its plan was made."""
@@ -245,7 +250,8 @@ class NamespaceRouter:
         generations = JetStreamGenerations(client)
         if await registry_store.get(SWITCHING_KEY) is not None:  # whoever began it is gone, or comes too late
             await end_switch(registry_store, generations)
-        topology_store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, plan.log_replicas)
+        topologies = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, plan.log_replicas)
+        topology_store = at_site(topologies, self._access.site)
         registry = await register_log(registry_store, uuid.uuid4().hex, plan.partitions, plan.spread)
         log = JetStreamLog(client, registry.generation)
         log_is_new = await registry_store.get(STREAMS_KEY) is None
@@ -267,6 +273,7 @@ class NamespaceRouter:
         self._host = RayShards(self._access, shard_plan)
         router = Router(topology_store, self._host, registry, self._shards)
         await router.open()
+        await forget_old_sites(topologies, self._access.site)
         if plan.auth_enabled:
             tenants = await JetStreamKeyValue.open(client, TENANCY_BUCKET, plan.log_replicas)
             self._follower = Follower(tenants, self._tenants, self._forget_directory)
@@ -277,7 +284,7 @@ class NamespaceRouter:
             self._access, registry, plan.log_replicas, self._tenants, self._follower
         )
         self._router = router
-        self._telling = await tell(client, "router", RouterMeter(router).samples)
+        self._telling = await tell(client, "router", RouterMeter(router).samples, site=self._access.site)
         succession = Succession(registry_store, registry)
         succeeding = self._keep_succession(succession, generations)
         keepers = router.watch(), self._keep_directory(), self._keep_behaviours(), succeeding
