@@ -72,7 +72,7 @@ def around(monkeypatch) -> Surroundings:
         monkeypatch.setattr(module, "JetStreamKeyValue", SimpleNamespace(open=around.bucket))
     monkeypatch.setattr(actor, "JetStreamLog", lambda *_: MemoryLog(1))
     monkeypatch.setattr("flux_actors.limits.log_look_s", 0.001)
-    monkeypatch.setattr("flux_actors.log.telling.NatsBus", lambda _: MemoryBus())
+    monkeypatch.setattr("flux_actors.log.telling.NatsBus", lambda *_: MemoryBus())
     monkeypatch.setattr(ray_connectors, "_RETRY_S", 0.0)
     return around
 

@@ -90,7 +90,7 @@ def surrounded(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
     monkeypatch.setattr(namespace_router, "JetStreamKeyValue", SimpleNamespace(open=around.bucket))
     monkeypatch.setattr(namespace_router, "JetStreamCodeStore", SimpleNamespace(open=around.code_store))
     monkeypatch.setattr(namespace_router, "RayShards", lambda *_: around.shards)
-    monkeypatch.setattr("flux_actors.log.telling.NatsBus", lambda _: MemoryBus())
+    monkeypatch.setattr("flux_actors.log.telling.NatsBus", lambda *_: MemoryBus())
     monkeypatch.setattr(namespace_router, "_DIRECTORY_S", 0.001)
     monkeypatch.setattr(namespace_router, "_RETRY_S", 0.001)
     monkeypatch.setattr("flux_actors.limits.catalogue_look_s", 0.001)
