@@ -27,7 +27,8 @@ class Row(msgspec.Struct, frozen=True):
 class Measured(msgspec.Struct, frozen=True):
     """What one repetition of a case found, verified: a value for each of its rows.
 
-    `cpu_us` is processor time per event (or request) of each part in microseconds.
+    `cpu_us` is processor time per event (or request) of each part in microseconds. So is `sent_bytes`: what all
+    processes sent each other, and what nats-server did.
     """
 
     values: dict[str, float]
@@ -35,6 +36,7 @@ class Measured(msgspec.Struct, frozen=True):
     cpu_us: dict[str, float] = {}
     memory_mb: dict[str, float] = {}
     note: str = ""
+    sent_bytes: dict[str, float] = {}
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -1,0 +1,115 @@
+"""Load on more and more shards and doors.
+
+Four kinds of it: events one by one, events in batches, reads, and messages to watchers. Clients grow with doors:
+each door has as many connections and sockets as the first. The namespaces are spread over all partitions, so
+every shard has its part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+import psutil
+
+from flux_bench.cases.live import fan_out
+from flux_bench.cases.publishing import events_per_s
+from flux_bench.cases.reading import get_own
+from flux_bench.generating import Generator
+from flux_bench.generator.jobs import Pace
+from flux_bench.lab import Lab, Say
+from flux_bench.lab import Scale as Amount
+from flux_bench.opening import on_own
+from flux_bench.outcome import Measured
+from flux_bench.own_flux import OwnFlux
+from flux_bench.scale.outcome import Load, LoadPoint
+from flux_bench.scale.pinning import pin
+from flux_bench.workload import PROPERTIES, Workload
+
+PARTITIONS: Final = 4
+SIZES: Final = ((1, 1), (2, 1), (4, 1), (1, 2), (1, 4), (2, 2), (4, 4))  # shards and doors
+QUICK: Final = ((1, 1), (1, 2))
+SOCKETS: Final = 20  # of each door, on `*`
+_SINGLES_CONNECTIONS: Final = 128  # of each door, as all the following
+_BATCH: Final = 500
+_BATCHES_CONNECTIONS: Final = 8
+_READS_CONNECTIONS: Final = 32
+_WATCHED_EVENTS: Final = 50  # in one request while watchers look
+_PUBLISHERS: Final = 4
+_WARM_UP_REQUESTS: Final = 10
+
+
+class _Kind(NamedTuple):
+    """How a load is measured, in one namespace and with so many doors; and what its requests are."""
+
+    measure: Callable[[Lab, str, int], Measured]
+    connections: int
+    events: int
+
+
+_KINDS: Final = {
+    Load.SINGLES: _Kind(
+        lambda lab, name, doors: events_per_s(lab, _SINGLES_CONNECTIONS * doors, 1, namespace=name),
+        _SINGLES_CONNECTIONS,
+        1,
+    ),
+    Load.BATCHES: _Kind(
+        lambda lab, name, doors: events_per_s(lab, _BATCHES_CONNECTIONS * doors, _BATCH, namespace=name),
+        _BATCHES_CONNECTIONS,
+        _BATCH,
+    ),
+    Load.READS: _Kind(
+        lambda lab, name, doors: get_own(lab, _READS_CONNECTIONS * doors, name), _READS_CONNECTIONS, 1
+    ),
+    Load.WATCHERS: _Kind(
+        lambda lab, name, doors: fan_out(lab, SOCKETS * doors, _PUBLISHERS * doors, _WATCHED_EVENTS, name),
+        _PUBLISHERS,
+        _WATCHED_EVENTS,
+    ),
+}
+
+
+def measure(
+    loads: Sequence[Load], sizes: Sequence[tuple[int, int]], generator: Generator, amount: Amount, say: Say
+) -> list[LoadPoint]:
+    """Measure loads on one Flux after the other, each with the shards and doors of one size."""
+    found: list[LoadPoint] = []
+    spread = ",".join(map(_namespace, Load))
+    for shards, doors in sizes:
+        numbers = ("--shards", str(shards), "--doors", str(doors), "--partitions", str(PARTITIONS))
+        with on_own(OwnFlux(*numbers, spread=spread), generator, amount, say) as lab:
+            cores = pin(lab.mine.run.run_id, psutil.Process(generator.pid))
+            for load in loads:
+                say(f"scale, {load}: shards {shards}, doors {doors}")
+                point = point_of(lab, load, shards, doors)
+                found.append(msgspec.structs.replace(point, cores=cores))
+    return found
+
+
+def point_of(lab: Lab, load: Load, shards: int, doors: int) -> LoadPoint:
+    """Measure one load; what a door does for the first time, which costs more, is done before."""
+    kind = _KINDS[load]
+    entities = min(lab.scale.entities, kind.connections * doors * kind.events)
+    warm_up = Workload(lab.namespace(), kind.connections * doors, entities, kind.events)
+    lab.publish(warm_up, Pace(requests=_WARM_UP_REQUESTS))
+    blocks, events = lab.server.blocks(), lab.server.events_total()
+    measured = kind.measure(lab, _namespace(load), doors)
+    blocks, events = lab.server.blocks() - blocks, lab.server.events_total() - events
+    return LoadPoint(
+        load,
+        shards,
+        doors,
+        measured.values["rate"],
+        measured.cpu_us,
+        measured.sent_bytes["network"],
+        measured.sent_bytes["log"],
+        events / max(blocks, 1),
+        [],
+        PROPERTIES * SOCKETS * doors if load is Load.WATCHERS else 1,
+        measured.latencies.p99_ms if measured.latencies is not None else None,
+    )
+
+
+def _namespace(load: Load) -> str:
+    return f"bench-{load}"
