@@ -1,13 +1,13 @@
 """Load on more and more shards and doors.
 
-Four kinds of it: events one by one, events in batches, reads, and messages to watchers. Clients grow with doors:
-each door has as many connections and sockets as the first. The namespaces are spread over all partitions, so
-every shard has its part.
+Four kinds of it: events one by one, events in batches, reads, and messages to watchers. Clients grow with
+doors: each door has as many connections and sockets as the first. The namespaces are spread over all
+partitions, so every shard has its part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -72,9 +72,8 @@ _KINDS: Final = {
 
 def measure(
     loads: Sequence[Load], sizes: Sequence[tuple[int, int]], generator: Generator, amount: Amount, say: Say
-) -> list[LoadPoint]:
+) -> Iterator[LoadPoint]:
     """Measure loads on one Flux after the other, each with the shards and doors of one size."""
-    found: list[LoadPoint] = []
     spread = ",".join(map(_namespace, Load))
     for shards, doors in sizes:
         numbers = ("--shards", str(shards), "--doors", str(doors), "--partitions", str(PARTITIONS))
@@ -83,8 +82,7 @@ def measure(
             for load in loads:
                 say(f"scale, {load}: shards {shards}, doors {doors}")
                 point = point_of(lab, load, shards, doors)
-                found.append(msgspec.structs.replace(point, cores=cores))
-    return found
+                yield msgspec.structs.replace(point, cores=cores)
 
 
 def point_of(lab: Lab, load: Load, shards: int, doors: int) -> LoadPoint:

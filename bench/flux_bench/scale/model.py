@@ -1,15 +1,15 @@
 """What other machines would carry: a cost model, from what each event costs each kind of process.
 
-A door's part of the cost is two: the door that takes an event pays once, and every door hears of it. The same of
-nats-server, which hands what shards tell to each door. So each cost is a line over the number of doors, fitted to
-the points that were measured: `once + each_door * doors`.
+A door's part of the cost is two: the door that takes an event pays once, and every door hears of it. The same
+of nats-server, which hands what shards tell to each door. So each cost is a line over the number of doors,
+fitted to the points that were measured: `once + each_door * doors`.
 
-What a cluster carries is then the least of what its resources do. A door and a shard are one event loop each, so
-one core at most. A partition has one shard and one order: it commits what its stream syncs, block behind block.
-nats-server uses all cores of its node; with several servers, most of what goes in and out of one passes another,
-and every copy of the log is written again. That factor is an assumption, and so are the nodes' network and that
-load is even; all else is measured. Where all doors hear everything, one more may cost more than it brings: then
-the model leaves it out, and says how many doors it took.
+What a cluster carries is then the least of what its resources do. A door and a shard are one event loop each,
+so one core at most. A partition has one shard and one order: it commits what its stream syncs, block behind
+block. nats-server uses all cores of its node; with several servers, most of what goes in and out of one
+passes another, and every copy of the log is written again. That factor is an assumption, and so are the
+nodes' network and that load is even; all else is measured. Where all doors hear everything, one more may cost
+more than it brings: then the model leaves it out, and says how many doors it took.
 
 Everything here counts events (or reads); of watchers, an event with all the messages that it makes.
 """
@@ -28,7 +28,7 @@ from flux_bench.scale.pinning import REST
 _S: Final = 1e6  # microseconds
 _ROUTER: Final = "router"
 _EVENTS_OWN: Final = ("door", "shard", "log")  # parts whose costs are those of events
-SYNC_EVENTS: Final = 500  # in a block that is full
+SYNC_EVENTS: Final = 3_000  # in a block that is full: what waits for a sync goes with the next one
 
 
 class Resource(StrEnum):
@@ -126,11 +126,14 @@ def costs_of(points: Sequence[LoadPoint]) -> Costs:
     def line(cost: Callable[[LoadPoint], float]) -> Line:
         return fitted([(point.doors, cost(point) * point.per_event) for point in points])
 
-    parts = {part for point in points for part in point.cpu_us}
+    def cpu(part: str) -> Line:
+        return line(lambda point: point.cpu_us.get(part, 0))
+
+    parts = sorted({part for point in points for part in point.cpu_us})
     idle = [(point.cpu_us.get(REST, 0) + point.cpu_us.get(_ROUTER, 0)) * point.rate / _S for point in points]
     return Costs(
         load,
-        {part: line(lambda point, part=part: point.cpu_us.get(part, 0)) for part in sorted(parts)},
+        {part: cpu(part) for part in parts},
         line(lambda point: point.network_bytes),
         line(lambda point: point.log_bytes),
         sum(idle) / len(idle),
@@ -180,7 +183,10 @@ def here(costs: Costs, point: LoadPoint) -> float:
     """
     doors = point.doors
     rest = costs.idle_cores  # of the core that has it, whatever the load
-    rates = [_per_s(doors * _S, _cpu(costs, "door", doors)), _per_s(point.shards * _S, _cpu(costs, "shard", doors))]
+    rates = [
+        _per_s(doors * _S, _cpu(costs, "door", doors)),
+        _per_s(point.shards * _S, _cpu(costs, "shard", doors)),
+    ]
     for core in point.cores:
         use = sum(_cpu(costs, part, doors) / _processes(part, point) for part in core if part != REST)
         rates.append(_per_s((1 - rest * core.count(REST)) * _S, use))

@@ -19,10 +19,10 @@ class Load(StrEnum):
 class LoadPoint(msgspec.Struct, frozen=True):
     """One load on so many shards and doors, whose processes were pinned to cores.
 
-    `rate` is in what the load counts (events, reads, messages), and `cpu_us` the processor time of each part for
-    one of them, all processes of the part together. So are `network_bytes` (all between all processes) and
-    `log_bytes` (what nats-server wrote). `cores` says for each core which processes had it. `per_event` is how
-    many of what is counted one event makes.
+    `rate` is in what the load counts (events, reads, messages), and `cpu_us` the processor time of each part
+    for one of them, all processes of the part together. So are `network_bytes` (all between all processes)
+    and `log_bytes` (what nats-server wrote). `cores` says for each core which processes had it. `per_event`
+    is how many of what is counted one event makes.
     """
 
     load: Load
@@ -68,7 +68,7 @@ class Moved(msgspec.Struct, frozen=True):
 
 
 class MovePoint(msgspec.Struct, frozen=True):
-    """Partitions that moved under load, and how long clients had to wait at most meanwhile, and without moves."""
+    """Partitions that moved under load, and the longest waits of clients meanwhile, and without moves."""
 
     entities: int
     moves: list[Moved]

@@ -1,8 +1,8 @@
 """Giving each process a core of its own, as far as there are cores.
 
 Processes are dealt to the cores like cards: doors, then shards, then nats-server, the load generator, and
-Ray's processes with the router as one. With fewer cores than those some share, and each point says which: only
-then does it follow from the figures what would have been the limit with more.
+Ray's processes with the router as one. With fewer cores than those some share, and each point says which:
+only then does it follow from the figures what would have been the limit with more.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def pin(run_id: str, generator: psutil.Process) -> list[list[str]]:
     cores = usable_cores()
     for number, (_, processes) in enumerate(hands):
         for process in processes:
-            _pin(process, {cores[number % len(cores)]})
+            pin_process(process, {cores[number % len(cores)]})
     return deal({part: sum(name == part for name, _ in hands) for part in _ORDER}, len(cores))
 
 
-def _pin(process: psutil.Process, cores: Iterable[int]) -> None:
+def pin_process(process: psutil.Process, cores: Iterable[int]) -> None:
     """Pin all threads of a process; one that ends meanwhile needs no core."""
     for _ in range(_LOOKS):
         try:

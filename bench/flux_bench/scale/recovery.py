@@ -1,9 +1,9 @@
-"""How long a shard takes to come back: against the entities of its snapshot, and against the log behind it."""
+"""How long a shard takes to come back: by the entities of its snapshot, and by the log behind it."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Final
 
@@ -28,9 +28,12 @@ _SAMPLES: Final = 200
 _RECOVERED: Final = "partition.recovered"
 
 
-def measure(points: Sequence[tuple[int, int]], say: Say) -> tuple[list[RecoveryPoint], str]:
-    """Measure points (entities, tail), and say why those that are missing were left out."""
-    found: list[RecoveryPoint] = []
+def measure(points: Sequence[tuple[int, int]], say: Say) -> Iterator[RecoveryPoint]:
+    """Measure points (entities, tail).
+
+    Raises:
+        Unavailable: there is no room for so many entities in the memory that is free.
+    """
     flux = OwnFlux("--partitions", "1")
     with closing(flux):
         say("starting a Flux")
@@ -40,11 +43,10 @@ def measure(points: Sequence[tuple[int, int]], say: Say) -> tuple[list[RecoveryP
         shutil.copytree(flux.data, base)
         for entities, tail in points:
             if entities * _ENTITY_BYTES > psutil.virtual_memory().available:
-                return found, f"{entities:,} entities have no room in the memory that is free here"
+                raise Unavailable(f"{entities:,} entities have no room in the memory that is free here")
             shutil.rmtree(flux.data)
             shutil.copytree(base, flux.data)
-            found.append(_point(flux, entities, tail, say))
-    return found, ""
+            yield _point(flux, entities, tail, say)
 
 
 def _point(flux: OwnFlux, entities: int, tail: int, say: Say) -> RecoveryPoint:

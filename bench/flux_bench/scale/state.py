@@ -1,9 +1,9 @@
 """A state of any size in a data folder, in seconds: a snapshot and a log behind it, as Flux writes them.
 
 To publish five million entities would take minutes. So the snapshot that a stopped Flux left is written again
-by the real writer, with all that was in it and as many entities more as are wanted; the log is cut in front of
-its end, as a log with a bound is, and gets the blocks of the tail. What a recovery reads is what it always reads.
-Each entity's `sequence` says which event it must show.
+by the real writer, with all that was in it and as many entities more as are wanted; the log is cut in front
+of its end, as a log with a bound is, and gets the blocks of the tail. What a recovery reads is what it always
+reads. Each entity's `sequence` says which event it must show.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ async def _build(access: NatsAccess, store: SnapshotStore, entities: int, tail: 
         last = (await log.bounds(0)).last
         await log.forget(0, newest + 1)
         rebuilder = JetStreamRebuilder(client)
-        blocks = _blocks(entities, tail)
-        while some := list(itertools.islice(blocks, _HANDED_BLOCKS)):
+        pieces = blocks(entities, tail)
+        while some := list(itertools.islice(pieces, _HANDED_BLOCKS)):
             await rebuilder.append(0, last + 1, some)
             last += len(some)
     finally:
@@ -95,7 +95,7 @@ def _row(number: int, header: Header) -> EntityRow:
     return EntityRow(id_of(number), _properties(number, number), position, header.clock_us)
 
 
-def _blocks(entities: int, tail: int) -> Iterator[bytes]:
+def blocks(entities: int, tail: int) -> Iterator[bytes]:
     """Yield the blocks of the tail: event after event, each of the next entity."""
     clock_us = time.time_ns() // 1_000
     for number, first in enumerate(range(0, tail, BLOCK_EVENTS), 1):

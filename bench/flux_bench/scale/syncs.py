@@ -1,4 +1,4 @@
-"""How fast a nats-server of Flux's settings makes full blocks durable: in one stream, and in several at once."""
+"""How fast a nats-server of Flux's settings makes full blocks durable: in one stream, and in several."""
 
 from __future__ import annotations
 
