@@ -31,42 +31,37 @@ PARTITIONS: Final = 4
 SIZES: Final = ((1, 1), (2, 1), (4, 1), (1, 2), (1, 4), (2, 2), (4, 4))  # shards and doors
 QUICK: Final = ((1, 1), (1, 2))
 SOCKETS: Final = 20  # of each door, on `*`
-_SINGLES_CONNECTIONS: Final = 128  # of each door, as all the following
-_BATCH: Final = 500
-_BATCHES_CONNECTIONS: Final = 8
-_READS_CONNECTIONS: Final = 32
-_WATCHED_EVENTS: Final = 50  # in one request while watchers look
-_PUBLISHERS: Final = 4
-_WARM_UP_REQUESTS: Final = 10
+_WARM_UP_REQUESTS: Final = 10  # of each connection
 
 
-class _Kind(NamedTuple):
-    """How a load is measured, in one namespace and with so many doors; and what its requests are."""
+class Kind(NamedTuple):
+    """How a load is measured: in one namespace, on so many connections to each door, with such requests."""
 
-    measure: Callable[[Lab, str, int], Measured]
+    load: Load
+    measure: Callable[
+        [Lab, str, int, int, int], Measured
+    ]  # namespace, connections, events of a request, doors
     connections: int
     events: int
 
 
-_KINDS: Final = {
-    Load.SINGLES: _Kind(
-        lambda lab, name, doors: events_per_s(lab, _SINGLES_CONNECTIONS * doors, 1, namespace=name),
-        _SINGLES_CONNECTIONS,
-        1,
-    ),
-    Load.BATCHES: _Kind(
-        lambda lab, name, doors: events_per_s(lab, _BATCHES_CONNECTIONS * doors, _BATCH, namespace=name),
-        _BATCHES_CONNECTIONS,
-        _BATCH,
-    ),
-    Load.READS: _Kind(
-        lambda lab, name, doors: get_own(lab, _READS_CONNECTIONS * doors, name), _READS_CONNECTIONS, 1
-    ),
-    Load.WATCHERS: _Kind(
-        lambda lab, name, doors: fan_out(lab, SOCKETS * doors, _PUBLISHERS * doors, _WATCHED_EVENTS, name),
-        _PUBLISHERS,
-        _WATCHED_EVENTS,
-    ),
+def _published(lab: Lab, namespace: str, connections: int, events: int, _doors: int) -> Measured:
+    return events_per_s(lab, connections, events, namespace=namespace)
+
+
+def _read(lab: Lab, namespace: str, connections: int, _events: int, _doors: int) -> Measured:
+    return get_own(lab, connections, namespace)
+
+
+def _watched(lab: Lab, namespace: str, connections: int, events: int, doors: int) -> Measured:
+    return fan_out(lab, SOCKETS * doors, connections, events, namespace)
+
+
+KINDS: Final = {
+    Load.SINGLES: Kind(Load.SINGLES, _published, connections=128, events=1),
+    Load.BATCHES: Kind(Load.BATCHES, _published, connections=8, events=500),
+    Load.READS: Kind(Load.READS, _read, connections=32, events=1),
+    Load.WATCHERS: Kind(Load.WATCHERS, _watched, connections=4, events=50),
 }
 
 
@@ -81,18 +76,18 @@ def measure(
             cores = pin(lab.mine.run.run_id, psutil.Process(generator.pid))
             for load in loads:
                 say(f"scale, {load}: shards {shards}, doors {doors}")
-                point = point_of(lab, load, shards, doors)
+                point = point_of(lab, KINDS[load], shards, doors)
                 yield msgspec.structs.replace(point, cores=cores)
 
 
-def point_of(lab: Lab, load: Load, shards: int, doors: int) -> LoadPoint:
+def point_of(lab: Lab, kind: Kind, shards: int, doors: int) -> LoadPoint:
     """Measure one load; what a door does for the first time, which costs more, is done before."""
-    kind = _KINDS[load]
-    entities = min(lab.scale.entities, kind.connections * doors * kind.events)
-    warm_up = Workload(lab.namespace(), kind.connections * doors, entities, kind.events)
+    load, connections = kind.load, kind.connections * doors
+    entities = min(lab.scale.entities, connections * kind.events)
+    warm_up = Workload(lab.namespace(), connections, entities, kind.events)
     lab.publish(warm_up, Pace(requests=_WARM_UP_REQUESTS))
     blocks, events = lab.server.blocks(), lab.server.events_total()
-    measured = kind.measure(lab, _namespace(load), doors)
+    measured = kind.measure(lab, _namespace(load), connections, kind.events, doors)
     blocks, events = lab.server.blocks() - blocks, lab.server.events_total() - events
     return LoadPoint(
         load,

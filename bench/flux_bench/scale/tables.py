@@ -85,35 +85,28 @@ def _all_costs(points: Sequence[LoadPoint]) -> list[Costs]:
 
 
 def _loads(points: Sequence[LoadPoint]) -> Table:
-    rows = []
-    for load, own in by_load(points).items():
-        for point in own:
-            predicted = predicted_here(point, own)
-            model, error = (
-                ("", "")
-                if predicted is None
-                else (rate_text(predicted), f"{predicted / point.rate - 1:+.0%}")
-            )
-            rows.append(
-                [
-                    load.value,
-                    str(point.shards),
-                    str(point.doors),
-                    f"{rate_text(point.rate)} {_UNITS[load]}",
-                    *(_us(point.cpu_us.get(part, 0)) for part in _SHOWN),
-                    f"{point.block_events:,.0f}" if load is not Load.READS else "",
-                    f"{point.p99_ms:.1f}" if point.p99_ms is not None else "",
-                    model,
-                    error,
-                ]
-            )
     columns = (
         "load", "shards", "doors", "measured", "door, µs", "shard, µs", "nats-server, µs",
         "events in a block", "p99, ms", "model", "error",
     )  # fmt: skip
-    return Table(
-        "load", "Load on more shards and doors, processor time for one of what is counted", columns, rows
-    )
+    rows = [_load_row(point, own) for own in by_load(points).values() for point in own]
+    title = "Load on more shards and doors, processor time for one of what is counted"
+    return Table("load", title, columns, rows)
+
+
+def _load_row(point: LoadPoint, own: Sequence[LoadPoint]) -> list[str]:
+    model = predicted_here(point, own)
+    return [
+        point.load.value,
+        str(point.shards),
+        str(point.doors),
+        f"{rate_text(point.rate)} {_UNITS[point.load]}",
+        *(_us(point.cpu_us.get(part, 0)) for part in _SHOWN),
+        f"{point.block_events:,.0f}" if point.load is not Load.READS else "",
+        f"{point.p99_ms:.1f}" if point.p99_ms is not None else "",
+        rate_text(model) if model is not None else "",
+        f"{model / point.rate - 1:+.0%}" if model is not None else "",
+    ]
 
 
 def _cores(points: Sequence[LoadPoint]) -> Table:

@@ -89,7 +89,6 @@ def test_what_stands_between_marks_is_made_new_and_nothing_else():
 
 
 def test_each_series_has_its_curves(tmp_path: Path):
-    pytest.importorskip("matplotlib")
     names = ["scale-shards", "scale-doors", "scale-nodes", "recovery-entities", "recovery-tail", "moving"]
     assert [path.stem for path in draw_all(figures_of(scale_sample()), tmp_path)] == names
     assert "watchers" in (tmp_path / "scale-nodes.svg").read_text()
