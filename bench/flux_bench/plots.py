@@ -27,6 +27,7 @@ class Figure(NamedTuple):
     x_name: str
     y_name: str
     lines: Sequence[tuple[str, Points]]
+    x_scale: str = "log"
 
 
 def figure_of(series: Series) -> Figure:
@@ -73,7 +74,7 @@ def _draw(matplotlib: ModuleType, wanted: Figure, path: Path) -> Path:
         for name, points in wanted.lines:
             axes.plot(*zip(*points, strict=True), marker="o", label=name)
         xs = sorted({x for _, points in wanted.lines for x, _ in points})
-        axes.set(title=wanted.title, xlabel=wanted.x_name, ylabel=wanted.y_name, xscale="log")
+        axes.set(title=wanted.title, xlabel=wanted.x_name, ylabel=wanted.y_name, xscale=wanted.x_scale)
         if len(wanted.lines) > 1:
             axes.legend()
         axes.set_ylim(bottom=0)

@@ -17,13 +17,9 @@ def figures_of(scale: Scale) -> list[Figure]:
         _times(scale.loads, "shards", lambda point: point.shards, lambda point: point.doors == 1),
         _times(scale.loads, "doors", lambda point: point.doors, lambda point: point.shards == 1),
         _nodes(scale),
-        _recovery("recovery-entities", "Recovery", "entities", scale.entities, lambda point: point.entities),
+        _recovery("recovery-entities", "entities", scale.entities, lambda point: point.entities, "log"),
         _recovery(
-            "recovery-tail",
-            "Recovery",
-            "events behind the snapshot, and one",
-            scale.tails,
-            lambda point: point.tail + 1,
+            "recovery-tail", "events behind the snapshot", scale.tails, lambda point: point.tail, "linear"
         ),
         _moving(scale),
     ]
@@ -58,13 +54,13 @@ def _nodes(scale: Scale) -> Figure:
 
 
 def _recovery(
-    key: str, title: str, x_name: str, points: Sequence[RecoveryPoint], x: Callable[[RecoveryPoint], int]
+    key: str, x_name: str, points: Sequence[RecoveryPoint], x: Callable[[RecoveryPoint], int], x_scale: str
 ) -> Figure:
     lines = [
         ("flux up → first 200", [(x(point), point.up_s) for point in points]),
         ("the shard's own part", [(x(point), point.own_s) for point in points]),
     ]
-    return Figure(key, title, x_name, "seconds", lines)
+    return Figure(key, "Recovery", x_name, "seconds", lines, x_scale)
 
 
 def _moving(scale: Scale) -> Figure:
