@@ -23,10 +23,16 @@ from math import inf
 from typing import Final, NamedTuple
 
 from flux_bench.scale.outcome import Load, LoadPoint, Syncs
-from flux_bench.scale.pinning import REST
+from flux_bench.scale.pinning import GENERATOR, REST
 
 _S: Final = 1e6  # microseconds
 _ROUTER: Final = "router"
+_HEARD: Final[dict[Load, frozenset[str]]] = {  # parts that have more to do with each door that there is
+    Load.SINGLES: frozenset({"door", "log"}),
+    Load.BATCHES: frozenset({"door", "log"}),
+    Load.READS: frozenset(),
+    Load.WATCHERS: frozenset({"door", "log", GENERATOR}),  # which has the sockets of all doors
+}
 _EVENTS_OWN: Final = ("door", "shard", "log")  # parts whose costs are those of events
 SYNC_EVENTS: Final = 3_000  # in a block that is full: what waits for a sync goes with the next one
 
@@ -120,22 +126,27 @@ def fitted(points: Sequence[tuple[float, float]]) -> Line:
 
 
 def costs_of(points: Sequence[LoadPoint]) -> Costs:
-    """Return the costs of a load from all that was measured of it."""
-    load = points[0].load
+    """Return the costs of a load from all that was measured of it.
 
-    def line(cost: Callable[[LoadPoint], float]) -> Line:
-        return fitted([(point.doors, cost(point) * point.per_event) for point in points])
+    Only what each door hears of can cost more with more doors: a read is one door's, and a shard tells once.
+    """
+    load = points[0].load
+    grow = _HEARD[load]
+
+    def line(cost: Callable[[LoadPoint], float], *, grows: bool) -> Line:
+        costs = [(point.doors if grows else 1, cost(point) * point.per_event) for point in points]
+        return fitted(costs)
 
     def cpu(part: str) -> Line:
-        return line(lambda point: point.cpu_us.get(part, 0))
+        return line(lambda point: point.cpu_us.get(part, 0), grows=part in grow)
 
     parts = sorted({part for point in points for part in point.cpu_us})
     idle = [(point.cpu_us.get(REST, 0) + point.cpu_us.get(_ROUTER, 0)) * point.rate / _S for point in points]
     return Costs(
         load,
         {part: cpu(part) for part in parts},
-        line(lambda point: point.network_bytes),
-        line(lambda point: point.log_bytes),
+        line(lambda point: point.network_bytes, grows=bool(grow)),
+        line(lambda point: point.log_bytes, grows=bool(grow)),
         sum(idle) / len(idle),
         points[0].per_event // points[0].doors if load is Load.WATCHERS else 0,
         load is not Load.READS,

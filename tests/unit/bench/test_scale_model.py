@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,10 +134,22 @@ def test_no_part_of_a_cost_is_below_nothing(points):
 @pytest.mark.parametrize("load", Load)
 @pytest.mark.parametrize("cores", [1, 2, 8])
 def test_points_that_follow_from_costs_are_predicted_from_the_others(load, cores):
-    points = points_of(costs_like(load, Line(20, 3)), cores)
+    heard = Line(0, 0) if load is Load.READS else Line(0, 3)
+    points = points_of(costs_like(load, Line(20, heard.each_door), log=Line(7, heard.each_door)), cores)
     for point in points:
         known = costs_of([other for other in points if other is not point])
         assert here(known, point) == pytest.approx(point.rate)
+
+
+def test_more_doors_make_no_read_dearer_and_no_fold():
+    points = [
+        msgspec.structs.replace(point, cpu_us={"door": 7.0 * point.doors, "shard": 1.0 * point.doors})
+        for point in points_of(costs_like(Load.READS, Line(7, 0)))
+    ]
+    assert costs_of(points).cpu_us["door"] == Line(14, 0)  # what was dearer was the core that doors shared
+    published = [msgspec.structs.replace(point, load=Load.SINGLES) for point in points]
+    assert costs_of(published).cpu_us["door"] == (pytest.approx(0, abs=1e-9), pytest.approx(7))
+    assert costs_of(published).cpu_us["shard"] == Line(2, 0)
 
 
 def test_on_a_core_of_its_own_a_door_is_the_bound_and_on_one_for_all_their_sum():
