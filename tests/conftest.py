@@ -188,7 +188,8 @@ def restartable_flux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runni
     yield from _running(tmp_path_factory.mktemp("restartable"))
 
 
-def _makers(folder: Path) -> Iterator[Callable[..., RunningFlux]]:
+def makers(folder: Path) -> Iterator[Callable[..., RunningFlux]]:
+    """Yield a maker of Fluxes below `folder`; stop them at last, and end what did not stop."""
     made: list[RunningFlux] = []
 
     def make(options: list[str] | None = None, environment: dict[str, str] | None = None) -> RunningFlux:
@@ -209,13 +210,13 @@ def _makers(folder: Path) -> Iterator[Callable[..., RunningFlux]]:
 @pytest.fixture
 def make_flux(tmp_path: Path) -> Iterator[Callable[..., RunningFlux]]:
     """Make a Flux of one test's own, not started yet: `make_flux(options, environment)`."""
-    yield from _makers(tmp_path)
+    yield from makers(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def make_module_flux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RunningFlux]]:
     """Make a Flux that the tests of one module share."""
-    yield from _makers(tmp_path_factory.mktemp("module"))
+    yield from makers(tmp_path_factory.mktemp("module"))
 
 
 @pytest.fixture

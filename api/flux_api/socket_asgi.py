@@ -15,7 +15,7 @@ from flux_actors import limits
 from flux_actors.tenancy.principal import Principal
 from flux_api.door import Door
 from flux_api.frames import texts_of
-from flux_api.socket_session import Session
+from flux_api.socket_session import Session, session_for
 
 
 class AsgiLink:
@@ -33,7 +33,7 @@ class AsgiLink:
 
     async def serve(self, door: Door, principal: Principal) -> None:
         """Serve until the client goes."""
-        session = self._session = Session(door, self, principal)
+        session = self._session = session_for(door, self, principal)
         sender = asyncio.create_task(self._send(session))
         try:
             await self._hear(session, sender)

@@ -20,7 +20,7 @@ from flux_actors import limits
 from flux_actors.tenancy.principal import Principal
 from flux_api.connections import Connections
 from flux_api.door import Door
-from flux_api.socket_session import Session
+from flux_api.socket_session import Session, session_for
 from flux_api.socket_stream import Kind, SocketStream
 
 _EXTENSION: Final = "flux.socket"
@@ -48,7 +48,7 @@ class DoorSocket(WebSocketsSansIOProtocol):
             return
         self.transport.set_write_buffer_limits(high=limits.socket_pressed_bytes)
         self._gone = self.loop.create_future()
-        self._session = Session(door, self, principal)
+        self._session = session_for(door, self, principal)
         try:
             self._hear()
             await self._gone

@@ -30,6 +30,7 @@ class SocketRequest(Envelope, rename={"event_id": "eventId", "from_position": "f
     live: Any = None
     token: Any = None
     presence: Any = None
+    traceparent: Any = None
 
     @property
     def pattern(self) -> str:

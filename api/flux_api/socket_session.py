@@ -8,6 +8,7 @@ not read until that is better.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -204,17 +205,26 @@ class Session:
             principal = self._watcher.principal
             if principal.kind is Kind.HOLDER and not self._door.tenancy.fresh:
                 raise Unavailable("tokens cannot be checked now; try again in a second")
-            done = partial(self._published, request.id, size, principal)
+            done = self._answering(request, size, principal)
             if request.presence in (None, False):
                 self._door.publisher.submit(request, principal, done)
             else:
                 self._door.publisher.submit_event(self._tied(request), principal, done)
         except FluxError as error:
-            if self._may_ask(size, request):  # no namespace's rate counts it
-                self._refuse(request.id, error)
+            self._not_taken(request, size, error)
         else:
             self._publishes += 1
             self._publish_bytes += size
+
+    def _not_taken(self, request: SocketRequest, size: int, error: FluxError) -> None:
+        if self._may_ask(size, request):  # no namespace's rate counts it
+            self._refuse(request.id, error)
+
+    def _answering(
+        self, request: SocketRequest, size: int, principal: Principal
+    ) -> Callable[[Outcome], None]:
+        """Return what hears what became of a publish."""
+        return partial(self._published, request.id, size, principal)
 
     def _tied(self, request: SocketRequest) -> Event:
         """Return the event of a publish that ties its entity to this socket."""
@@ -315,3 +325,12 @@ class Session:
 
     def _tell(self, **fields: Any) -> None:
         self._link.write(framed(message(**fields).encode()))
+
+
+def session_for(door: Door, link: SocketLink, principal: Principal) -> Session:
+    """Return the session of a new socket."""
+    if door.traces is None:
+        return Session(door, link, principal)
+    from flux_api.tracing.sockets import TracedSession  # noqa: PLC0415 - loaded only where traces are on
+
+    return TracedSession(door.traces, door, link, principal)

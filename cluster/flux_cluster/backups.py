@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Final
@@ -177,7 +176,7 @@ async def _remove(client: Client, streams: list[str]) -> None:
 
 
 def _prepare(folder: DataFolder, manifest: Manifest) -> bool:
-    """Note a restore in an empty data folder; return whether one was not finished, which is removed.
+    """Note a restore in an empty data folder; return whether one was not finished.
 
     Raises:
         Refused: 409, the folder holds something else.
@@ -194,7 +193,6 @@ def _prepare(folder: DataFolder, manifest: Manifest) -> bool:
     except OSError as error:
         raise Refused(f"{folder.root} cannot be used as a data folder: {error.strerror}") from None
     write_secret(folder.restoring, manifest.name)
-    shutil.rmtree(folder.nats, ignore_errors=True)
     return again
 
 

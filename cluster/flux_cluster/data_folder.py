@@ -84,6 +84,11 @@ class DataFolder:
         for left in self.root.glob(f"{FOLDER_PREFIX}*"):  # by a shard that was killed as its store began
             shutil.rmtree(left, ignore_errors=True)
 
+    def empty_log(self) -> None:
+        """Remove the log, of which nobody has a file open."""
+        shutil.rmtree(self.nats)
+        self.nats.mkdir(_OWN)
+
     def close(self) -> None:
         """Give the lock back."""
         if self._lock is not None:

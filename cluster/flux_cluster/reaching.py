@@ -1,7 +1,8 @@
 """Reaching the log of a data folder, for commands that look after it: one that runs, or is started for it.
 
 A server that is started here is noted in the run file, as one of `flux up` is: should this process be killed,
-the next `flux up` or `flux down` ends it.
+whoever opens the folder next ends it. Two servers on one store would each overwrite what the other has: so
+what a killed `flux up` left is used while it serves, and never stands beside another.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from flux_actors.log.connection import NatsAccess
 from flux_actors.settings import Settings, without_secrets
 from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.nats_server import ALWAYS, NatsServer, known_access
-from flux_cluster.processes import RUN_ID, same_process
+from flux_cluster.processes import RUN_ID, end_all, of_run, same_process
 
 _LISTEN_S: Final = 300.0
 _POLL_S: Final = 0.02
+_GRACE_S: Final = 10.0
 
 
 @contextmanager
@@ -37,7 +39,7 @@ def reached(settings: Settings) -> Iterator[NatsAccess]:
     """
     folder = DataFolder(settings.data)
     run = folder.run()
-    runs = run is not None and same_process(run.pid, run.created) is not None
+    runs = run is not None and _serves(run)
     if settings.nats_url is not None or (runs and run is not None and not known_access(folder)):
         yield external(settings, run.nats_url if run is not None else "")
     elif runs and (access := known_access(folder)) is not None:
@@ -56,11 +58,16 @@ def reached(settings: Settings) -> Iterator[NatsAccess]:
 def started(folder: DataFolder, *, sync: str = ALWAYS, to_restore: bool = False) -> Iterator[NatsAccess]:
     """Run nats-server on a data folder on which no Flux runs.
 
+    For a restore the store is emptied before.
+
     Raises:
-        Refused: a Flux runs there.
+        Refused: a Flux runs there, or was killed and left something running.
     """
     folder.open(to_restore=to_restore)
     try:
+        _end_left(folder)
+        if to_restore:
+            folder.empty_log()
         run_id = uuid.uuid4().hex
         server = NatsServer(folder, without_secrets(os.environ) | {RUN_ID: run_id}, sync)
         folder.write_run(_run_of(run_id, server.access.url))
@@ -73,6 +80,30 @@ def started(folder: DataFolder, *, sync: str = ALWAYS, to_restore: bool = False)
             folder.forget_run()
     finally:
         folder.close()
+
+
+def _serves(run: Run) -> bool:
+    """Whether a `flux up` lives, or lived and left processes that may go on serving."""
+    return same_process(run.pid, run.created) is not None or (bool(run.url) and bool(of_run(run.run_id)))
+
+
+def _end_left(folder: DataFolder) -> None:
+    """End what a command like these left when it was killed; its folder is ours now.
+
+    Raises:
+        Refused: it is of a `flux up`, which may be serving.
+    """
+    run = folder.run()
+    if run is None:
+        return
+    left = of_run(run.run_id)
+    if left and run.url:
+        raise Refused(
+            f"a Flux on {folder.root} was killed and left processes; end them with "
+            f"`flux down --data {folder.root}`"
+        )
+    end_all(left, _GRACE_S)
+    folder.forget_run()
 
 
 def _await_listening(server: NatsServer) -> None:

@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -27,6 +27,9 @@ import psutil
 
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess, check_jetstream
+from flux_actors.log.telling_thread import TellingThread
+from flux_actors.metering import table
+from flux_actors.metering.samples import Sample
 from flux_actors.settings import Settings, is_loopback_host, without_secrets
 from flux_actors.tls import trust_in
 from flux_cluster.data_folder import DataFolder, Run
@@ -69,6 +72,9 @@ class Supervisor:
         self._asked_to_stop = threading.Event()
         self._launched = False
         self._serves = False
+        self._telling: TellingThread | None = None
+        self._nats_starts = 0
+        self._ray_starts = 0
 
     def run(self) -> None:
         """Start, watch, and stop when a signal says so.
@@ -98,10 +104,11 @@ class Supervisor:
         if self._settings.nats_url is None:
             self._report("starting the log (nats-server)")
             self._nats = NatsServer(self._folder, self._environment)
-            self._nats.start()
+            self._start_nats(self._nats)
         else:
             asyncio.run(check_jetstream(self._access()))
         self._start_on_ray()
+        self._telling = TellingThread(self._access(), "supervisor", self.samples).begin()
         self._write_run(ready=True)
         if not (is_loopback_host(self._settings.host) or self._settings.auth_enabled):
             self._report("without FLUX_AUTH_ENABLED=true everybody who reaches Flux may do everything")
@@ -124,6 +131,7 @@ class Supervisor:
         self._serves = False
         self._report("starting router, shards and doors")
         self._launched = True
+        self._ray_starts += 1
         orders = Start(self._site(), self._settings, self._access(), self._serve_port)
         door = launcher.obey(orders, _LAUNCH_S, self._progress)
         self._wait_ready(door)
@@ -142,7 +150,17 @@ class Supervisor:
     def _keep_nats(self) -> None:
         if self._nats is not None and not self._nats.lives:
             self._report("nats-server died; starting it again")
-            self._nats.start()
+            self._start_nats(self._nats)
+
+    def _start_nats(self, server: NatsServer) -> None:
+        server.start()
+        self._nats_starts += 1
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield what there is to tell now."""
+        if self._nats is not None:
+            yield table.NATS_STARTS.of(self._nats_starts)
+        yield table.RAY_STARTS.of(self._ray_starts)
 
     def _restart_ray(self, dead: RayHead) -> None:
         keep = self._nats.pid if self._nats is not None else None
@@ -155,6 +173,8 @@ class Supervisor:
 
     def _stop(self) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if self._telling is not None:
+            self._telling.end()
         if self._launched and (self._ray is None or self._ray.lives):
             self._close_gently()
         keep = self._nats.pid if self._nats is not None else None

@@ -24,6 +24,7 @@ from flux_actors.behaviour.wire import Results, decode_orders, encode
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
+from flux_actors.log.telling_thread import TellingThread
 from flux_actors.logs import set_up_logs
 
 # Of Python's collector. Orders are thousands of young objects without cycles: with its own first number (700)
@@ -64,6 +65,7 @@ class WorkerProcess:
         self._handling = Handling(self._codes, Watchdog(), asker, progress=self._begin)
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="async-handlers", daemon=True).start()
+        self._telling = TellingThread(access, "worker").begin()
 
     async def facts(self) -> WorkerFacts:
         """Return where it is."""

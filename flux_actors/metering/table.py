@@ -127,6 +127,10 @@ POLLS = Metric("flux_connector_polls_total", _C, "polls that were made", _CONNEC
 POLL_FAILURES = Metric("flux_connector_poll_failures_total", _C, "polls that failed", _CONNECTOR)
 WRITTEN = Metric("flux_connector_events_total", _C, "events that polls led to", _CONNECTOR)
 
+# -- supervisors --------------------------------------------------------------------------------------
+NATS_STARTS = Metric("flux_supervisor_nats_starts_total", _C, "starts of nats-server, the first one included")
+RAY_STARTS = Metric("flux_supervisor_ray_starts_total", _C, "starts of all on Ray, the first one included")
+
 # -- the scrape itself: told by the door that was asked, of no process ---------------------------------
 SCRAPED = Metric("flux_scrape_processes", _G, "processes that answered", _ROLE)
 MISSING = Metric("flux_scrape_missing_processes", _G, "processes that should have answered and did not")

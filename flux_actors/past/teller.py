@@ -20,6 +20,7 @@ from flux_actors.behaviour.reducing_wire import ReduceBounds
 from flux_actors.errors import Unavailable
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
+from flux_actors.log.telling_thread import TellingThread
 from flux_actors.logs import set_up_logs
 from flux_actors.past.answering import Answering, pages_of
 from flux_actors.past.orders import Order, PagesOrder
@@ -52,6 +53,7 @@ class TellerProcess:
         self._snapshots = snapshots
         self._runner = asyncio.Runner()  # one for all calls: the end of a loop would end a list's pages
         self._pages: AsyncGenerator[bytes, None] | None = None
+        self._telling = TellingThread(access, "teller").begin()
 
     def answer(self, order: Order) -> bytes:
         """Return the answer to an order."""

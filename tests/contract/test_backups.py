@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+import psutil
 import pytest
 
 from flux_actors.behaviour.code_store import JetStreamCodeStore
@@ -20,6 +24,8 @@ from flux_actors.settings_loading import load_settings
 from flux_actors.snapshot.opening import open_store
 from flux_cluster.backups import back_up, check, restore_from
 from flux_cluster.data_folder import DataFolder
+from flux_cluster.nats_server import known_access
+from flux_cluster.processes import lives, of_run
 from flux_cluster.reaching import reached, started
 from tests.unit.backup.world import World
 
@@ -106,3 +112,55 @@ def test_restore_that_was_not_finished_is_begun_again(world: World, tmp_path: Pa
         assert restore_from(settings, backup, None, print).ends == [21, 1]
         with reached(settings) as access:
             asyncio.run(assert_same(access, world, settings))
+
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from flux_cluster.data_folder import DataFolder
+from flux_cluster.reaching import started
+with started(DataFolder(Path(sys.argv[1]))):
+    print("started", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Iterator[psutil.Process]:
+    """The server of a command on the folder `data`, which was killed."""
+    holder = subprocess.Popen([sys.executable, "-c", HOLDING, str(tmp_path / "data")], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"started\n"
+    run = DataFolder(tmp_path / "data").run()
+    assert run is not None
+    holder.kill()
+    holder.communicate(timeout=30)
+    (server,) = of_run(run.run_id)
+    yield server
+    server.kill()
+    psutil.wait_procs([server], 10)
+
+
+def test_a_server_that_a_killed_command_left_is_ended_before_there_is_another(left, tmp_path: Path) -> None:
+    with started(DataFolder(tmp_path / "data")):
+        assert not lives(left)
+
+
+def test_a_store_is_emptied_for_a_restore_once_nobody_has_it_open(left, tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    (folder.nats / "of-the-first").touch()
+    with started(folder, to_restore=True):
+        assert not lives(left)
+        assert not (folder.nats / "of-the-first").exists()
+
+
+def test_the_server_of_a_killed_flux_is_used_and_has_no_other_beside_it(left, tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    run = folder.run()
+    assert run is not None
+    folder.write_run(msgspec.structs.replace(run, url="http://localhost:3000"))  # as `flux up` notes itself
+    with reached(load_settings({"data": folder.root}, {})) as access:
+        assert access == known_access(folder)
+    with pytest.raises(Refused, match="was killed and left processes"), started(folder):
+        pytest.fail("there are two servers on one store")
+    assert lives(left)

@@ -27,13 +27,6 @@ RACERS = 10
 INCREMENTS = 12  # of each
 
 
-@pytest.fixture(scope="module")
-def twins(make_module_flux) -> Any:
-    flux = make_module_flux(["--doors", "2", "--shards", "2"])
-    flux.start()
-    return flux
-
-
 def event(entity_id: str, properties: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {
         "stream": "race",

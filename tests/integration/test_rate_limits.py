@@ -11,19 +11,21 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.integration.conftest import ADMIN_TOKEN
 from tests.integration.test_replicas import each_door
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
-ADMIN = {"Authorization": "Bearer the-admin-token"}
+ADMIN = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 CONFIG = "/api/admin/config"
 
 
 @pytest.fixture(scope="module")
-def limited(make_module_flux: Any) -> Any:
-    environment = {"FLUX_AUTH_ENABLED": "true", "FLUX_ADMIN_TOKEN": "the-admin-token"}
-    flux = make_module_flux(["--doors", "2"], environment)
-    flux.start()
-    return flux
+def limited(guarded_twins: Any) -> Iterator[Any]:
+    """A Flux whose limits are those of before when the tests here have ended."""
+    url = f"{guarded_twins.url}{CONFIG}"
+    before = httpx.get(url, headers=ADMIN).raise_for_status().json()
+    yield guarded_twins
+    httpx.put(url, json=before, headers=ADMIN).raise_for_status()
 
 
 @pytest.fixture

@@ -18,13 +18,6 @@ TIMEOUT_S = 30.0
 SHARDS = 2
 
 
-@pytest.fixture(scope="module")
-def twins(make_module_flux) -> Any:
-    flux = make_module_flux(["--doors", "2", "--shards", "2"])
-    flux.start()
-    return flux
-
-
 def publish(flux, entity_id, n):
     """Publish and return the position; try again while a part is away."""
     payload = {"entity_id": entity_id, "properties": {"n": n}}

@@ -210,6 +210,28 @@ def test_serve_deploys_it_by_itself_with_a_door_on_every_node_that_has_one(clust
     assert cluster.processes("ray::") or of_run(cluster.mark)  # the cluster itself goes on
 
 
+def test_what_serve_build_writes_is_an_ordinary_serve_config(cluster, eventually) -> None:
+    cluster.add_node(ONE_DOOR)
+    cluster.write_settings()
+    settings = {"FLUX_CONFIG": str(cluster.folder / "flux.yaml")}
+    here = {name: value for name, value in cluster.environment.items() if name != "RAY_ADDRESS"}
+    where = ("flux_cluster.serving:app", "--output-path", "built.yaml")
+    cluster.run("ray.serve.scripts", "build", *where, env=here | settings)
+    built = cluster.folder / "built.yaml"
+    assert PASSWORD not in built.read_text()
+    config = yaml.safe_load(built.read_text())
+    config["http_options"] |= {"host": "127.0.0.1", "port": cluster.serve_port}
+    config["applications"][0]["runtime_env"] = {"env_vars": settings}
+    built.write_text(yaml.safe_dump(config))
+    cluster.run("ray.serve.scripts", "deploy", str(built), "--address", cluster.dashboard)
+    eventually(cluster.status, DEPLOY_S, "a door of the deployment")
+    publish(cluster.url, 4)
+    assert "n4" in state(cluster.url)
+    cluster.run("ray.serve.scripts", "shutdown", "--yes", "--address", cluster.dashboard)
+    for title in ("ray::NamespaceRouter", "ray::ShardProcess", "ray::ServeReplica"):
+        eventually(lambda title=title: not cluster.processes(title), NODE_S, f"{title} to be gone")
+
+
 def test_a_ray_job_runs_flux_up_and_leaves_the_cluster_as_it_was(cluster, eventually) -> None:
     cluster.add_node(ONE_DOOR)
     cluster.write_settings()

@@ -14,21 +14,19 @@ from websockets.sync.client import connect
 
 from tests.conftest import wait_for
 from tests.integration.api.support import event
+from tests.integration.conftest import ADMIN_TOKEN
 from tests.integration.sessions import ROOT, assert_true
 from tests.integration.test_replicas import each_door
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
-ADMIN_TOKEN = "the-admins-own"
 ADMIN = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 IN_FORCE_S = 1.0
 
 
 @pytest.fixture(scope="module")
-def flux(make_module_flux) -> Any:
-    flux = make_module_flux(["--doors", "2", "--shards", "2"])
-    flux.environment = {"FLUX_AUTH_ENABLED": "true", "FLUX_ADMIN_TOKEN": ADMIN_TOKEN}
-    flux.start()
-    return flux
+def flux(guarded_twins) -> Any:
+    """The Flux of this module, under the name that fixtures of all modules go by."""
+    return guarded_twins
 
 
 @pytest.fixture(scope="module")

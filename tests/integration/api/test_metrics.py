@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -38,20 +38,24 @@ def whole(api: httpx.Client, eventually: Callable[..., Any]) -> Callable[[], lis
         def complete() -> bool:
             found[:] = scraped(api)
             roles = {s.labels["role"] for s in found if s.name == "flux_scrape_processes"}
-            return roles >= {"door", "shard", "router"} and not total(found, "flux_scrape_missing_processes")
+            return roles >= {"door", "shard", "router", "supervisor"} and not total(
+                found, "flux_scrape_missing_processes"
+            )
 
-        eventually(complete, 10, "door, shard and router to answer")
+        eventually(complete, 10, "door, shard, router and supervisor to answer")
         return found
 
     return scrape
 
 
-def test_door_shard_and_router_tell_of_themselves(whole, eventually):
+def test_all_that_every_flux_has_tell_of_themselves(whole, eventually):
     samples = whole()
     assert total(samples, "flux_partition_running") == 4
     assert total(samples, "flux_nats_connected", role="shard") == 1
     assert total(samples, "flux_router_unplaced_partitions") == 0
     assert total(samples, "flux_process_resident_memory_bytes", role="router") > 1e6
+    assert total(samples, "flux_supervisor_nats_starts_total") == 1
+    assert total(samples, "flux_supervisor_ray_starts_total") == 1
     wanted = {name for name in METRICS if not name.startswith(OF_CONNECTORS)}
 
     def told() -> set[str]:
@@ -91,3 +95,34 @@ def test_what_is_published_and_read_shows(api, whole, namespace, eventually):
 def test_the_second_entrance_tells_the_same(proxy, whole):
     whole()
     assert total(scraped(proxy), "flux_partition_running") == 4
+
+
+BEHAVIOUR = """
+import flux_actors as flux
+class Marks(flux.Behaviour):
+    match = "{space}/*"
+    def on_change(self, entity, change):
+        if "v" in change.properties:
+            entity.emit("{space}/mark", dict(seen=1))
+flux.deploy(Marks, name="{space}")
+"""
+
+
+@pytest.fixture
+def marking(flux, namespace) -> Iterator[str]:
+    """A namespace with a behaviour, which is taken away again."""
+    flux.as_driver(BEHAVIOUR.format(space=namespace))
+    yield namespace
+    flux.as_driver(f"import flux_actors as flux\nflux.remove('{namespace}')")
+
+
+def test_processes_of_behaviours_and_of_the_past_tell_while_there_are_some(api, marking, eventually):
+    written = api.post("/api/events?wait=applied", json=event(f"{marking}/e", {"v": 1})).raise_for_status()
+    position = written.headers["flux-position"]
+    eventually(lambda: api.get(f"/api/state/entities/{marking}/mark").is_success, 20, "the mark")
+    api.get(f"/api/state/entities?namespace={marking}&at={position}").raise_for_status()
+
+    def told() -> set[str]:
+        return {s.labels["role"] for s in scraped(api) if s.name == "flux_process_info"}
+
+    eventually(lambda: told() >= {"worker", "teller"}, 10, "both to tell")

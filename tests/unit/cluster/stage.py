@@ -22,6 +22,7 @@ class Stage:
         self.nats = self.head = None
         self.ready = True
         self.door = None  # where one is, as the launcher tells
+        self.told = {}  # what the supervisor told of itself when it ended
 
     def report(self, text):
         self.reports.append(text)
@@ -81,3 +82,18 @@ class FakeLauncher:
         self._stage.does(name)
         self._stage.on_obey.get(name, int)()
         return self._stage.door if name == "start" else None
+
+
+class FakeTelling:
+    """What tells of the supervisor: it is asked once, at its end."""
+
+    def __init__(self, stage, access, role, meter):
+        assert access.url
+        assert role == "supervisor"
+        self._stage, self._meter = stage, meter
+
+    def begin(self):
+        return self
+
+    def end(self):
+        self._stage.told = {sample.name: sample.value for sample in self._meter()}

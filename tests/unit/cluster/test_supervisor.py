@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from contextlib import closing
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
@@ -23,7 +24,7 @@ from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.ports import free_ports
 from flux_cluster.supervisor import Supervisor
 from tests.certificates import make_pair
-from tests.unit.cluster.stage import FakeLauncher, FakeServer, Stage
+from tests.unit.cluster.stage import FakeLauncher, FakeServer, FakeTelling, Stage
 
 
 @pytest.fixture
@@ -51,6 +52,7 @@ def stage(monkeypatch, tmp_path):
     monkeypatch.setattr(supervisor, "RayHead", head)
     monkeypatch.setattr(supervisor, "Launcher", lambda *_: FakeLauncher(stage))
     monkeypatch.setattr(supervisor, "check_jetstream", check)
+    monkeypatch.setattr(supervisor, "TellingThread", partial(FakeTelling, stage))
     monkeypatch.setattr(supervisor, "signal", signals)
     monkeypatch.setattr(supervisor, "become_reaper", lambda: None)
     monkeypatch.setattr(supervisor, "reap", lambda _: None)
@@ -104,6 +106,7 @@ def test_a_nats_server_that_died_is_started_again_and_nothing_else(stage, up):
     stage.on_report |= {"Flux is at": die, "nats-server died": stage.ask_to_stop}
     up()
     assert stage.done == [*START, "nats starts", *STOP]
+    assert stage.told == {"flux_supervisor_nats_starts_total": 2, "flux_supervisor_ray_starts_total": 1}
 
 
 def test_a_ray_that_died_is_started_again_on_the_living_log(stage, up):
@@ -141,6 +144,7 @@ def test_a_ray_that_does_not_come_back_is_tried_again(stage, up):
 
     stage.on_report |= {"Flux is at": die, "Ray's head died": lambda: starts.append(1)}
     up()
+    assert stage.told == {"flux_supervisor_nats_starts_total": 1, "flux_supervisor_ray_starts_total": 2}
     assert len(starts) == 3
     assert stage.reports.count("Ray did not start; trying again") == 2
     assert stage.orders.count(stage.orders[0]) == 2
