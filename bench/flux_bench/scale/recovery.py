@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from typing import Final
+from typing import Final, Self
 
 import psutil
 
@@ -18,9 +18,9 @@ from flux_bench.scale.state import NAMESPACE, build, expected, id_of
 from flux_bench.server import Server
 
 ENTITIES: Final = (10_000, 100_000, 1_000_000, 5_000_000)
-QUICK_ENTITIES: Final = (1_000, 2_000)
+QUICK_ENTITIES: Final = (2_000,)
 TAILS: Final = (0, 100_000, 1_000_000, 5_000_000)
-QUICK_TAILS: Final = (0, 5_000)
+QUICK_TAILS: Final = (5_000,)
 TAIL_ENTITIES: Final = 100_000  # behind which a tail is measured
 QUICK_TAIL_ENTITIES: Final = 1_000
 _ENTITY_BYTES: Final = 2_000  # of memory, with all that makes and reads it: more than there is of each
@@ -28,25 +28,46 @@ _SAMPLES: Final = 200
 _RECOVERED: Final = "partition.recovered"
 
 
-def measure(points: Sequence[tuple[int, int]], say: Say) -> Iterator[RecoveryPoint]:
+class Ground:
+    """A Flux that was started once and stopped, and what it left: where every recovery begins."""
+
+    def __init__(self, say: Say) -> None:
+        self.flux = OwnFlux("--partitions", "1")
+        self._say = say
+        self._base = self.flux.folder / "base"
+
+    def __enter__(self) -> Self:
+        try:
+            self._say("starting a Flux")
+            self.flux.start()
+            self.flux.stop()
+            shutil.copytree(self.flux.data, self._base)
+        except BaseException:
+            self.flux.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flux.close()
+
+    def clear(self) -> None:
+        """Have the data folder be as it was at first."""
+        self.flux.stop()
+        shutil.rmtree(self.flux.data)
+        shutil.copytree(self._base, self.flux.data)
+
+
+def measure(ground: Ground, points: Sequence[tuple[int, int]], say: Say) -> Iterator[RecoveryPoint]:
     """Measure points (entities, tail).
 
     Raises:
         Unavailable: there is no room for so many entities in the memory that is free.
     """
-    flux = OwnFlux("--partitions", "1")
-    with closing(flux):
-        say("starting a Flux")
-        flux.start()
-        flux.stop()
-        base = flux.folder / "base"
-        shutil.copytree(flux.data, base)
-        for entities, tail in points:
-            if entities * _ENTITY_BYTES > psutil.virtual_memory().available:
-                raise Unavailable(f"{entities:,} entities have no room in the memory that is free here")
-            shutil.rmtree(flux.data)
-            shutil.copytree(base, flux.data)
-            yield _point(flux, entities, tail, say)
+    for entities, tail in points:
+        if entities * _ENTITY_BYTES > psutil.virtual_memory().available:
+            raise Unavailable(f"{entities:,} entities have no room in the memory that is free here")
+        ground.clear()
+        yield _point(ground.flux, entities, tail, say)
 
 
 def _point(flux: OwnFlux, entities: int, tail: int, say: Say) -> RecoveryPoint:

@@ -66,13 +66,10 @@ def measure_all(names: Sequence[str], plan: Plan, say: Say) -> Scale:
     with Generator() as generator:
         loads = measuring.loads(generator)
         moves = measuring.moves(generator)
+    syncs_found = measuring.syncs() if loads else None
+    recoveries = measuring.recoveries()
     return Scale(
-        loads,
-        measuring.syncs() if loads else None,
-        measuring.recoveries(Other.ENTITIES),
-        measuring.recoveries(Other.TAIL),
-        moves,
-        measuring.reasons,
+        loads, syncs_found, recoveries[Other.ENTITIES], recoveries[Other.TAIL], moves, measuring.reasons
     )
 
 
@@ -107,17 +104,29 @@ class _Measuring:
         sizes, turns = (moving.QUICK, moving.QUICK_TURNS) if self._quick else (moving.SIZES, moving.TURNS)
         return self._all(Other.MOVING, moving.measure(sizes, turns, generator, self._amount, self._say))
 
-    def recoveries(self, series: Other) -> list[RecoveryPoint]:
+    def recoveries(self) -> dict[Other, list[RecoveryPoint]]:
         """Measure recoveries, if they are wanted."""
-        if series not in self._names:
-            return []
+        found: dict[Other, list[RecoveryPoint]] = {Other.ENTITIES: [], Other.TAIL: []}
+        wanted = [series for series in found if series in self._names]
+        if not wanted:
+            return found
+        try:
+            with recovery.Ground(self._say) as ground:
+                for series in wanted:
+                    points = recovery.measure(ground, self._points(series), self._say)
+                    found[series] = self._all(series, points)
+        except FluxError as error:
+            self.reasons.append(f"{', '.join(wanted)}: {error.message}")
+        return found
+
+    def _points(self, series: Other) -> list[tuple[int, int]]:
+        """Return the entities and the tail of each recovery of a series."""
         if series is Other.ENTITIES:
             sizes = recovery.QUICK_ENTITIES if self._quick else recovery.ENTITIES
-            points = [(entities, 0) for entities in sizes]
-        else:
-            entities = recovery.QUICK_TAIL_ENTITIES if self._quick else recovery.TAIL_ENTITIES
-            points = [(entities, tail) for tail in (recovery.QUICK_TAILS if self._quick else recovery.TAILS)]
-        return self._all(series, recovery.measure(points, self._say))
+            return [(entities, 0) for entities in sizes]
+        tails = recovery.QUICK_TAILS if self._quick else recovery.TAILS
+        entities = recovery.QUICK_TAIL_ENTITIES if self._quick else recovery.TAIL_ENTITIES
+        return [(entities, tail) for tail in tails]
 
     def _all(self, name: str, points: Iterator[_Point]) -> list[_Point]:
         """Return points as far as they come; the reason why no more came is noted."""
