@@ -22,6 +22,7 @@ from flux_actors.metering.samples import Sample
 _log = structlog.get_logger(__name__)
 _RETRY_S: Final = 2.0
 _END_S: Final = 5.0
+_CANCEL_S: Final = 0.1
 
 
 def _nothing_more() -> Iterable[Sample]:
@@ -58,12 +59,13 @@ class TellingThread:
     async def _tell(self) -> None:
         """Tell until it is to end, whatever it is at then."""
         telling, ending = asyncio.create_task(self._keep_telling()), asyncio.create_task(self._ending.wait())
-        done, rest = await asyncio.wait({telling, ending}, return_when=asyncio.FIRST_COMPLETED)
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
-        for task in done:
-            task.result()
+        await asyncio.wait({telling, ending}, return_when=asyncio.FIRST_COMPLETED)
+        while not telling.done():
+            telling.cancel()  # again and again: `asyncio.wait_for` loses one that comes with another fault
+            await asyncio.wait({telling}, timeout=_CANCEL_S)
+        ending.cancel()
+        if not telling.cancelled():
+            telling.result()
 
     async def _keep_telling(self) -> None:
         client = await self._connected()
