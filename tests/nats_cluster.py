@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 from pathlib import Path
 from typing import Final
 
-from flux_actors.errors import Unavailable
-from flux_actors.log.connection import NatsAccess, connect
-from flux_cluster.nats_server import binary
-from flux_cluster.ports import free_ports
+from flux_actors.log.connection import NatsAccess
+from flux_cluster.chaos.nats_servers import NatsServers
 from tests.certificates import Pair
-from tests.conftest import wait_for
 
 PASSWORD: Final = "made-up-password"
 CONFIG: Final = Path(__file__).parents[1] / "cluster" / "deploy" / "kubernetes" / "nats.conf"
-START_S: Final = 30.0
 
 
-class NatsCluster:
+class NatsCluster(NatsServers):
     """Three servers with TLS, each other's and the client's."""
 
     def __init__(self, folder: Path, pair: Pair, mark: dict[str, str]) -> None:
-        ports = free_ports(9)
-        self._folder, self._pair, self._mark = folder, pair, mark
-        self._clients, self._peers, self._monitors = ports[:3], ports[3:6], ports[6:]
-        self.processes: list[subprocess.Popen[bytes] | None] = [None, None, None]
-        urls = ",".join(f"tls://127.0.0.1:{port}" for port in self._clients)
-        files = str(pair.certificate), str(pair.certificate), str(pair.key)
-        self.access = NatsAccess(urls, "flux", PASSWORD, None, *files)
+        self._pair = pair
+        super().__init__(folder, mark | {"PATH": os.environ["PATH"]})
 
     @property
     def settings(self) -> dict[str, str]:
@@ -40,72 +30,35 @@ class NatsCluster:
         told = {"URL": access.url, "USER": "flux", "PASSWORD": PASSWORD, **files}
         return {f"FLUX_NATS_{name}": value for name, value in told.items() if value is not None}
 
-    def start(self) -> None:
+    def start_all(self) -> None:
         """Start all three and return when JetStream answers."""
-        for number in range(3):
-            self.start_one(number)
-        wait_for(self._answers, START_S, "a NATS cluster with a leader")
+        asyncio.run(self.start())
 
-    def start_one(self, number: int) -> None:
-        """Start one of them."""
-        folder = self._folder / f"nats-{number}"
-        folder.mkdir(exist_ok=True)
-        config = folder / "nats.conf"
-        config.write_text(self._config(number, folder))
-        environment = self._mark | {
-            "PATH": os.environ["PATH"],
-            "POD_NAME": f"flux-nats-{number}",
-            "NATS_PASSWORD": PASSWORD,
-        }
-        self.processes[number] = subprocess.Popen(
-            [binary(), "-c", str(config), "-l", str(folder / "log")], env=environment
-        )
+    def _access(self) -> NatsAccess:
+        urls = ",".join(f"tls://127.0.0.1:{port}" for port in self.clients)
+        files = str(self._pair.certificate), str(self._pair.certificate), str(self._pair.key)
+        return NatsAccess(urls, "flux", PASSWORD, None, *files)
 
-    def kill(self, number: int) -> None:
-        """`kill -9` of one of them."""
-        process = self.processes[number]
-        if process is not None:
-            process.kill()
-            process.wait(10)
-            self.processes[number] = None
+    def _variables(self, number: int) -> dict[str, str]:
+        return {"POD_NAME": f"flux-nats-{number}", "NATS_PASSWORD": PASSWORD}
 
-    def stop(self) -> None:
-        """End them all."""
-        for number in range(3):
-            self.kill(number)
-
-    def _config(self, number: int, folder: Path) -> str:
+    def _config(self, number: int) -> str:
         text = CONFIG.read_text()
         here = "host: 127.0.0.1"
+        folder = self.folder(number)
         changes = {
-            "port: 4222": f"{here}\nport: {self._clients[number]}",
-            "http_port: 8222": f"http: 127.0.0.1:{self._monitors[number]}",
-            "port: 6222": f"{here}\n  port: {self._peers[number]}",
+            "port: 4222": f"{here}\nport: {self.clients[number]}",
+            "http_port: 8222": f"http: 127.0.0.1:{self.monitors[number]}",
+            "port: 6222": f"{here}\n  port: {self.peers[number]}",
             "store_dir: /data": f"store_dir: {folder}",
             "/run/nats": str(folder),
             "/etc/nats/tls/tls.crt": str(self._pair.certificate),
             "/etc/nats/tls/tls.key": str(self._pair.key),
             "/etc/nats/tls/ca.crt": str(self._pair.certificate),
         }
-        for other, port in enumerate(self._peers):
+        for other, port in enumerate(self.peers):
             changes[f"flux-nats-{other}.flux-nats:6222"] = f"127.0.0.1:{port}"
         for old, new in changes.items():
             assert old in text, old
             text = text.replace(old, new)
         return text
-
-    def _answers(self) -> bool:
-        async def ask() -> bool:
-            try:
-                client = await connect(self.access, "test", 2.0)
-            except Unavailable:
-                return False
-            try:
-                info = await client.jetstream(timeout=2.0).account_info()
-                return info is not None
-            except Exception:  # noqa: BLE001 - no leader yet, in whatever words
-                return False
-            finally:
-                await client.close()
-
-        return asyncio.run(ask())

@@ -123,7 +123,8 @@ def verify(data: _Data = None, output: Output = OutputFormat.TABLE) -> None:
 
     _begin()
     settings = _settings(data, None)
-    join_flux(settings.data)
+    cluster_is_named = data is None and "RAY_ADDRESS" in os.environ  # else the data folder says where it is
+    join_flux(None if cluster_is_named else settings.data)
     found = compare(settings, warn)
     if output is OutputFormat.JSON:
         show_json([_facts(one) for one in found])

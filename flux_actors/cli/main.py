@@ -12,6 +12,7 @@ from flux_actors.cli import (
     actors,
     behaviours,
     bench,
+    chaos,
     claims,
     cluster,
     connectors,
@@ -85,6 +86,7 @@ shards.register(app)
 behaviours.register(app)
 joining.register(app)
 bench.register(app)
+chaos.register(app)
 
 
 def main() -> None:

@@ -27,6 +27,9 @@ _WATCH_S: Final = 2.0
 _HAND_OVER_S: Final = 10.0
 _ACTORS_S: Final = 20.0
 _DRAIN_S: Final = 60.0
+# Ray has the router's own node find a place for an actor that asks for something, if only a byte. For one
+# that asks for nothing any node is to find it, and one that was lost is among them for twelve seconds.
+_LEAST_BYTES: Final = 1
 
 
 class RayShards:
@@ -40,18 +43,23 @@ class RayShards:
 
     async def start(self, name: str, instead_of: str = "") -> None:
         """Create the actor on a node with few shards, and have it connect."""
-        here = node_for(await asyncio.to_thread(ray.nodes), self._nodes.values(), self._nodes.get(instead_of))
+        nodes = await asyncio.to_thread(ray.nodes)
+        living = (node for shard, node in self._nodes.items() if shard in self._handles)
+        here = node_for(nodes, living, self._nodes.get(instead_of))
         actor: Any = RemoteShard.options(
             name=name,
             namespace=RAY_NAMESPACE,
             lifetime="detached",
             num_cpus=0,
+            memory=_LEAST_BYTES,
             max_restarts=0,  # the router starts the successor, with the next epoch
             get_if_exists=True,
             scheduling_strategy=here and NodeAffinitySchedulingStrategy(here, soft=True),
         ).remote()
         self._handles[name] = actor
         self._nodes.pop(instead_of, None)
+        if here is not None:
+            self._nodes[name] = here  # so that one which starts at the same time goes elsewhere
         self._nodes[name] = await self._call(name, "open", _START_S, self._access, self._plan)
 
     async def names(self) -> list[str]:

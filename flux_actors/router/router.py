@@ -192,9 +192,9 @@ class Router:
 
     async def _look(self, slot: int, name: str) -> None:
         try:
-            rows = await self._host.status(name, _STATUS_S)
-            if self._names.get(slot) != name:
-                return  # it was ended meanwhile
+            rows = await self._answered(name)
+            if rows is None or self._names.get(slot) != name:
+                return  # its successor would come to the same events; or it was ended meanwhile
             self.status[name] = rows
             self._misses.pop(name, None)
             self._loads.note(rows, asyncio.get_running_loop().time())
@@ -203,15 +203,29 @@ class Router:
         except ShardGone:
             _log.warning("shard.gone", shard=name)
         except (TimeoutError, Unavailable):
-            if 0.0 < await self._host.reducing_s(name) < limits.reduce_patience_s:
-                _log.warning("shard.reducing", shard=name)
-                return  # its successor would come to the same events
             self.counts.unanswered += 1
             self._misses[name] = self._misses.get(name, 0) + 1
             if self._misses[name] < _MISSES_MAX:
                 return
             _log.warning("shard.silent", shard=name)
         await self._replace(slot, name)
+
+    async def _answered(self, name: str) -> list[PartitionStatus] | None:
+        """Return the status of a shard; `None` if users' reducers keep it from telling, which they may.
+
+        One that has missed a look is asked for both at once: it is to be found soon when it stands still.
+        Raises ShardGone, TimeoutError and Unavailable.
+        """
+        if name not in self._misses:
+            return await self._host.status(name, _STATUS_S)
+        asked = self._host.status(name, _STATUS_S), self._host.reducing_s(name)
+        rows, reducing_s = await asyncio.gather(*asked, return_exceptions=True)
+        if isinstance(rows, list):
+            return rows
+        if isinstance(reducing_s, float) and 0.0 < reducing_s < limits.reduce_patience_s:
+            _log.warning("shard.reducing", shard=name)
+            return None
+        raise rows
 
     async def _mend(self, name: str, rows: Iterable[PartitionStatus]) -> None:
         """Have a shard lead what it owns and host nothing else, but for the partition that moves just now.

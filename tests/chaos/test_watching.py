@@ -21,9 +21,11 @@ import psutil
 import pytest
 
 from flux_actors.domain.pattern import names
+from flux_cluster.chaos.onlooker import Onlooker, SocketOnlooker
+from flux_cluster.chaos.publisher import Publisher
 from flux_cluster.processes import of_run
 from tests.chaos.cutter import Cutter
-from tests.chaos.onlookers import Onlooker, Publisher, SocketOnlooker, StreamOnlooker
+from tests.chaos.onlookers import StreamOnlooker
 from tests.chaos.scaler import Scaler
 from tests.conftest import wait_for
 

@@ -35,7 +35,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsCluster]:
     folder = tmp_path_factory.mktemp("three")
     cluster = NatsCluster(folder, make_pair(folder), {})
     try:
-        cluster.start()
+        cluster.start_all()
         yield cluster
     finally:
         cluster.stop()

@@ -59,7 +59,7 @@ class Cluster:
         self.nodes: list[subprocess.Popen[str]] = []
 
     def start(self) -> None:
-        self.nats.start()
+        self.nats.start_all()
         ports = [f"--{name}={port}" for name, port in self._ports.items()]
         head = ["--head", "--node-ip-address=127.0.0.1", "--num-cpus=1", f"--temp-dir={self._ray}"]
         plain = {name: value for name, value in self.environment.items() if name != "RAY_ADDRESS"}

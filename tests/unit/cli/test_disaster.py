@@ -108,8 +108,7 @@ def test_what_goes_wrong_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> list[Compared]:
     found: list[Compared] = []
-    joined: list[Path] = []
-    monkeypatch.setattr(joining, "join_flux", joined.append)
+    monkeypatch.setattr(joining, "join_flux", lambda data: None)
     monkeypatch.setattr(verifying, "verify", lambda settings, report: found)
     return found
 
@@ -138,3 +137,27 @@ def test_difference_exits_1_and_is_told(found: list[Compared]) -> None:
     )
     rows = json.loads(flux("verify", "-o", "json").stdout)
     assert [row["same"] for row in rows] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("address", "option", "joined"),
+    [
+        (None, [], Path("flux-data")),
+        ("head:6379", [], None),  # the cluster's address: there may be no `flux up`, nor its run file
+        ("head:6379", ["--data", "elsewhere"], Path("elsewhere")),
+    ],
+)
+def test_verify_joins_by_the_address_of_the_cluster_or_else_by_the_data_folder(
+    found: list[Compared],
+    monkeypatch: pytest.MonkeyPatch,
+    address: str | None,
+    option: list[str],
+    joined: Path | None,
+) -> None:
+    seen: list[Path | None] = []
+    monkeypatch.setattr(joining, "join_flux", seen.append)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address is not None:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    assert flux("verify", *option).exit_code == 0
+    assert seen == [joined]

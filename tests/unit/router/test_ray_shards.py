@@ -199,6 +199,43 @@ async def test_a_successor_is_not_started_where_its_predecessor_failed(monkeypat
     assert shards.nodes() == {"two": B, "three": A, "four": B}
 
 
+async def test_shards_that_start_at_the_same_time_go_to_different_nodes(monkeypatch, shards):
+    asked = []
+
+    class Shell:
+        def options(self, **options):
+            asked.append(options)
+            return self
+
+        def remote(self):
+            return FakeActor(open=asked[-1]["scheduling_strategy"].node_id)
+
+    monkeypatch.setattr(ray_shards, "RemoteShard", Shell())
+    await asyncio.gather(*(shards.start(name) for name in ("one", "two")))
+    assert sorted(shards.nodes().values()) == [A, B]
+    # Ray has a node that was lost find a place for what asks for nothing.
+    assert [options["memory"] > 0 for options in asked] == [True, True]
+
+
+async def test_a_shard_that_was_ended_does_not_count_where_it_was(monkeypatch, shards):
+    class Shell:
+        def options(self, **options):
+            self.node = options["scheduling_strategy"].node_id
+            return self
+
+        def remote(self):
+            return FakeActor(open=self.node)
+
+    monkeypatch.setattr(ray_shards, "RemoteShard", Shell())
+    monkeypatch.setattr(ray_shards.ray, "kill", lambda actor, no_restart: None)
+    for name in ("one", "two", "three"):
+        await shards.start(name)
+    for name in ("one", "three"):
+        await shards.kill(name)
+    await shards.start("four")
+    assert shards.nodes()["four"] == A
+
+
 async def test_a_partition_is_followed_led_and_released(actors, shards):
     actors["one"] = actor = FakeActor(release=7)
     await shards.follow("one", 2, 5)

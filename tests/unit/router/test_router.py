@@ -102,6 +102,26 @@ class TestWatching:
             shards.reducing[name] = limits.reduce_patience_s
             await until(lambda: shards.killed == [name])
 
+    async def test_asks_one_that_stands_still_for_everything_at_once(self, store, shards):
+        """Asked one after the other, a shard that answers nothing would be found after twice the time."""
+        router = await opened(store, shards)
+        name, waiting, beside = "flux-shard-0-e1", set(), []
+
+        async def status(*_):
+            waiting.add("status")
+            await asyncio.sleep(0.01)
+            waiting.discard("status")
+            raise TimeoutError
+
+        async def reducing_s(*_):
+            beside.append(set(waiting))
+            return 0.0
+
+        shards.status, shards.reducing_s = status, reducing_s
+        async with watching(router):
+            await until(lambda: shards.killed == [name])
+        assert beside == [{"status"}] * 2
+
     async def test_forgives_one_that_answers_in_between(self, store, shards):
         router = await opened(store, shards)
         name = "flux-shard-0-e1"

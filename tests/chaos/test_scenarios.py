@@ -1,0 +1,97 @@
+"""Every scenario that is shipped, played once with a fixed seed in one world; `CHAOS_SEED` is another."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flux_cluster.chaos.command import chosen, report
+from flux_cluster.chaos.playing import Play
+from flux_cluster.chaos.scenario import Scenario
+from flux_cluster.chaos.world import World
+from flux_cluster.processes import of_run
+from tests.conftest import clean_environment
+
+pytestmark = [pytest.mark.real, pytest.mark.chaos, pytest.mark.timeout(400)]
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+SHORT = "parts-kill"  # that of every run: three faults in a row
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """The world that all are played in; each leaves it at rest."""
+    world = World(lambda text: None)
+    try:
+        asyncio.run(world.start())
+        yield world
+    finally:
+        asyncio.run(world.stop())
+        assert not world.folder.exists()
+        assert of_run(world.mark) == []
+
+
+def play(world: World, scenario: Scenario) -> None:
+    told: list[str] = []
+    outcome = asyncio.run(Play(world, scenario, SEED, told.append).run())
+    print("\n".join([*told, *report(outcome)]))  # noqa: T201 - the seed and what was done, for whoever reads a failure
+    assert outcome.faults == ()
+    assert len(outcome.injected) == sum(fault.times for fault in scenario.faults)
+    assert outcome.acked > 500
+    assert outcome.changes > 500
+
+
+def test_parts_that_are_killed_one_after_the_other_lose_nothing(world):
+    (scenario,) = chosen((SHORT,))
+    play(world, scenario)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "scenario", [one for one in chosen(()) if one.name != SHORT], ids=lambda one: one.name
+)
+def test_nothing_is_lost_twice_or_out_of_order(world, scenario):
+    play(world, scenario)
+
+
+def of_folder(folder: Path) -> list[psutil.Process]:
+    """Return the processes whose temporary files go there."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.environ().get("TMPDIR") == str(folder):
+                found.append(process)
+    return found
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_ends_it_in_between_finds_nothing_left(number):
+    with tempfile.TemporaryDirectory(prefix="cx-") as name:  # a short path, for Ray's sockets
+        folder = Path(name)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flux_actors", "chaos", "node-kill", "--seed", "1"],
+            env=clean_environment() | {"TMPDIR": name},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        assert any("node-kill: node" in line for line in lines)
+        assert len(of_folder(folder)) > 10
+        process.send_signal(number)
+        out, err = process.communicate(timeout=120)
+        assert (process.returncode, out) == (130, "")
+        assert err.splitlines()[-1] == "ended before all was played; nothing of it is left"
+        assert of_folder(folder) == []
+        assert list(folder.iterdir()) == []
