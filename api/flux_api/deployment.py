@@ -30,7 +30,7 @@ from flux_api.traced import hot_routes_for
 from flux_api.whereabouts import node_address, url_of
 
 if TYPE_CHECKING:
-    from flux_actors.router.namespace_router import RouterPlan
+    from flux_actors.router.plan import RouterPlan
 
 _log = structlog.get_logger(__name__)
 APPLICATION: Final = "flux"

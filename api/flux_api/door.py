@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,7 +23,7 @@ from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed, parse
 from flux_actors.errors import Unavailable
 from flux_actors.feed.feeds import Feeds, PartitionFeed
-from flux_actors.feed.shard_calls import RayShardCalls
+from flux_actors.feed.shard_calls import RayShardCalls, ShardCalls
 from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
@@ -41,6 +42,7 @@ from flux_actors.router.topology import (
     TENANCY_BUCKET,
     TOPOLOGY_BUCKET,
     TOPOLOGY_KEY,
+    LogRegistry,
     Topology,
     decode_topology,
 )
@@ -244,15 +246,9 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     log = JetStreamLog(client, topology.registry.generation)
     partitioning = topology.registry.partitioning()
     shards = RayShardCalls(topology_store, topology, RAY_NAMESPACE)
-    tenancy = await _tenancy(settings, client)
-    tenancy.registry.in_this_log = topology.registry.past_of
+    tenancy = await _tenancy(settings, client, topology.registry)
     name = f"{os.getpid()}-{time.time_ns()}"
     parts = [PartitionFeed(partition) for partition in partitioning.all()]
-
-    async def hidden_entities() -> int:
-        hidden = frozenset(tenancy.registry.hidden)
-        counts = await entity_counts(partitioning, shards, list(hidden))
-        return sum(counts.values()) + await fault_count(partitioning, shards, hidden)
 
     complete_below = await fewest_positions(registry, settings.history_positions)
     folds = TellersPast(ray_tellers(access, settings.snapshot_place, topology.registry.generation))
@@ -260,6 +256,7 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     view = LiveView(partitioning, shards, lambda partition: parts[partition].sequence)
     hub = Hub(tenancy.registry, DoorGround(partitioning, parts, shards, view, log, tenancy.current, past))
     tenancy.listen(hub.look_at_tokens)
+    hidden_entities = partial(_hidden_entities, partitioning, shards, tenancy)
     metrics = Metrics(name, bus, hub, parts, hidden_entities)
     traces = opened(settings.traces, "door", name)
     feeds = feeds_for(traces, hub, parts, bus, shards, _Listener(view, hub), metrics.on_sources)
@@ -298,6 +295,13 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     return door
 
 
+async def _hidden_entities(partitioning: Partitioning, shards: ShardCalls, tenancy: TenancyKeeper) -> int:
+    """Return how many entities there are that metrics must not tell of."""
+    hidden = frozenset(tenancy.registry.hidden)
+    counts = await entity_counts(partitioning, shards, list(hidden))
+    return sum(counts.values()) + await fault_count(partitioning, shards, hidden)
+
+
 async def _connectors(settings: Settings, access: NatsAccess, client: Client) -> DoorConnectors:
     """Return the connectors as this door sees them, which looks after their keeper from now on."""
     kept = ConnectorStore(await JetStreamKeyValue.open(client, CONNECTORS_BUCKET, settings.log_replicas))
@@ -306,7 +310,7 @@ async def _connectors(settings: Settings, access: NatsAccess, client: Client) ->
     return connectors
 
 
-async def _tenancy(settings: Settings, client: Client) -> TenancyKeeper:
+async def _tenancy(settings: Settings, client: Client, log: LogRegistry) -> TenancyKeeper:
     """Return the tenants of this door, read from the store when auth is on."""
     store = None
     if settings.auth_enabled:
@@ -314,4 +318,5 @@ async def _tenancy(settings: Settings, client: Client) -> TenancyKeeper:
         await check_begun(await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas), store)
     tenancy = TenancyKeeper(store, settings.admin_token)
     await tenancy.open()
+    tenancy.registry.in_this_log = log.past_of
     return tenancy

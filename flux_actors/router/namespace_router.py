@@ -7,7 +7,6 @@ import os
 import secrets
 import time
 import uuid
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import ray
@@ -37,6 +36,7 @@ from flux_actors.router.introductions import Introducer, Introduction
 from flux_actors.router.metering import RouterMeter
 from flux_actors.router.named_actors import end_named_actors
 from flux_actors.router.names import ROUTER_NAME
+from flux_actors.router.plan import RouterPlan
 from flux_actors.router.ray_shards import RayShards
 from flux_actors.router.registering import note_history, register_log
 from flux_actors.router.router import Router
@@ -49,36 +49,14 @@ from flux_actors.router.topology import (
     TENANCY_BUCKET,
     TOPOLOGY_BUCKET,
 )
-from flux_actors.shard.memory import MemoryPlan
 from flux_actors.shard.plan import ShardPlan
-from flux_actors.shard.retention import FOR_EVER, Retention
 from flux_actors.tenancy.budget import Ask, Budgets, Lease, Limit
 from flux_actors.tenancy.following import Follower
 from flux_actors.tenancy.registry import Registry
-from flux_actors.tracing.plan import TracePlan
 
 _log = structlog.get_logger(__name__)
 _DIRECTORY_S: Final = 1.0
 _RETRY_S: Final = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class RouterPlan:
-    """What an operator asked of a router; what concerns the log counts when the log is created."""
-
-    owner: str  # whose Flux this is, in words: one Ray cluster serves one Flux
-    snapshots: str  # a folder, or a URL
-    shards: int
-    partitions: int | None
-    spread: frozenset[str]
-    log_replicas: int
-    history_positions: int = limits.history_positions_max
-    memory: MemoryPlan | None = None
-    retention: Retention = FOR_EVER
-    auth_enabled: bool = False  # then some namespaces may be hidden from the directory
-    admin_token: str | None = field(default=None, repr=False)  # whoever has it may deploy behaviours
-    traces: TracePlan | None = None  # of events, in shards
-    made_us: int = 0  # when, where a newer plan replaces an older one
 
 
 class NamespaceRouter:

@@ -15,7 +15,8 @@ from flux_actors.log.block import decode_block, has_control
 from flux_actors.log.connection import NatsAccess
 from flux_actors.log.memory import MemoryBus, MemoryGenerations, MemoryKeyValue, MemoryLog
 from flux_actors.router import namespace_router
-from flux_actors.router.namespace_router import NamespaceRouter, RouterPlan
+from flux_actors.router.namespace_router import NamespaceRouter
+from flux_actors.router.plan import RouterPlan
 from tests.unit.router.fake_shards import FakeShards
 
 

@@ -15,7 +15,8 @@ from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.block import decode_block
 from flux_actors.log.connection import NatsAccess
 from flux_actors.router import namespace_router
-from flux_actors.router.namespace_router import NamespaceRouter, RouterPlan
+from flux_actors.router.namespace_router import NamespaceRouter
+from flux_actors.router.plan import RouterPlan
 from flux_actors.tenancy.principal import ANYONE
 from tests.unit.router.fake_shards import until
 from tests.unit.router.opening import CreatedLog, routing
