@@ -86,6 +86,9 @@ block_events_max: Final = 4_000
 offset_bits: Final = 12  # a position packs (sequence, offset) into one integer
 nats_payload_bytes_max: Final = 16 * MIB  # the largest single event, its envelope and headers
 block_overhead_bytes_max: Final = 4 * KIB  # block header, NATS header and envelope beside the payload
+disk_reserve_parts: Final = 20  # the embedded log leaves one of so many parts of its disk to all else
+disk_full_bytes: Final = 32 * MIB  # with less, a block may find no room
+disk_room_bytes: Final = 64 * MIB  # with so much there is room again
 queue_events_max: Final = 100_000  # waiting in one committer before publishers get 503
 queue_bytes_max: Final = 64 * MIB
 gather_pieces_range: Final = (4, 64)  # publishes in a block after which their senders are awaited
@@ -146,6 +149,7 @@ get_many_bytes_max: Final = 64 * MIB  # of one answer, which a door holds whole
 delete_matches_max: Final = 10_000
 
 # -- the past --------------------------------------------------------------------------------------
+clocks_differ_s: Final = 600.0  # at most, those of doors: a time further ahead has come by none of them
 past_at_once: Final = 2  # folds of one door: each takes a process, and a core while it folds
 past_lists_at_once: Final = 8  # of one door, until they are read to the end: a slow reader keeps a process
 past_waiting_max: Final = 20  # of one door, for their turn; beyond it 503
@@ -340,6 +344,7 @@ keeper_healthy_s: Final = 60.0  # an actor that lived so long begins again with 
 assert behaviour_code_bytes_max <= code_bytes_max < 64 * MIB
 assert catalogue_bytes_max + block_overhead_bytes_max < nats_payload_bytes_max
 assert block_events_max < 1 << offset_bits
+assert nats_payload_bytes_max < disk_full_bytes < disk_room_bytes
 assert dedupe_window_s >= duplicate_window_s >= 2 * append_deadline_s
 assert body_single_bytes_range[1] + block_overhead_bytes_max < nats_payload_bytes_max
 assert feed_message_bytes_max + body_single_bytes_range[1] < nats_payload_bytes_max

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
+from flux_actors import limits
 from flux_actors.domain.clock import us_of
 from flux_actors.domain.event import terms_in
 from flux_actors.domain.position import Packed, pack, parse, unpack
@@ -14,6 +15,7 @@ from flux_actors.log.block import decode_block
 from flux_actors.log.ports import EventLog
 from flux_actors.past.target import ThroughPosition, ThroughTime
 
+_DIFFER_US: Final = int(limits.clocks_differ_s * 1_000_000)
 _TIME_MARKS: Final = frozenset("Tt:")  # no position holds one, and every RFC 3339 time does
 
 
@@ -40,8 +42,11 @@ class Moment:
         return ThroughPosition(self.positions[partition])
 
     def is_to_come(self, now_us: int) -> bool:
-        """Whether it is a time that has not come: until then the present is the newest state."""
-        return self.clock_us is not None and self.clock_us > now_us
+        """Whether it is a time that has not come: until then the present is the newest state.
+
+        By the log's clock it may have come already, if another door's is ahead of `now_us`, that of this one.
+        """
+        return self.clock_us is not None and self.clock_us > now_us + _DIFFER_US
 
 
 def read_moment(text: str, partitions: int) -> Moment:

@@ -13,18 +13,20 @@ from flux_actors import limits
 from flux_actors.errors import Refused
 from flux_actors.log.connection import NatsAccess
 from flux_cluster.data_folder import DataFolder, write_secret
+from flux_cluster.log_disk import LogDisk
 from flux_cluster.ports import free_ports
 
 _USER: Final = "flux"
 ALWAYS: Final = "always"  # before each acknowledgement
 _CONFIG_FILE: Final = "server.conf"
+_END_S: Final = 10.0
 _CONFIG: Final = """\
 server_name: flux
 host: 127.0.0.1
 port: {port}
 max_payload: {max_payload}
 authorization {{ user: {user}, password: "{password}" }}
-jetstream {{ store_dir: "{store}", sync_interval: {sync} }}
+jetstream {{ store_dir: "{store}", max_file: {store_bytes_max}, sync_interval: {sync} }}
 # The client library does not know the second form of acknowledgement subjects.
 feature_flags {{ js_ack_fc_v2: false }}
 """
@@ -40,18 +42,12 @@ class NatsServer:
         self._environment = environment
         self._log = folder.logs / "nats.log"
         self._config = folder.nats / _CONFIG_FILE
+        self._store = folder.nats / "store"
+        self._sync = sync
+        self.disk = LogDisk(self._store)
         (port,) = free_ports(1)
-        password = secrets.token_urlsafe(32)
-        text = _CONFIG.format(
-            port=port,
-            max_payload=limits.nats_payload_bytes_max,
-            user=_USER,
-            password=password,
-            sync=sync,
-            store=str(folder.nats / "store").replace("\\", "\\\\").replace('"', '\\"'),
-        )
-        write_secret(self._config, text)
-        self.access = NatsAccess(f"nats://127.0.0.1:{port}", _USER, password)
+        self.access = NatsAccess(f"nats://127.0.0.1:{port}", _USER, secrets.token_urlsafe(32))
+        self._write_config()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -66,6 +62,8 @@ class NatsServer:
 
     def start(self) -> None:
         """Start the process; it recovers its store before it answers."""
+        if self.disk.has_room():  # for the file, too; the disk may have grown
+            self._write_config()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [binary(), "-c", str(self._config)],
@@ -76,16 +74,37 @@ class NatsServer:
                 start_new_session=True,
             )
 
-    def stop(self, timeout_s: float = 10.0) -> None:
+    def restart(self) -> None:
+        """End the process and start it again; clients come back by themselves."""
+        self._end(_END_S)
+        self.start()
+
+    def stop(self, timeout_s: float = _END_S) -> None:
         """End the process and forget the credentials."""
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        self._end(timeout_s)
         self._config.unlink(missing_ok=True)
+
+    def _end(self, timeout_s: float) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _write_config(self) -> None:
+        text = _CONFIG.format(
+            port=self.access.url.rpartition(":")[2],
+            max_payload=limits.nats_payload_bytes_max,
+            user=_USER,
+            password=self.access.password,
+            sync=self._sync,
+            store=str(self._store).replace("\\", "\\\\").replace('"', '\\"'),
+            store_bytes_max=self.disk.store_bytes_max(),
+        )
+        write_secret(self._config, text)
 
 
 def known_access(folder: DataFolder) -> NatsAccess | None:

@@ -2,13 +2,14 @@
 
 lock the data folder ─ sweep what an earlier run left ─ nats-server ─┐
 Ray head ─ launcher (router, shards, doors) ─ ready
-nats-server dies: started again.   Ray's head dies: everything on Ray is started again.
+nats-server dies, or its disk was full: started again.   Ray's head dies: everything on Ray is started again.
 Ctrl-C: doors close, shards leave snapshots, every process of the run ends, temporary files go.
 """
 
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import shutil
 import signal
@@ -34,6 +35,7 @@ from flux_actors.settings import Settings, is_loopback_host, without_secrets
 from flux_actors.tls import trust_in
 from flux_cluster.data_folder import DataFolder, Run
 from flux_cluster.launcher import Launcher
+from flux_cluster.log_disk import Turn
 from flux_cluster.nats_server import NatsServer
 from flux_cluster.orders import Site, Start, Stop, Sweep
 from flux_cluster.ports import check_free, free_ports, is_free, wait_free
@@ -148,9 +150,20 @@ class Supervisor:
         raise Stopped
 
     def _keep_nats(self) -> None:
-        if self._nats is not None and not self._nats.lives:
+        if self._nats is None:
+            return
+        if not self._nats.lives:
             self._report("nats-server died; starting it again")
             self._start_nats(self._nats)
+        match self._nats.disk.look():
+            case Turn.FULL:
+                self._report("the disk of the log is full; events are refused until there is room")
+            case Turn.ROOM:
+                self._report("the disk of the log has room again; starting nats-server again")
+                self._nats.restart()
+                self._nats_starts += 1
+            case None:
+                pass
 
     def _start_nats(self, server: NatsServer) -> None:
         server.start()
@@ -338,5 +351,5 @@ def _answers(url: str, certificate: Path | None) -> bool:
     try:
         with opener.open(url, timeout=2) as answer:
             return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False
+    except (OSError, urllib.error.URLError, http.client.HTTPException):
+        return False  # nobody is there, or somebody who speaks something else

@@ -118,6 +118,7 @@ class Timers:
         self._noted: dict[Lease, int] = {}  # the earliest entry of each
         self._reminders: list[tuple[int, str, str]] = []  # at least one entry that is right for each
         self._crowded_at = _STALE_MAX
+        self.taken: list[str] | None = None  # entities of leases, as they are noted; for who asks by a list
 
     def __len__(self) -> int:
         """Return how many leases are watched."""
@@ -146,6 +147,8 @@ class Timers:
 
     def note(self, entity_id: str, leases: Leases) -> None:
         """Watch all leases of an entity, but no reminders."""
+        if self.taken is not None:
+            self.taken.append(entity_id)
         if leases.entity_us is not None:
             self._note(Lease(entity_id, None), leases.entity_us)
         for name, deadline_us in leases.properties.items():
@@ -167,6 +170,8 @@ class Timers:
 
     def remind(self, entity_id: str, name: str, deadline_us: int) -> None:
         """Watch a reminder that was just set, or is not due yet."""
+        if self.taken is not None:
+            self.taken.append(entity_id)
         heapq.heappush(self._reminders, (deadline_us, entity_id, intern(name)))
 
     def thin(self, stands: Callable[[int, str, str], bool]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from flux_actors import limits
-from flux_actors.domain.event import DELETED, TermedEvent, server_event, with_terms
+from flux_actors.domain.event import DELETED, server_event, with_terms
 from flux_actors.domain.fold import PartitionState
 from flux_actors.domain.leases import Lease, Leases
 from flux_actors.domain.terms import LEASE_SOURCE, Terms
@@ -22,6 +22,7 @@ from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.block import encode_event
 from flux_actors.log.committer import Committer, Outcome
 from flux_actors.log.ports import EventLog
+from flux_actors.shard.held_leases import HeldLeases
 from flux_actors.surroundings import HERE, Surroundings
 
 _log = structlog.get_logger(__name__)
@@ -58,6 +59,7 @@ class _End(NamedTuple):
     """What ends a lease."""
 
     lease: Lease
+    deadline_us: int
     encoded: bytes
 
 
@@ -68,29 +70,48 @@ class Expirer:
         self._partition = partition
         self._now_us = surroundings.now_us
         self._clock = LogClock(surroundings)
-        self._committer = Committer(log, partition, surroundings.identity(), self._clock.now_us)
+        self._held = HeldLeases(surroundings.steady_s)
+        self._committer = Committer(log, partition, surroundings.identity(), self._stamp_us)
         self._again_at_us = 0
+        self._ended_us = 0  # the latest deadline of what was ended
+
+    def begin(self, state: PartitionState) -> None:
+        """See from now on which leases are taken."""
+        state.timers.taken = []
 
     def wait_s(self, state: PartitionState) -> float:
         """Return how long nothing is due, at most the time between two heartbeats."""
         next_us = state.timers.next_us
         if next_us is None:
-            return limits.heartbeat_s
+            return self._heartbeat_s()
         until_us = max(next_us - self._clock.at(state.clock_us), self._again_at_us - self._now_us())
-        return min(max(until_us / 1_000_000, 0.0), limits.heartbeat_s)
+        return min(max(until_us / 1_000_000, 0.0), self._heartbeat_s())
+
+    def _heartbeat_s(self) -> float:
+        held_s = self._held.wait_s()
+        return limits.heartbeat_s if held_s is None else min(max(held_s, 0.0), limits.heartbeat_s)
 
     def step(self, state: PartitionState) -> None:
         """Have what is due now ended."""
         if self._again_at_us > self._now_us():
             return
         clock_us = self._clock.at(state.clock_us)
-        ends: list[_End] = []
-        for lease in state.timers.due(clock_us, _AT_ONCE):
-            end = _end_of(state, lease, clock_us)
-            if end is not None:
-                ends.append(_End(lease, encode_event(end)))
+        ends = [end for lease in self._due(state, clock_us) if (end := _end_of(state, lease, clock_us))]
+        self._ended_us = max([self._ended_us, *(end.deadline_us for end in ends)])
+        state.timers.taken = []  # what was only put back was not taken anew
         for some in _pieces(ends, self._committer.piece_bytes_max):
             self._commit(state, some)
+
+    def _due(self, state: PartitionState, clock_us: int) -> list[Lease]:
+        """Return what may have to end now."""
+        self._held.note(state, clock_us)
+        due = state.timers.due(clock_us, _AT_ONCE)
+        return self._held.over() + [lease for lease in due if not self._held.holds(lease)]
+
+    def _stamp_us(self) -> int:
+        """Return the time of a block of ends: now, unless that would end what is held."""
+        now_us = self._clock.now_us()
+        return max(self._ended_us, min(now_us, self._held.clock_us_max(now_us)))
 
     async def close(self) -> None:
         """Let what is under way finish."""
@@ -130,7 +151,7 @@ def _pieces(ends: list[_End], bytes_max: int) -> Iterator[list[_End]]:
         yield piece
 
 
-def _end_of(state: PartitionState, lease: Lease, clock_us: int) -> TermedEvent | None:
+def _end_of(state: PartitionState, lease: Lease, clock_us: int) -> _End | None:
     """Return the event that ends a lease, `None` if it is not due or there is none; then it is watched on."""
     actor = state.find(lease.entity_id)
     deadline_us = None if actor is None or actor.leases is None else _deadline_us(actor.leases, lease)
@@ -145,7 +166,8 @@ def _end_of(state: PartitionState, lease: Lease, clock_us: int) -> TermedEvent |
     cause = blake2b(repr(lease).encode(), digest_size=8).hexdigest()
     event_id = f"expire.{deadline_us}.{cause}"
     end = server_event(lease.entity_id, properties, event_id, clock_us // 1_000, LEASE_SOURCE, STREAM)
-    return with_terms(end, Terms(expires_us=deadline_us, reminder=lease.name if lease.reminds else None))
+    terms = Terms(expires_us=deadline_us, reminder=lease.name if lease.reminds else None)
+    return _End(lease, deadline_us, encode_event(with_terms(end, terms)))
 
 
 def _deadline_us(leases: Leases, lease: Lease) -> int | None:

@@ -27,6 +27,7 @@ async def run(host: HostedPartition, snapshotter: Snapshotter) -> None:
     """
     reader = host.log.reader(host.partition, host.state.sequence)
     expirer = Expirer(host.log, host.partition, host.surroundings)
+    expirer.begin(host.state)
     try:
         acting = await _begin_when_possible(host)
         if acting is None:

@@ -23,8 +23,8 @@ import pytest
 from flux_actors.domain.pattern import names
 from flux_cluster.chaos.onlooker import Onlooker, SocketOnlooker
 from flux_cluster.chaos.publisher import Publisher
+from flux_cluster.chaos.relay import Relay
 from flux_cluster.processes import of_run
-from tests.chaos.cutter import Cutter
 from tests.chaos.onlookers import StreamOnlooker
 from tests.chaos.scaler import Scaler
 from tests.conftest import wait_for
@@ -58,7 +58,7 @@ def kill_one(flux: Any, role: str, chance: random.Random) -> str:
     return role
 
 
-def wreak_havoc(flux: Any, cutter: Cutter, scaler: Scaler, chance: random.Random) -> list[str]:
+def wreak_havoc(flux: Any, relay: Relay, scaler: Scaler, chance: random.Random) -> list[str]:
     """Tear connections all the time, and now and then kill a shard or a door, or scale; return whom."""
     killed: list[str] = []
     roles = ["ray::ShardProcess", "ray::ServeReplica"] * 4
@@ -66,7 +66,7 @@ def wreak_havoc(flux: Any, cutter: Cutter, scaler: Scaler, chance: random.Random
     end, next_kill, next_scale = (time.monotonic() + after_s for after_s in (CHAOS_S, 2.0, 1.0))
     while time.monotonic() < end:
         time.sleep(chance.uniform(0.1, 0.6))
-        cutter.cut(chance.choice((0.2, 0.5, 1.0)))
+        relay.cut(chance.choice((0.2, 0.5, 1.0)))
         if time.monotonic() > next_kill:
             next_kill += KILL_EVERY_S
             killed.append(kill_one(flux, roles.pop(0), chance))
@@ -128,14 +128,14 @@ def test_every_watcher_ends_at_the_state_and_hears_nothing_twice(twins):
         StreamOnlooker("stream, one namespace", spaces[2:3]),
         StreamOnlooker("stream, one entity", (f"{prefix}1/p1-2",)),
     ]
-    with Scaler(twins) as scaler, Cutter(twins.port, SEED) as cutter:
-        broken = f"http://127.0.0.1:{cutter.port}"
+    with Scaler(twins) as scaler, Relay(twins.port, seed=SEED) as relay:
+        broken = f"http://127.0.0.1:{relay.port}"
         threads = [threading.Thread(target=one.run) for one in publishers]
         threads += [threading.Thread(target=one.run, args=(broken, stop_watching)) for one in onlookers]
         for thread in threads:
             thread.start()
         try:
-            killed = wreak_havoc(twins, cutter, scaler, chance)
+            killed = wreak_havoc(twins, relay, scaler, chance)
             scaler.scale(3)
             placed = scaler.settled()
             stop_writing.set()
@@ -149,10 +149,10 @@ def test_every_watcher_ends_at_the_state_and_hears_nothing_twice(twins):
         finally:
             stop_writing.set()
             stop_watching.set()
-            cutter.cut(1.0)
+            relay.cut(1.0)
             for thread in threads:
                 thread.join(90)
-    print(f"seed {SEED}: {sum(one.events for one in publishers)} events, {cutter.cuts} cuts, killed {killed}")  # noqa: T201
+    print(f"seed {SEED}: {sum(one.events for one in publishers)} events, {relay.cuts} cuts, killed {killed}")  # noqa: T201
     for one in onlookers:
         print(  # noqa: T201
             f"{one.name}: {one.changes} changes on {one.connections} connections, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,18 +22,19 @@ from flux_cluster.ports import free_ports
 
 SERVERS: Final = 3
 _USER: Final = "flux"
+_NAME: Final = "nats-"
 _START_S: Final = 30.0
 _ASK_S: Final = 2.0
 _END_S: Final = 10.0
 _CONFIG: Final = """\
-server_name: nats-{number}
+server_name: {name}
 host: 127.0.0.1
 port: {port}
 http: "127.0.0.1:{monitor}"
 max_payload: {max_payload}
 authorization {{ user: {user}, password: "{password}" }}
 jetstream {{ store_dir: "{store}", sync_interval: always }}
-cluster {{ name: flux, host: 127.0.0.1, port: {peer}, routes: [{routes}] }}
+cluster {{ name: flux, host: 127.0.0.1, port: {peer}, no_advertise: true, routes: [{routes}] }}
 # The client library does not know the second form of acknowledgement subjects.
 feature_flags {{ js_ack_fc_v2: false }}
 """
@@ -64,13 +65,15 @@ class NatsServers:
             self.start_one(number)
         await self.await_leader()
 
-    def start_one(self, number: int) -> None:
-        """Start one of them; it catches up with the others by itself."""
+    def start_one(
+        self, number: int, start: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
+    ) -> None:
+        """Start one of them, by `start`; it catches up with the others by itself."""
         folder = self.folder(number)
         folder.mkdir(exist_ok=True)
         config = folder / "nats.conf"
         write_secret(config, self._config(number))
-        self.processes[number] = subprocess.Popen(
+        self.processes[number] = start(
             [binary(), "-c", str(config), "-l", str(folder / "log")],
             env=self._environment | self._variables(number),
             stdin=subprocess.DEVNULL,
@@ -85,10 +88,19 @@ class NatsServers:
         """
         await until(lambda: asyncio.run(self._answers()), timeout_s, "the nats-servers to choose a leader")
 
+    @staticmethod
+    def number_of(name: str) -> int:
+        """Return the number of the server that has a name."""
+        return int(name.removeprefix(_NAME))
+
     def lives(self, number: int) -> bool:
         """Whether the process of a server runs."""
         process = self.processes[number]
         return process is not None and process.poll() is None
+
+    def store(self, number: int) -> Path:
+        """Return the folder in which JetStream keeps what a server has."""
+        return self.folder(number) / "store"
 
     def kill(self, number: int) -> None:
         """`kill -9` of one of them."""
@@ -111,7 +123,7 @@ class NatsServers:
 
     def _config(self, number: int) -> str:
         return _CONFIG.format(
-            number=number,
+            name=f"{_NAME}{number}",
             port=self.clients[number],
             monitor=self.monitors[number],
             peer=self.peers[number],
@@ -119,7 +131,7 @@ class NatsServers:
             max_payload=limits.nats_payload_bytes_max,
             user=self.access.user,
             password=self.access.password,
-            store=self.folder(number) / "store",
+            store=self.store(number),
         )
 
     async def _answers(self) -> bool:

@@ -22,6 +22,7 @@ import psutil
 
 from flux_actors.errors import Unavailable
 from flux_api.door_count import DOOR_RESOURCE
+from flux_cluster.chaos.clocks import SkewedClock
 from flux_cluster.chaos.waiting import until
 from flux_cluster.ports import free_ports
 from flux_cluster.processes import lives
@@ -42,6 +43,7 @@ class RayNode:
 
     number: int
     resources: Mapping[str, float]
+    clock: SkewedClock
 
     @property
     def is_head(self) -> bool:
@@ -92,7 +94,8 @@ class RayNodes:
         Raises:
             Unavailable: it does not come up.
         """
-        node = RayNode(self._made, {DOOR_RESOURCE: 1})
+        clock = SkewedClock(self._folder / f"clock-{self._made}")
+        node = RayNode(self._made, {DOOR_RESOURCE: 1}, clock)
         self._made += 1
         await self._start(node, environment)
         return node
@@ -124,7 +127,11 @@ class RayNodes:
             sockets = self._sockets()
             with self._log(node).open("ab") as out:
                 process = await asyncio.create_subprocess_exec(
-                    *self._command(node), env=told, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                    *self._command(node),
+                    env=node.clock.environment(told),
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
                 )
             ended = asyncio.create_task(process.wait())
             await until(lambda: ended.done() or self._sockets() != sockets, _START_S, "a raylet to begin")

@@ -8,11 +8,25 @@ from typing import Final
 import msgspec
 
 from flux_actors.errors import Refused
-from flux_cluster.chaos import process_faults, ray_faults
+from flux_cluster.chaos import (
+    clock_faults,
+    disk_faults,
+    nats_faults,
+    network_faults,
+    process_faults,
+    ray_faults,
+)
 from flux_cluster.chaos.fault import Fault
 from flux_cluster.chaos.scenario import Injection
 
-FAULTS: Final[Mapping[str, type[Fault]]] = {**process_faults.FAULTS, **ray_faults.FAULTS}
+FAULTS: Final[Mapping[str, type[Fault]]] = {
+    **process_faults.FAULTS,
+    **ray_faults.FAULTS,
+    **nats_faults.FAULTS,
+    **network_faults.FAULTS,
+    **disk_faults.FAULTS,
+    **clock_faults.FAULTS,
+}
 
 
 def fault_of(injection: Injection) -> Fault:

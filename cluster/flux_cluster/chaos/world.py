@@ -21,6 +21,7 @@ from flux_actors.errors import Unavailable
 from flux_actors.reporting import Say
 from flux_cluster.chaos.nats_servers import NatsServers
 from flux_cluster.chaos.ray_nodes import RayNodes
+from flux_cluster.chaos.relay import Relay
 from flux_cluster.chaos.waiting import until
 from flux_cluster.data_folder import write_secret
 from flux_cluster.ports import free_ports
@@ -54,7 +55,7 @@ class World:
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = _clean_environment() | {RUN_ID: self.mark}
         self.nats = NatsServers(self.folder, self.environment)
-        self.nats_url = self.nats.access.url  # what Flux is told; whoever stands in between changes it first
+        self.relays = [Relay(port) for port in self.nats.clients]  # Flux knows of no other way to the servers
         self.ray = RayNodes(self.folder, self._ray_environment())
 
     async def start(self) -> None:
@@ -64,6 +65,8 @@ class World:
             Unavailable: a part does not come up.
         """
         self._say("starting three nats-servers and three Ray nodes")
+        for relay in self.relays:
+            relay.start()
         await asyncio.gather(self.nats.start(), self.ray.start(NODES))
         self._say("having Ray Serve deploy Flux on them")
         self._write_settings()
@@ -85,6 +88,8 @@ class World:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
             time.sleep(_POLL_S)
+        for relay in self.relays:
+            relay.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     async def rest(self, timeout_s: float = _REST_S) -> None:
@@ -153,7 +158,7 @@ class World:
         told = {
             "port": self.port,
             "data": str(self.folder / "data"),
-            "nats_url": self.nats_url,
+            "nats_url": [f"nats://127.0.0.1:{relay.port}" for relay in self.relays],
             "nats_user": self.nats.access.user,
             "nats_password_file": str(password),
             "log_replicas": 3,

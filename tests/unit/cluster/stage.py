@@ -51,6 +51,14 @@ class FakeServer:
         self.folder = folder
         self.lives = False
         self.access = NatsAccess("nats://127.0.0.1:2", "flux", "secret-of-nats")
+        self.turns = []  # of its disk, the next one last
+        self.disk = self
+
+    def look(self):
+        return self.turns.pop() if self.turns else None
+
+    def restart(self):
+        self._stage.does(f"{self._name} is started again")
 
     def start(self):
         self._stage.does(f"{self._name} starts")

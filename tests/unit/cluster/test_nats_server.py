@@ -13,6 +13,7 @@ from flux_actors import limits
 from flux_actors.errors import Refused
 from flux_cluster import nats_server
 from flux_cluster.data_folder import DataFolder
+from flux_cluster.log_disk import LogDisk
 from flux_cluster.nats_server import NatsServer, binary, known_access
 
 ODD_NAMES = ["plain", "two words", 'quo"ted', "back\\slash", "$HOME", "{port}", "ünïcode", "a#b;c"]
@@ -98,6 +99,38 @@ def test_no_secret_is_on_its_command_line_in_its_environment_or_in_a_text_of_it(
     assert process.command[1:] == ["-c", process.command[2]]
     everything = repr((process.command, process.environment, server.access))
     assert server.access.password not in everything
+
+
+def test_its_store_may_be_as_large_as_the_disk_allows_at_each_start(config, folder, monkeypatch):
+    text, server = config
+    (told,) = re.findall(r"jetstream \{[^}]* max_file: (\d+),", text)
+    assert int(told) > 0
+    monkeypatch.setattr(LogDisk, "store_bytes_max", lambda _: 4711)
+    monkeypatch.setattr(subprocess, "Popen", FakeProcess)
+    server.start()
+    assert " max_file: 4711," in (folder.nats / "server.conf").read_text()
+    assert known_access(folder) == server.access
+
+
+def test_one_that_died_on_a_full_disk_is_started_with_the_file_that_it_has(config, folder, monkeypatch):
+    text, server = config
+    monkeypatch.setattr(LogDisk, "has_room", lambda _: False)
+    monkeypatch.setattr(nats_server, "write_secret", lambda *_: pytest.fail("there is no room for it"))
+    monkeypatch.setattr(subprocess, "Popen", FakeProcess)
+    server.start()
+    assert (folder.nats / "server.conf").read_text() == text
+
+
+def test_one_that_is_started_again_was_ended_before_and_keeps_its_password(config, folder, monkeypatch):
+    _, server = config
+    started = []
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *a, **k: started.append(FakeProcess(*a, **k)) or started[-1]
+    )
+    server.start()
+    server.restart()
+    assert [process.signals for process in started] == [["terminate"], []]
+    assert known_access(folder) == server.access
 
 
 def test_its_store_is_in_the_data_folder(config, folder):

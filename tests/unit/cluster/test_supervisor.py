@@ -21,6 +21,7 @@ from flux_actors.settings import Settings
 from flux_actors.tls import Certificate
 from flux_cluster import supervisor
 from flux_cluster.data_folder import DataFolder, Run
+from flux_cluster.log_disk import Turn
 from flux_cluster.ports import free_ports
 from flux_cluster.supervisor import Supervisor
 from tests.certificates import make_pair
@@ -107,6 +108,16 @@ def test_a_nats_server_that_died_is_started_again_and_nothing_else(stage, up):
     up()
     assert stage.done == [*START, "nats starts", *STOP]
     assert stage.told == {"flux_supervisor_nats_starts_total": 2, "flux_supervisor_ray_starts_total": 1}
+
+
+def test_a_nats_server_whose_disk_was_full_is_started_again_when_there_is_room(stage, up):
+    stage.on_report |= {
+        "Flux is at": lambda: stage.nats.turns.append(Turn.FULL),
+        "the disk of the log is full": lambda: stage.nats.turns.append(Turn.ROOM),
+        "the disk of the log has room again": stage.ask_to_stop,
+    }
+    up()
+    assert stage.done == [*START, "nats is started again", *STOP]
 
 
 def test_a_ray_that_died_is_started_again_on_the_living_log(stage, up):
@@ -366,3 +377,19 @@ class Ready(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         """Say nothing."""
+
+
+def test_a_program_that_took_the_port_of_the_doors_is_none_of_them():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def greet():
+            connection, _ = other.accept()
+            with connection:
+                connection.recv(1)
+                connection.sendall(b'INFO {"server_id": "x"}\r\n')
+
+        greeting = threading.Thread(target=greet)
+        greeting.start()
+        url = f"http://127.0.0.1:{other.getsockname()[1]}/api/ready"
+        assert not supervisor._answers(url, None)  # noqa: SLF001
+        greeting.join(5)

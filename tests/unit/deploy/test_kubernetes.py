@@ -144,6 +144,9 @@ def test_kustomize_is_told_files_that_there_are() -> None:
 def test_nats_takes_its_configuration(tmp_path: Path) -> None:
     pair = make_pair(tmp_path, "flux-nats-0.flux-nats")
     text = (KUBERNETES / "nats.conf").read_text()
+    claim = one(KUBERNETES / "nats.yaml", "StatefulSet")["spec"]["volumeClaimTemplates"][0]
+    claimed = bytes_of(claim["spec"]["resources"]["requests"]["storage"])
+    assert f"max_file: {claimed * 9 // 10 // 1024**3}GB\n" in text
     for mounted, file in (("tls.crt", pair.certificate), ("tls.key", pair.key), ("ca.crt", pair.certificate)):
         text = text.replace(f"/etc/nats/tls/{mounted}", str(file))
     config = tmp_path / "nats.conf"

@@ -159,3 +159,44 @@ async def test_a_lease_ends_in_time_although_the_clock_of_the_log_is_ahead(hosti
     await until(lambda: properties_of(host).keys() == {"n/e"})
     await until(lambda: properties_of(host) == {})
     assert 50_000 <= HERE.now_us() - began_us < SECOND_US
+
+
+async def test_a_lease_that_a_door_with_a_slow_clock_took_lasts_as_long_as_it_should(hosting, living):
+    host = await living()
+    began_us = HERE.now_us()
+    slow_us = began_us - 3_600 * SECOND_US
+    await hosting.write(
+        leased("n/e", {"v": 1}, ttl_ms=200), leased("n/r", {"v": 1}, remind={"r": 200}), clock_us=slow_us
+    )
+    await until(lambda: properties_of(host).keys() == {"n/e", "n/r"})
+    await until(lambda: properties_of(host).keys() == {"n/r"})
+    assert 200_000 <= HERE.now_us() - began_us < SECOND_US
+
+
+async def test_an_end_does_not_put_the_clock_of_the_log_past_what_was_given_longer(hosting, living):
+    host = await living()
+    slow_us = HERE.now_us() - 3_600 * SECOND_US
+    await hosting.write(leased("n/short", {"v": 1}, ttl_ms=60), clock_us=slow_us)
+    await hosting.write(leased("n/long", {"v": 1}, ttl_ms=400), clock_us=slow_us)
+    await until(lambda: properties_of(host).keys() == {"n/long"})
+    assert host.state.clock_us < slow_us + 400_000  # else a claim would be free by now
+    await until(lambda: properties_of(host) == {})
+
+
+async def test_a_held_lease_that_is_renewed_lives_on(hosting, living):
+    host = await living()
+    slow_us = HERE.now_us() - 3_600 * SECOND_US
+    for number in range(8):
+        await hosting.write(leased("n/e", {"v": number}, ttl_ms=150), clock_us=slow_us + number)
+        await until(lambda number=number: properties_of(host) == {"n/e": {"v": number}})
+        await asyncio.sleep(0.05)
+    await until(lambda: properties_of(host) == {})
+
+
+async def test_a_door_with_a_fast_clock_ends_what_is_due_by_it(hosting, living):
+    host = await living()
+    slow_us = HERE.now_us() - 3_600 * SECOND_US
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=300), clock_us=slow_us)
+    await until(lambda: properties_of(host).keys() == {"n/e"})
+    await hosting.write(event("n/other", {"v": 1}), clock_us=HERE.now_us())
+    await until(lambda: properties_of(host).keys() == {"n/other"})

@@ -1,0 +1,116 @@
+"""Disks of nats-servers that are slow, or full.
+
+Neither can be done to a server that runs: it is started again, one after the other, on the disk that is then
+broken, and once more on its own disk when that is healed. Each time the others have all blocks first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from flux_cluster.chaos.fault import Fault
+from flux_cluster.chaos.nats_faults import await_copies, servers
+from flux_cluster.chaos.slow_disk import SlowDisk
+from flux_cluster.chaos.small_disk import SmallDisk
+from flux_cluster.chaos.witness import make_warm, see_refusals
+from flux_cluster.chaos.world import World
+
+_SMALL_BYTES: Final = 256 * 1024 * 1024
+
+
+class NatsSlowDisk(msgspec.Struct, forbid_unknown_fields=True):
+    """Each sync of some servers takes longer."""
+
+    servers: int = 1
+    delay_s: float = 0.2
+    _slow: dict[int, SlowDisk] = {}
+
+    async def inject(self, world: World, chance: random.Random) -> str:
+        for number in await servers(world, chance, self.servers, "stream"):
+            await await_copies(world)
+            await asyncio.to_thread(world.nats.kill, number)
+            self._slow[number] = SlowDisk()
+            world.nats.start_one(number, self._slow[number].start)
+        await await_copies(world)
+        for disk in self._slow.values():
+            disk.delay_s = self.delay_s
+        return f"nats-servers {list(self._slow)}, {self.delay_s:g} s"
+
+    async def heal(self, world: World) -> None:
+        for disk in self._slow.values():
+            disk.delay_s = 0.0
+        for number in self._slow:
+            await await_copies(world)
+            await asyncio.to_thread(world.nats.kill, number)
+            world.nats.start_one(number)
+
+
+class NatsFullDisk(msgspec.Struct, forbid_unknown_fields=True):
+    """The disks of some servers have no room left.
+
+    JetStream ends itself where it could not write, and stays so, room or no room: healing makes room and
+    restarts the server, which is what an operator does, or who looks after its health.
+    """
+
+    servers: int = 1
+    refused_within_s: float = 0.0  # as that of `nats-kill`
+    _small: dict[int, SmallDisk] = {}
+
+    async def inject(self, world: World, chance: random.Random) -> str:
+        for number in await servers(world, chance, self.servers, "stream"):
+            await await_copies(world)
+            await asyncio.to_thread(self._move_in, world, number)
+        await await_copies(world)
+        if self.refused_within_s:
+            await make_warm(world)
+        for disk in self._small.values():
+            await asyncio.to_thread(disk.fill)
+        if self.refused_within_s:
+            await see_refusals(world, self.refused_within_s)
+        return f"nats-servers {list(self._small)}"
+
+    async def heal(self, world: World) -> None:
+        for number, disk in self._small.items():
+            disk.clear()
+            await asyncio.to_thread(world.nats.kill, number)
+            world.nats.start_one(number)
+        for number, disk in self._small.items():
+            await await_copies(world)
+            await asyncio.to_thread(self._move_out, world, number, disk)
+
+    def _move_in(self, world: World, number: int) -> None:
+        """Have a server go on with its store on a small disk."""
+        world.nats.kill(number)
+        store = world.nats.store(number)
+        aside = store.rename(store.with_name("aside"))
+        store.mkdir()
+        try:
+            self._small[number] = disk = SmallDisk(store, _SMALL_BYTES)
+            disk.mount()
+            shutil.copytree(aside, store, dirs_exist_ok=True)
+            shutil.rmtree(aside)
+        finally:
+            world.nats.start_one(number)
+
+    def _move_out(self, world: World, number: int, disk: SmallDisk) -> None:
+        """Have it go on with its store where that was."""
+        world.nats.kill(number)
+        store = world.nats.store(number)
+        aside = store.with_name("aside")
+        shutil.copytree(store, aside)
+        disk.unmount()
+        store.rmdir()
+        aside.rename(store)
+        world.nats.start_one(number)
+
+
+FAULTS: Final[Mapping[str, type[Fault]]] = {
+    "nats-slow-disk": NatsSlowDisk,
+    "nats-full-disk": NatsFullDisk,
+}

@@ -1,0 +1,86 @@
+"""The network between parts of Flux and NATS: refused, slow, or dead in one direction."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final, Literal
+
+import msgspec
+import psutil
+
+from flux_cluster.chaos.fault import Fault
+from flux_cluster.chaos.process_faults import one_of
+from flux_cluster.chaos.ray_nodes import NODE
+from flux_cluster.chaos.relay import Trouble, Who, everybody
+from flux_cluster.chaos.world import DOOR, ROUTER, SHARD, World
+
+Between = Literal["door", "shard", "router", "node", "all"]
+_TITLES: Final = {"door": DOOR, "shard": SHARD, "router": ROUTER}
+
+
+class _Network(msgspec.Struct, forbid_unknown_fields=True):
+    """Trouble for the connections of one part, or of all parts of one node, to all nats-servers."""
+
+    between: Between = "door"
+
+    async def heal(self, world: World) -> None:
+        for relay in world.relays:
+            relay.heal()
+
+    def _suffer(self, world: World, chance: random.Random, trouble: Trouble) -> str:
+        who, told = self._chosen(world, chance)
+        for relay in world.relays:
+            relay.suffer(trouble, who)
+        return told
+
+    def _chosen(self, world: World, chance: random.Random) -> tuple[Who, str]:
+        if self.between == "all":
+            return everybody, "everybody"
+        if self.between == "node":
+            number = str(chance.choice(sorted(world.ray.nodes)))
+            return lambda pid: _node_of(pid) == number, f"node {number}"
+        title = _TITLES[self.between]
+        victim = one_of(world.processes(title), chance, title).pid
+        return lambda pid: pid == victim, f"{self.between}, pid {victim}"
+
+
+class NatsCut(_Network, forbid_unknown_fields=True):
+    """Connections are torn, and new ones are torn at once."""
+
+    async def inject(self, world: World, chance: random.Random) -> str:
+        return self._suffer(world, chance, Trouble(refuses=True))
+
+
+class NatsHalf(_Network, forbid_unknown_fields=True):
+    """One direction, or both, goes dead, and nobody is told: bytes leave and never arrive."""
+
+    loses: Literal["up", "down", "both"] = "down"
+
+    async def inject(self, world: World, chance: random.Random) -> str:
+        return self._suffer(
+            world, chance, Trouble(loses_up=self.loses != "down", loses_down=self.loses != "up")
+        )
+
+
+class NatsDelay(_Network, forbid_unknown_fields=True):
+    """Everything takes longer, each way."""
+
+    delay_s: float = 0.2
+
+    async def inject(self, world: World, chance: random.Random) -> str:
+        return self._suffer(world, chance, Trouble(delay_s=self.delay_s))
+
+
+def _node_of(pid: int) -> str | None:
+    with suppress(psutil.Error, OSError):
+        return psutil.Process(pid).environ().get(NODE)
+    return None
+
+
+FAULTS: Final[Mapping[str, type[Fault]]] = {
+    "nats-cut": NatsCut,
+    "nats-half": NatsHalf,
+    "nats-delay": NatsDelay,
+}
