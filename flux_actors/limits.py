@@ -166,6 +166,13 @@ past_idle_s: Final = 60.0  # that a process which has told is kept for the next
 backup_segment_bytes: Final = 16 * MIB  # of blocks in one file: so much is in memory, and read at once
 report_every_s: Final = 2.0  # between two words on how far a command is
 backup_patience_s: Final = 60.0  # with a log or a place that is away, then it ends, to be begun again
+repartition_lag_s: Final = 2.0  # that a block may be on its way, or a door's clock be behind another's
+repartition_behind_s: Final = 1.0  # that a copy may be behind when the log is closed for it
+repartition_waiting_blocks: Final = 2_000  # of a partition, read ahead of the others
+repartition_turn_blocks: Final = 50  # copied between two turns of others
+switch_s_max: Final = 8.0  # that writes wait for a switch; then the log goes on as it was
+switch_patience_s: Final = 12.0  # until the router ends a switch that nobody carries through
+log_look_s: Final = 0.25  # between two looks whether the log has a next generation
 restore_blocks_max: Final = 256  # on their way to the log at once
 restore_bytes_max: Final = 8 * MIB  # the same in bytes
 
@@ -344,6 +351,8 @@ assert feed_message_bytes_max + body_single_bytes_range[1] < nats_payload_bytes_
 assert gather_s < append_retry_s
 assert history_disorder_s >= 2 * (append_deadline_s + append_timeout_s)
 assert append_timeout_s < append_deadline_s
+assert switch_s_max < append_deadline_s  # whoever writes waits for a switch, and need not be refused
+assert switch_s_max < switch_patience_s
 assert partitions_max * cold_store_bytes_max < 1 << 47  # a shard may host all that a log may have
 assert config_poll_s < 1.0
 assert followed_max * 70 < block_overhead_bytes_max

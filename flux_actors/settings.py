@@ -67,10 +67,10 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=limits.partitions_max,
-        description="partitions of a new log (default 4); fixed once it exists",
+        description="partitions of a new log (default 4); then only `flux repartition` changes it",
     )
     spread: _List = Field(
-        "", description="namespaces spread over all partitions of a new log, comma separated; fixed as well"
+        "", description="namespaces spread over all partitions of a new log, comma separated; likewise"
     )
     shards: int = Field(1, ge=1, le=1024, description="shard actors that share the partitions")
     memory_bytes: int | None = Field(

@@ -10,11 +10,12 @@ import asyncio
 import gc
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 from fastapi import FastAPI
 from ray import serve
 
 from flux_actors import limits
-from flux_actors.errors import Unavailable
+from flux_actors.errors import FluxError, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.logs import set_up_logs
 from flux_actors.settings import Settings
@@ -29,8 +30,9 @@ from flux_api.traced import hot_routes_for
 from flux_api.whereabouts import node_address, url_of
 
 if TYPE_CHECKING:
-    from flux_actors.router.namespace_router import RouterPlan
+    from flux_actors.router.plan import RouterPlan
 
+_log = structlog.get_logger(__name__)
 APPLICATION: Final = "flux"
 _DRAIN_S: Final = 15.0
 _ONGOING_MAX: Final = 100_000  # a WebSocket through Serve's proxy holds one for its life
@@ -43,6 +45,18 @@ _ON_NODES: Final = {
         "policy": {"policy_function": f"{doors_of_nodes.__module__}:{doors_of_nodes.__name__}"},
     }
 }
+
+
+class Entrance:
+    """What Serve's proxy calls for as long as the replica lives, whichever door is behind it."""
+
+    def __init__(self) -> None:
+        self.app: Any = None
+        self.outer = FastAPI(openapi_url=None)
+        self.outer.mount("/", self._enter)
+
+    async def _enter(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
 
 
 class Ingress:
@@ -59,20 +73,46 @@ class Ingress:
             from flux_actors.router.founding import found  # noqa: PLC0415 - other doors need no router's code
 
             await found(access, plan)
-        self._door: Door = await open_door(settings, access)
-        self._flux_app = build_app(settings, self._door)
-        hot = hot_routes_for(self._door)
-        self._listener = Listener(RequestIds(self._flux_app), settings, hot)
-        await self._listener.open()
-        self._door.meter.see_listener(hot.tally, self._listener.crowd)
+        self._opening = (settings, access)
+        self._entrance = Entrance()
         self._closing = False
+        await self._open()
+        self._following = asyncio.create_task(self._follow_log())
+
+    async def _open(self) -> None:
+        """Open a door, and the listener that leads to it."""
+        settings, access = self._opening
+        door = await open_door(settings, access)
+        app = build_app(settings, door)
+        hot = hot_routes_for(door)
+        listener = Listener(RequestIds(app), settings, hot)
+        await listener.open()
+        self._door: Door = door
+        self._listener = listener
+        self._entrance.app = app
+        door.meter.see_listener(hot.tally, listener.crowd)
         # What a door is made of stays: no collection needs to walk it again (28 ms of every full one).
         gc.collect()
         gc.freeze()
 
+    async def _follow_log(self) -> None:
+        """Whenever the log has a next generation, open a door to that, then close the one before."""
+        while True:
+            await self._door.succession.wait()
+            door, listener = self._door, self._listener
+            try:
+                await self._open()
+            except FluxError as error:
+                _log.warning("door.not_renewed", reason=error.message)
+                continue
+            _log.info("door.renewed", partitions=self._door.partitioning.partitions)
+            door.give_up()
+            await listener.close()
+            await door.close()
+
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Give Serve's proxy the same app that the listener serves."""
-        return self._flux_app
+        return self._entrance.outer
 
     async def url(self) -> str:
         """Return where this door is, for whoever deployed it."""
@@ -84,11 +124,14 @@ class Ingress:
             raise Unavailable("the listener of this door has ended")
         if self._door.client.is_closed and not self._closing:
             raise Unavailable("the connection to the log was closed by the server")
+        if self._following.done() and not self._closing:
+            raise Unavailable("this door would not notice the next generation of the log")
 
     async def drain(self) -> None:
         """Stop listening, finish what is under way, then close everything."""
         if not self._closing:
             self._closing = True
+            self._following.cancel()
             await self._listener.close()
             await self._door.close()
             if self._stands_alone and await is_being_deleted():

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,23 +23,26 @@ from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed, parse
 from flux_actors.errors import Unavailable
 from flux_actors.feed.feeds import Feeds, PartitionFeed
-from flux_actors.feed.shard_calls import RayShardCalls
+from flux_actors.feed.shard_calls import RayShardCalls, ShardCalls
 from flux_actors.log.bus import NatsBus
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import EventLog, KeyValue
+from flux_actors.log.sites import at_site
 from flux_actors.past.ray_teller import ray_tellers
 from flux_actors.past.telling import TellersPast
 from flux_actors.router.lender import RouterLender
 from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.router.registering import fewest_positions
+from flux_actors.router.succession import Succession, registered
 from flux_actors.router.topology import (
     CONFIG_BUCKET,
     REGISTRY_BUCKET,
     TENANCY_BUCKET,
     TOPOLOGY_BUCKET,
     TOPOLOGY_KEY,
+    LogRegistry,
     Topology,
     decode_topology,
 )
@@ -103,6 +107,7 @@ class Door:
     rates: Rates
     connectors: DoorConnectors
     past: DoorPast
+    succession: Succession  # of the log
     fences: Fences = field(init=False)
     batches: LargeBatches = field(init=False)
     claims: Claims = field(init=False)
@@ -126,6 +131,11 @@ class Door:
     def audit(self) -> Audit:
         """Where changes are recorded before they are made."""
         return Audit(self.publisher)
+
+    def give_up(self) -> None:
+        """Have whatever waits for the log be told that it must be sent again: this log takes nothing more."""
+        for committer in self.publisher.committers:
+            committer.give_up()
 
     async def close(self) -> None:
         """Finish what is under way and let go of everything."""
@@ -169,8 +179,8 @@ class Door:
         """Return when the view of `partitions` includes all that the log holds now."""
         bounds = await asyncio.gather(*(self.log.bounds(partition) for partition in partitions))
         timeout_s = self.settings.read_wait_ms / 1000
-        for partition, (_, last, _) in zip(partitions, bounds, strict=True):
-            await self.feeds.parts[partition].reached(last, timeout_s)
+        for partition, bound in zip(partitions, bounds, strict=True):
+            await self.feeds.parts[partition].reached(bound.last, timeout_s)
 
     async def entity_counts(self, names: Sequence[str]) -> dict[str, int]:
         """Return how many living entities each namespace has; raises `Unavailable` while a shard is away."""
@@ -209,13 +219,14 @@ class _Listener:
         self._hub.lost(partition, rows)
 
 
-async def _first_topology(store: KeyValue) -> Topology:
-    """Return the topology; doors and router start at the same time, so it may have to be waited for."""
+async def _first_topology(store: KeyValue, registry: KeyValue) -> Topology:
+    """Return the topology of the log; the router may be about to make it, so it may have to be waited for."""
     deadline = time.monotonic() + _TOPOLOGY_S
     while time.monotonic() < deadline:
         stored = await store.get(TOPOLOGY_KEY)
-        if stored is not None:
-            return decode_topology(stored.value)
+        topology = None if stored is None else decode_topology(stored.value)
+        if topology is not None and topology.registry == await registered(registry):
+            return topology
         await asyncio.sleep(_POLL_S)
     raise Unavailable("the router has not placed the partitions yet; see its log")
 
@@ -227,28 +238,25 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         Unavailable: the log or the topology cannot be reached.
     """
     client = await connect(access, "flux-door")
-    log = JetStreamLog(client)
-    bus = NatsBus(client)
-    topology_store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, settings.log_replicas)
-    topology = await _first_topology(topology_store)
+    bus = NatsBus(client, access.site)
+    bucket = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, settings.log_replicas)
+    topology_store = at_site(bucket, access.site)
+    registry = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas)
+    topology = await _first_topology(topology_store, registry)
+    log = JetStreamLog(client, topology.registry.generation)
     partitioning = topology.registry.partitioning()
     shards = RayShardCalls(topology_store, topology, RAY_NAMESPACE)
-    tenancy = await _tenancy(settings, client)
+    tenancy = await _tenancy(settings, client, topology.registry)
     name = f"{os.getpid()}-{time.time_ns()}"
     parts = [PartitionFeed(partition) for partition in partitioning.all()]
 
-    async def hidden_entities() -> int:
-        hidden = frozenset(tenancy.registry.hidden)
-        counts = await entity_counts(partitioning, shards, list(hidden))
-        return sum(counts.values()) + await fault_count(partitioning, shards, hidden)
-
-    registry = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas)
     complete_below = await fewest_positions(registry, settings.history_positions)
-    folds = TellersPast(ray_tellers(access, settings.snapshot_place))
+    folds = TellersPast(ray_tellers(access, settings.snapshot_place, topology.registry.generation))
     past = DoorPast(folds, shards, log, tenancy.registry, complete_below)
     view = LiveView(partitioning, shards, lambda partition: parts[partition].sequence)
     hub = Hub(tenancy.registry, DoorGround(partitioning, parts, shards, view, log, tenancy.current, past))
     tenancy.listen(hub.look_at_tokens)
+    hidden_entities = partial(_hidden_entities, partitioning, shards, tenancy)
     metrics = Metrics(name, bus, hub, parts, hidden_entities)
     traces = opened(settings.traces, "door", name)
     feeds = feeds_for(traces, hub, parts, bus, shards, _Listener(view, hub), metrics.on_sources)
@@ -280,10 +288,18 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
         rates,
         connectors,
         past,
+        Succession(registry, topology.registry),
         traces=traces,
     )
     await door.scraping.open(client)
     return door
+
+
+async def _hidden_entities(partitioning: Partitioning, shards: ShardCalls, tenancy: TenancyKeeper) -> int:
+    """Return how many entities there are that metrics must not tell of."""
+    hidden = frozenset(tenancy.registry.hidden)
+    counts = await entity_counts(partitioning, shards, list(hidden))
+    return sum(counts.values()) + await fault_count(partitioning, shards, hidden)
 
 
 async def _connectors(settings: Settings, access: NatsAccess, client: Client) -> DoorConnectors:
@@ -294,7 +310,7 @@ async def _connectors(settings: Settings, access: NatsAccess, client: Client) ->
     return connectors
 
 
-async def _tenancy(settings: Settings, client: Client) -> TenancyKeeper:
+async def _tenancy(settings: Settings, client: Client, log: LogRegistry) -> TenancyKeeper:
     """Return the tenants of this door, read from the store when auth is on."""
     store = None
     if settings.auth_enabled:
@@ -302,4 +318,5 @@ async def _tenancy(settings: Settings, client: Client) -> TenancyKeeper:
         await check_begun(await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas), store)
     tenancy = TenancyKeeper(store, settings.admin_token)
     await tenancy.open()
+    tenancy.registry.in_this_log = log.past_of
     return tenancy

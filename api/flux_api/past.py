@@ -134,12 +134,10 @@ class DoorPast:
 
         A name may have had another owner before: what was theirs is in front of the end of their namespace.
         """
-        record = self._registry.namespace(namespace)
-        if record is None or partition not in record.past:
-            return 0
-        return pack(record.past[partition] + 1, 0)
+        last = self._registry.past_of(namespace).get(partition)
+        return 0 if last is None else pack(last + 1, 0)
 
     def floors(self, partition: int) -> dict[str, int]:
         """Return the floors of all namespaces that have one."""
-        names = [record.name for record in self._registry.all() if partition in record.past]
-        return {name: self.floor(partition, name) for name in names}
+        floors = ((record.name, self.floor(partition, record.name)) for record in self._registry.all())
+        return {name: floor for name, floor in floors if floor}

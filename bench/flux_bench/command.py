@@ -26,6 +26,8 @@ from flux_bench.outcome import Run
 from flux_bench.profiling import Profiler
 from flux_bench.registry import ALL, chosen
 from flux_bench.runner import Plan, Runner, plainly
+from flux_bench.scale import curves, document
+from flux_bench.scale import series as scaling
 from flux_bench.server import place_of
 from flux_bench.targets import Verdict
 
@@ -46,6 +48,7 @@ class Wanted:
     json_file: Path | None = None
     markdown_file: Path | None = None
     growth: str | None = None  # names of series, or `all`
+    scale: str | None = None  # the same of the others
     plots: Path | None = None
     profile: str | None = None
     stacks: Path | None = None
@@ -59,10 +62,13 @@ def measure(wanted: Wanted) -> int:
 
 def _measure(wanted: Wanted) -> int:
     series = growth.chosen(wanted.growth) if wanted.growth is not None else []
+    scale = scaling.chosen(wanted.scale) if wanted.scale is not None else []
     if wanted.plots is not None:
         plots.check()  # now, and not after an hour of measuring
     profiler = Profiler(wanted.stacks) if wanted.profile is not None else None
     plan = _plan(wanted)
+    if scale:
+        scaling.check(plan)
     lines = Runner(plan, _say, profiler.around if profiler is not None else plainly).run()
     run = Run(
         __version__,
@@ -73,6 +79,7 @@ def _measure(wanted: Wanted) -> int:
         this_machine(),
         lines,
         growth.grow_all(series, plan, _say),
+        scaling.measure_all(scale, plan, _say) if scale else None,
     )
     if wanted.json_file is not None:
         _write(wanted.json_file, msgspec.json.format(msgspec.json.encode(run)))
@@ -98,10 +105,19 @@ def render(run: Run, markdown_file: Path | None, plots_folder: Path | None) -> N
     """Print a run, and write what else was asked for."""
     report.show(run, console())
     if markdown_file is not None:
-        _write(markdown_file, report.markdown(run).encode())
+        _write(markdown_file, _document(run, markdown_file).encode())
     if plots_folder is not None:
-        for path in plots.draw_all(run.growth, plots_folder):
+        figures = [*map(plots.figure_of, run.growth), *(curves.figures_of(run.scale) if run.scale else ())]
+        for path in plots.draw_all(figures, plots_folder):
             _say(f"drew {path}")
+
+
+def _document(run: Run, file: Path) -> str:
+    """Return what a document about a run is: tables alone, or what is there with its figures made new."""
+    there = file.read_text() if file.is_file() else ""
+    if run.scale is None or not document.names_in(there):
+        return report.markdown(run)
+    return document.filled(there, report.scale_parts(run))
 
 
 def show_saved(saved: Path, markdown_file: Path | None, plots_folder: Path | None) -> None:
@@ -115,13 +131,15 @@ def compare(old: Path, new: Path) -> None:
 
 
 def list_cases() -> None:
-    """Print the names of the cases, what they measure, and the growth series."""
+    """Print the names of the cases, what they measure, and the series."""
     table = Table("case", "measures", "target", box=None, pad_edge=False)
     for case in ALL:
         for row in case.rows:
             table.add_row(case.name, row.title, row.target.text() if row.target is not None else "")
     for growing in growth.ALL:
         table.add_row(f"--growth {growing.key}", f"{growing.y_name} by {growing.x_name}", "")
+    for name, about in scaling.ABOUT.items():
+        table.add_row(f"--scale {name}", about, "")
     console().print(table)
 
 
@@ -129,6 +147,7 @@ def code_of(run: Run, *, strict: bool) -> int:
     """Return 1 when something was not verified, or (if `strict`) a target was missed."""
     verdicts = {line.verdict for line in run.lines}
     failed = Verdict.FAILED in verdicts or any(series.reason for series in run.growth)
+    failed = failed or bool(run.scale is not None and run.scale.reasons)
     return int(failed or (strict and Verdict.MISSED in verdicts))
 
 
@@ -142,7 +161,8 @@ def _plan(wanted: Wanted) -> Plan:
     if wanted.url is not None:
         place_of(wanted.url)  # nonsense is refused before anything starts
     names = wanted.profile or wanted.only
-    cases = [] if names is None and wanted.growth is not None else chosen(names)
+    series_alone = wanted.growth is not None or wanted.scale is not None
+    cases = [] if names is None and series_alone else chosen(names)
     if wanted.profile is not None and wanted.url is not None:
         raise Refused("--profile needs a Flux that the benchmark starts itself; leave --url out")
     times = 1 if wanted.quick or wanted.profile is not None else wanted.times

@@ -33,6 +33,11 @@ class Generator:
             start_new_session=True,  # Ctrl-C is for the benchmark, which ends this process itself
         )
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
     def run(self, job: Job) -> Told:
         """Do a job and return what came of it.
 

@@ -13,7 +13,7 @@ from flux_actors.errors import Corrupt, Unavailable
 from flux_bench.generating import Generator
 from flux_bench.generator.jobs import Job, Pace, Place, Publish, Told
 from flux_bench.large import LargeState
-from flux_bench.metering import Meter
+from flux_bench.metering import Meter, loopback_bytes
 from flux_bench.own_flux import OwnFlux
 from flux_bench.server import Server
 from flux_bench.workload import Workload
@@ -68,6 +68,7 @@ class Lab:
     made: list[str] = field(default_factory=list)  # ids that were written
     _large: LargeState | None = None
     cpu_s: dict[str, float] = field(default_factory=dict)  # of the last job, by part
+    sent: dict[str, int] = field(default_factory=dict)  # bytes in it: all of this machine, and nats-server
     generator_share: float = 0.0  # of a core, in the last job
     _names: Iterator[int] = field(default_factory=itertools.count)
     _mark: str = field(default_factory=lambda: secrets.token_hex(3))
@@ -109,11 +110,13 @@ class Lab:
             Corrupt: an answer was not as it must be.
         """
         meter = Meter(self.own.run.run_id) if self.own is not None else None
+        sent = loopback_bytes()
         started = time.perf_counter()
         told = self.generator.run(job)
         self.generator_share = told.cpu_s / (time.perf_counter() - started)
         self.cpu_s = meter.cpu_s() if meter is not None else {}
         self.cpu_s["generator"] = told.cpu_s
+        self.sent = {"network": loopback_bytes() - sent, "log": meter.log_bytes() if meter is not None else 0}
         if told.refusal:
             raise Corrupt(told.refusal)
         if not told.done:
@@ -123,6 +126,10 @@ class Lab:
     def cpu_us(self, events: int) -> dict[str, float]:
         """Return what the last job cost each part for each of its `events`, in microseconds."""
         return {part: seconds * 1e6 / max(events, 1) for part, seconds in self.cpu_s.items()}
+
+    def sent_bytes(self, events: int) -> dict[str, float]:
+        """Return how many bytes went between processes for each of the last job's `events`."""
+        return {what: size / max(events, 1) for what, size in self.sent.items()}
 
     @contextmanager
     def counting(self, added: Callable[[], int]) -> Iterator[None]:
@@ -149,9 +156,9 @@ class Lab:
         self.made += expected
         compare(expected, self.server.sequences(workload.namespace), "the state")
 
-    def prepare(self, entities: int) -> Workload:
+    def prepare(self, entities: int, namespace: str | None = None) -> Workload:
         """Write entities for a case that reads; return what was written."""
-        workload = Workload(self.namespace(), 4, entities, min(500, -(-entities // 4)))
+        workload = Workload(namespace or self.namespace(), 4, entities, min(500, -(-entities // 4)))
         self.publish(workload, Pace(requests=workload.variants))
         return workload
 

@@ -12,6 +12,7 @@ from flux_cluster.processes import of_run
 
 MB: Final = 1_000_000
 _SAMPLE_S: Final = 0.005
+_LOOPBACK: Final = "lo"
 _PARTS: Final = (
     ("ServeReplica", "door"),
     ("Shard", "shard"),
@@ -44,18 +45,32 @@ def parts(run_id: str) -> dict[str, list[psutil.Process]]:
 
 
 class Meter:
-    """What the parts of a run have used of the processor since it was made."""
+    """What the parts of a run have used since it was made."""
 
     def __init__(self, run_id: str) -> None:
         self._processes = parts(run_id)
         self._before = self._used()
+        self._written_before = self._written()
 
     def cpu_s(self) -> dict[str, float]:
-        """Return the seconds of each part."""
+        """Return the seconds of the processor that each part had."""
         return {part: seconds - self._before[part] for part, seconds in self._used().items()}
+
+    def log_bytes(self) -> int:
+        """Return the bytes that nats-server wrote, to its clients and to its files."""
+        return self._written() - self._written_before
+
+    def _written(self) -> int:
+        return sum(map(_bytes_written, self._processes.get("log", [])))
 
     def _used(self) -> dict[str, float]:
         return {part: sum(map(_cpu_s, processes)) for part, processes in self._processes.items()}
+
+
+def loopback_bytes() -> int:
+    """Return how many bytes the processes of this machine have sent each other, heads of packets included."""
+    counters = psutil.net_io_counters(pernic=True).get(_LOOPBACK)
+    return int(counters.bytes_sent) if counters is not None else 0
 
 
 class Growth:
@@ -106,6 +121,13 @@ def _cpu_s(process: psutil.Process) -> float:
     except psutil.NoSuchProcess:
         return 0
     return used.user + used.system
+
+
+def _bytes_written(process: psutil.Process) -> int:
+    try:
+        return int(process.io_counters().write_chars)
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def _rss(process: psutil.Process | None) -> int:

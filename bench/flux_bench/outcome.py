@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from flux_bench.latencies import Latencies
+from flux_bench.scale.outcome import Scale
 from flux_bench.targets import Baseline, Target, Verdict
 
 _NOT_TOLD: Final = "this server does not tell"
@@ -27,7 +28,8 @@ class Row(msgspec.Struct, frozen=True):
 class Measured(msgspec.Struct, frozen=True):
     """What one repetition of a case found, verified: a value for each of its rows.
 
-    `cpu_us` is processor time per event (or request) of each part in microseconds.
+    `cpu_us` is processor time per event (or request) of each part in microseconds. So is `sent_bytes`: what
+    all processes sent each other, and what nats-server did.
     """
 
     values: dict[str, float]
@@ -35,6 +37,7 @@ class Measured(msgspec.Struct, frozen=True):
     cpu_us: dict[str, float] = {}
     memory_mb: dict[str, float] = {}
     note: str = ""
+    sent_bytes: dict[str, float] = {}
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -93,6 +96,7 @@ class Run(msgspec.Struct, frozen=True):
     machine: Machine
     lines: list[Line] = []
     growth: list[Series] = []
+    scale: Scale | None = None
 
 
 def lines_of(

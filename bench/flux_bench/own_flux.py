@@ -69,7 +69,7 @@ class OwnFlux:
         finally:
             server.close()
         seconds = time.perf_counter() - started
-        wait_until(lambda: (run := self._data.run()) is not None and run.ready, _START_S, "Flux to be ready")
+        wait_until(lambda: self._is_ready(started), _START_S, "Flux to be ready")
         return seconds
 
     def stop(self) -> None:
@@ -130,6 +130,11 @@ class OwnFlux:
     @property
     def _output(self) -> Path:
         return self.folder / "flux.out"
+
+    def _is_ready(self, started: float) -> bool:
+        self._check(started)
+        run = self._data.run()
+        return run is not None and run.ready
 
     def _check(self, started: float) -> None:
         """Fail when it has ended or takes too long."""

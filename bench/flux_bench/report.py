@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flux_bench.outcome import Line, Run, Series
+from flux_bench.scale.outcome import Scale
+from flux_bench.scale.tables import tables_of
 from flux_bench.targets import BASELINE_TEXTS, Verdict
 
 _STYLES: Final = {
@@ -42,6 +44,8 @@ def show(run: Run, console: Console) -> None:
     _show_details(run.lines, console)
     for series in run.growth:
         _show_series(series, console)
+    if run.scale is not None:
+        _show_scale(run.scale, console)
 
 
 def _show_series(series: Series, console: Console) -> None:
@@ -50,6 +54,17 @@ def _show_series(series: Series, console: Console) -> None:
         table.add_row(f"{x:,.0f}", number_text(y))
     console.print()
     console.print(table)
+
+
+def _show_scale(scale: Scale, console: Console) -> None:
+    for one in tables_of(scale):
+        table = Table(*one.columns, title=one.title, box=None, pad_edge=False)
+        for row in one.rows:
+            table.add_row(*map(Text, row))
+        console.print()
+        console.print(table)
+    for reason in scale.reasons:
+        console.print(reason, style="bold red", highlight=False)
 
 
 def _show_details(lines: Sequence[Line], console: Console) -> None:
@@ -104,21 +119,36 @@ def number_text(value: float | None) -> str:
 
 def markdown(run: Run) -> str:
     """Return a run as a Markdown document's part."""
-    machine = run.machine
-    where = (
-        f"Flux {run.flux}, {run.when[:10]}, {machine.cores} cores ({machine.processor}), "
-        f"{machine.memory_gb} GiB, {machine.system}, Python {machine.python}; median of {run.times}."
-    )
-    lines = [
-        where,
-        "",
-        *_markdown_table(_COLUMNS, [cells_of(line) for line in run.lines]),
-        "",
-        *(f"{text}.  " for text in baseline_texts(run.lines)),
-        "",
-        *_markdown_table(_DETAILS, [details_of(line) for line in first_of_each(run.lines)]),
-    ]
+    lines = [_where(run)]
+    if run.lines or run.scale is None:
+        lines += [
+            "",
+            *_markdown_table(_COLUMNS, [cells_of(line) for line in run.lines]),
+            "",
+            *(f"{text}.  " for text in baseline_texts(run.lines)),
+            "",
+            *_markdown_table(_DETAILS, [details_of(line) for line in first_of_each(run.lines)]),
+        ]
+    for table in tables_of(run.scale) if run.scale is not None else []:
+        lines += ["", f"**{table.title}**", "", *_markdown_table(table.columns, table.rows)]
     return "\n".join(lines) + "\n"
+
+
+def scale_parts(run: Run) -> dict[str, str]:
+    """Return the parts of a document about a run of `--scale`, by the names of their places."""
+    tables = tables_of(run.scale) if run.scale is not None else []
+    return {"where": _where(run)} | {
+        table.key: "\n".join(_markdown_table(table.columns, table.rows)) for table in tables
+    }
+
+
+def _where(run: Run) -> str:
+    machine = run.machine
+    repeated = f"; median of {run.times}" if run.lines else ""
+    return (
+        f"Flux {run.flux}, {run.when[:10]}, {machine.cores} cores ({machine.processor}), "
+        f"{machine.memory_gb} GiB, {machine.system}, Python {machine.python}{repeated}."
+    )
 
 
 def _markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

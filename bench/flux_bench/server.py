@@ -29,6 +29,10 @@ class EntityBody(msgspec.Struct):
     properties: dict[str, Any]
 
 
+class _Some(msgspec.Struct):
+    entities: list[EntityBody]
+
+
 class Level(NamedTuple):
     """Where the count of events stood: the server's own newest event (none or one), and the count."""
 
@@ -89,6 +93,11 @@ class Server:
                 return sum(part["events"] for part in answer.json()["partitions"])
         return int(self._metrics()["events"]["total"])
 
+    def blocks(self) -> int:
+        """Return how many blocks the log has had, in all partitions."""
+        parts = self.expect("GET", "/api/status").json()["partitions"]
+        return sum(part["sequence"] for part in parts)
+
     def level(self) -> Level:
         """Return where the count of events stands, to be compared with later.
 
@@ -141,6 +150,16 @@ class Server:
         """Return the `sequence` of every entity of a namespace."""
         answer = self.expect("GET", f"/api/state/entities?namespace={namespace}")
         return sequences_in(_decode_list(answer.content))
+
+    def count(self, namespace: str) -> int:
+        """Return how many entities a namespace has."""
+        answer = self.expect("GET", f"/api/state/entities?namespace={namespace}&count=true")
+        return int(answer.json()["count"])
+
+    def some(self, ids: list[str]) -> dict[str, int]:
+        """Return the `sequence` of some entities."""
+        answer = self.expect("POST", "/api/state/entities/get", json={"ids": ids})
+        return sequences_in(msgspec.json.decode(answer.content, type=_Some).entities)
 
     def etags(self, ids: Iterable[str]) -> list[str]:
         """Return the ETags of some entities."""

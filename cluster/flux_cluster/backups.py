@@ -15,7 +15,7 @@ from flux_actors.backup.archive import check_files
 from flux_actors.backup.manifest import Manifest, newest, reaching
 from flux_actors.backup.pruning import prune
 from flux_actors.backup.restoring import Restored, Target, restore
-from flux_actors.backup.taking import Source, take
+from flux_actors.backup.taking import Source, registry_of, take
 from flux_actors.behaviour.code_store import CODE_BUCKET, JetStreamCodeStore
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.connection import NatsAccess, check_jetstream, connect
@@ -57,10 +57,12 @@ def back_up(settings: Settings, destination: str, kept: int | None, say: Say) ->
 async def _back_up(access: NatsAccess, settings: Settings, place: Place, say: Say) -> Manifest:
     client = await connect(access, _NAME)
     try:
+        stores = JetStreamStores(client, settings.log_replicas)
+        generation = (await registry_of(stores)).generation
         source = Source(
-            JetStreamLog(client),
-            open_store(settings.snapshot_place),
-            JetStreamStores(client, settings.log_replicas),
+            JetStreamLog(client, generation),
+            open_store(settings.snapshot_place, generation),
+            stores,
             await JetStreamCodeStore.open(client, settings.log_replicas),
         )
         return await take(source, place, say, _now_us)
@@ -122,12 +124,13 @@ class _Filling:
         replicas = self._settings.log_replicas
         client = await connect(access, _NAME)
         try:
-            snapshots = open_store(self._settings.snapshot_place)
+            snapshots = open_store(self._settings.snapshot_place, self._manifest.generation)
             stores = JetStreamStores(client, replicas)
             self.again = await _emptied(client, stores) or self.again
             await asyncio.to_thread(self._empty_snapshots, snapshots)
             code = await JetStreamCodeStore.open(client, replicas)
-            target = Target(JetStreamRebuilder(client, replicas), snapshots, stores, code)
+            rebuilder = JetStreamRebuilder(client, replicas, self._manifest.generation)
+            target = Target(rebuilder, snapshots, stores, code)
             return await restore(self._place, self._manifest, target, self._at_us, self._say)
         finally:
             await client.close()

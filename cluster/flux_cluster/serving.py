@@ -37,10 +37,13 @@ def build(arguments: dict[str, Any]) -> Any:
         Refused: they do not fit, or lack what such an application needs.
     """
     settings = settings_of(arguments, os.environ)
-    nodes = nodes_of_cluster() if ray.is_initialized() else []
+    joined = ray.is_initialized()
+    nodes = nodes_of_cluster() if joined else []
+    # Another cluster may be on the same log, such as the one that this takes over from.
+    site = ray.get_runtime_context().get_session_name() if joined else ""
     return application(
         settings,
-        NatsAccess.of_settings(settings),
+        NatsAccess.of_settings(settings, site),
         on_nodes=go_by_nodes(nodes, asked=settings.door_resource),
         plan=plan_of(settings, OWNER, time.time_ns() // 1_000),
     )

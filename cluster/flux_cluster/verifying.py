@@ -17,17 +17,26 @@ from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import KeyValue
+from flux_actors.log.sites import at_site
 from flux_actors.past.comparing import Compared, Comparing
 from flux_actors.past.teller import BOUNDS
 from flux_actors.reporting import Say
+from flux_actors.router.handle import router_handle
 from flux_actors.router.names import RAY_NAMESPACE
 from flux_actors.router.registering import fewest_positions
-from flux_actors.router.topology import REGISTRY_BUCKET, TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
+from flux_actors.router.topology import (
+    REGISTRY_BUCKET,
+    TOPOLOGY_BUCKET,
+    TOPOLOGY_KEY,
+    LogRegistry,
+    decode_topology,
+)
 from flux_actors.settings import Settings
 from flux_actors.snapshot.digest import Digest, decode_digest
 from flux_actors.snapshot.opening import open_store
 from flux_cluster.reaching import reached
 
+_ASK_S: Final = 30.0
 _DIGEST_S: Final = 600.0
 _TRIES: Final = 60
 _RETRY_S: Final = 1.0
@@ -39,29 +48,31 @@ def verify(settings: Settings, say: Say) -> list[Compared]:
     Raises:
         Unavailable: a part of Flux cannot be asked now. Corrupt: the log contradicts itself.
     """
+    site: str = ray.get(router_handle().site.remote(), timeout=_ASK_S)
     with reached(settings) as access:
-        return asyncio.run(_verify(access, settings, say))
+        return asyncio.run(_verify(access, site, settings, say))
 
 
-async def _verify(access: NatsAccess, settings: Settings, say: Say) -> list[Compared]:
+async def _verify(access: NatsAccess, site: str, settings: Settings, say: Say) -> list[Compared]:
     client = await connect(access, "flux-verify")
     reducers = ReducerProcess(BOUNDS)
     gc.disable()  # millions of young objects that all stay until the end: nothing to find
     try:
-        topology = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET)
+        topology = at_site(await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET), site)
         shards = _RayShards(topology)
+        generation = (await shards.registry()).generation
         registry = await JetStreamKeyValue.open(client, REGISTRY_BUCKET)
         code = ReducerCode(reducers, await JetStreamCodeStore.open(client))
         comparing = Comparing(
-            JetStreamLog(client),
-            open_store(settings.snapshot_place),
+            JetStreamLog(client, generation),
+            open_store(settings.snapshot_place, generation),
             code,
             shards,
             await fewest_positions(registry, settings.history_positions),
             say,
         )
         found = []
-        for partition in range(await shards.partitions()):
+        for partition in range((await shards.registry()).partitions):
             found.append(await comparing.compare(partition))
             gc.collect()  # what was folded for it
         return found
@@ -77,12 +88,12 @@ class _RayShards:
     def __init__(self, store: KeyValue) -> None:
         self._store = store
 
-    async def partitions(self) -> int:
-        """Return how many there are."""
+    async def registry(self) -> LogRegistry:
+        """Return what is noted of the log."""
         known = await self._store.get(TOPOLOGY_KEY)
         if known is None:
             raise Refused("this log has no shards yet; start Flux with `flux up`")
-        return decode_topology(known.value).registry.partitions
+        return decode_topology(known.value).registry
 
     async def digest(self, partition: int, suspended: list[str], wanted: list[int]) -> Digest:
         """Ask the owner, and again while the partition moves or recovers."""

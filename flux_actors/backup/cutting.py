@@ -48,7 +48,7 @@ async def cut(place: Place, part: Part, at_us: int | None) -> Cut:
     """
     last = part.last if at_us is None else await _last_until(place, part, at_us)
     usable = [one for one in part.snapshots if one.sequence <= last]
-    if part.first > 1 and not usable:
+    if not part.is_whole and not usable:
         since = min(one.clock_us for one in part.snapshots)
         raise Refused(
             f"of partition {part.partition} this backup knows what was so from {iso_of(since)} on; ask for a "
@@ -56,7 +56,7 @@ async def cut(place: Place, part: Part, at_us: int | None) -> Cut:
             _GONE,
         )
     kept = usable[: limits.snapshots_kept]
-    return Cut(part, last, kept if part.first == 1 else kept + usable[limits.snapshots_kept :][-1:])
+    return Cut(part, last, kept if part.is_whole else kept + usable[limits.snapshots_kept :][-1:])
 
 
 async def blocks_of(place: Place, part: Part, segment: Segment) -> list[bytes]:

@@ -60,6 +60,12 @@ class Part(msgspec.Struct, frozen=True):
     last_block: str  # checksum of the last one: by it a log is known again
     segments: list[Segment] = []
     snapshots: list[KeptSnapshot] = []  # newest first
+    origin: int = 1  # where the log began: in front of it there was nothing
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has all that ever was in the log."""
+        return self.first == self.origin
 
     @property
     def clock_us(self) -> int:
@@ -78,6 +84,7 @@ class Manifest(msgspec.Struct, frozen=True):
     parts: list[Part]
     stores: FileFacts
     code: list[FileFacts] = []
+    generation: int = 1  # of the log
 
     @property
     def name(self) -> str:

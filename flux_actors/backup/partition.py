@@ -51,7 +51,9 @@ class PartitionSaver:
         async for segment, ending in self._save_blocks(after, bounds.last, segments):
             segments.append(segment)
             last_block = ending
-        part = Part(self._partition, first, bounds.last, last_block, segments, _needed(kept, first))
+        origin = bounds.origin
+        needed = _needed(kept, first, is_whole=first == origin)
+        part = Part(self._partition, first, bounds.last, last_block, segments, needed, origin)
         self._check_base(part)
         return part
 
@@ -161,15 +163,15 @@ class PartitionSaver:
 
     def _check_base(self, part: Part) -> None:
         """Raise `Unavailable` when nothing says what was in front of the blocks."""
-        if part.first > 1 and not part.snapshots:
+        if not part.is_whole and not part.snapshots:
             raise Unavailable(
                 f"the log of partition {self._partition} begins at {part.first}, and no snapshot was found "
                 "that reaches it; say where the snapshots are (FLUX_SNAPSHOTS), or take the backup again"
             )
 
 
-def _needed(snapshots: list[KeptSnapshot], first: int) -> list[KeptSnapshot]:
+def _needed(snapshots: list[KeptSnapshot], first: int, *, is_whole: bool) -> list[KeptSnapshot]:
     """Return the newest snapshots behind which the blocks go on, and the oldest one if some are missing."""
     usable = [snapshot for snapshot in snapshots if snapshot.sequence >= first - 1]
     newest = usable[: limits.snapshots_kept]
-    return newest if first == 1 else newest + usable[limits.snapshots_kept :][-1:]
+    return newest if is_whole else newest + usable[limits.snapshots_kept :][-1:]

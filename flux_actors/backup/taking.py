@@ -50,7 +50,7 @@ async def take(source: Source, place: Place, say: Say, now_us: Callable[[], int]
         Corrupt: what was written is not what is read back, or the newest manifest is damaged.
     """
     report = Reporter(say)
-    registry = await _registry(source.stores)
+    registry = await registry_of(source.stores)
     before = await asyncio.to_thread(newest, place)
     if before is not None and before.log_id != registry.log_id:
         raise Refused("the backups at that place are of another log; choose another place", 409)
@@ -62,7 +62,15 @@ async def take(source: Source, place: Place, say: Say, now_us: Callable[[], int]
     code = await _save_code(source.code, archive, report)
     await archive.check(report)
     manifest = Manifest(
-        FORMAT, version(_PACKAGE), registry.log_id, began_us, now_us(), parts, store_file, code
+        FORMAT,
+        version(_PACKAGE),
+        registry.log_id,
+        began_us,
+        now_us(),
+        parts,
+        store_file,
+        code,
+        registry.generation,
     )
     await asyncio.to_thread(write, place, manifest)
     return manifest
@@ -95,7 +103,8 @@ async def _save_code(code: CodeStore, archive: Archive, report: Reporter) -> lis
     return found
 
 
-async def _registry(stores: Stores) -> LogRegistry:
+async def registry_of(stores: Stores) -> LogRegistry:
+    """Return what is noted of the log; raises `Refused`, 404, where there is none."""
     known = None
     if REGISTRY_BUCKET in await stores.names():  # to open it would make it
         known = await (await stores.open(REGISTRY_BUCKET)).get(LOG_KEY)

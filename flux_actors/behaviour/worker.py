@@ -104,7 +104,7 @@ class WorkerProcess:
             self._progress.rests()
 
     async def _connect(self) -> NatsBus:
-        return NatsBus(await connect(self._access, "flux-worker"))
+        return NatsBus(await connect(self._access, "flux-worker"), self._access.site)
 
 
 async def _marked(work: Coroutine[Any, Any, Results], progress: Progress, call: int) -> Results:

@@ -22,6 +22,7 @@ _EXAMPLES: Final = examples(
     "flux bench --json new.json",
     "flux bench --compare old.json new.json",
     "flux bench --growth all --plots plots",
+    "flux bench --scale all                more shards and doors, recovery, moves: a quarter of an hour",
     "flux bench --profile post-128         where the time goes",
 )
 
@@ -50,8 +51,12 @@ def bench(
         str | None,
         typer.Option(metavar="NAME[,…]", help="How cost grows: these series, or `all`, without the cases."),
     ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(metavar="NAME[,…]", help="What more processes carry, and recovery: the same of these."),
+    ] = None,
     plots: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Draw the growth series into a folder, as SVG.")
+        Path | None, typer.Option(metavar="DIR", help="Draw the series into a folder, as SVG.")
     ] = None,
     profile: Annotated[
         str | None, typer.Option(metavar="CASE", help="Show where door and shard spend a case's time.")
@@ -93,7 +98,8 @@ def bench(
             strict=strict,
             json_file=json_file,
             markdown_file=markdown,
-            growth=growth or ("all" if plots is not None else None),
+            growth=growth or ("all" if plots is not None and scale is None else None),
+            scale=scale,
             plots=plots,
             profile=profile,
             stacks=stacks,

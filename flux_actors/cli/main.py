@@ -21,6 +21,7 @@ from flux_actors.cli import (
     entities,
     joining,
     past,
+    repartition,
     shards,
     tenants,
     watch,
@@ -83,6 +84,7 @@ tenants.register(app)
 connectors.register(app)
 actors.register(app)
 shards.register(app)
+repartition.register(app)
 behaviours.register(app)
 joining.register(app)
 bench.register(app)

@@ -30,9 +30,11 @@ from flux_actors.log.committer import Committer
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
+from flux_actors.log.sites import at_site
 from flux_actors.log.telling import tell
 from flux_actors.logs import set_up_logs
-from flux_actors.router.topology import TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
+from flux_actors.router.succession import Succession
+from flux_actors.router.topology import REGISTRY_BUCKET, TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
 
 _SAVE_S: Final = 5.0
 
@@ -75,12 +77,13 @@ class ConnectorsProcess:
             if self._connectors is not None:
                 return
             self._client = client = await connect(access, "flux-connectors")
-            topology = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, plan.log_replicas)
+            bucket = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, plan.log_replicas)
+            topology = at_site(bucket, access.site)
             stored = await topology.get(TOPOLOGY_KEY)
             if stored is None:
                 raise Unavailable("the router has not placed the partitions yet")
-            partitioning = decode_topology(stored.value).registry.partitioning()
-            log = JetStreamLog(client)
+            registry = decode_topology(stored.value).registry
+            partitioning, log = registry.partitioning(), JetStreamLog(client, registry.generation)
             self._log_parts = LogParts(
                 partitioning,
                 lambda partition: Committer(log, partition, secrets.randbits(63), _now_us),
@@ -93,7 +96,14 @@ class ConnectorsProcess:
             kit = _kit(plan, self._log_parts)
             self._connectors = NamespaceConnectors(plan.namespace, vault, store, Catalogue(), kit)
             self._following = asyncio.create_task(self._connectors.follow())
-            self._telling = await tell(client, "connectors", self._connectors.samples)
+            known = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, plan.log_replicas)
+            self._leaving = asyncio.create_task(self._leave(Succession(known, registry)))
+            self._telling = await tell(client, "connectors", self._connectors.samples, site=access.site)
+
+    async def _leave(self, succession: Succession) -> None:
+        """Leave a log whose next generation has taken over: the keeper starts another one of us there."""
+        await succession.wait()
+        await self._client.close()
 
     async def pid(self) -> int:
         """Return the process id, unless the log has shut us out for good: then be replaced."""
@@ -114,6 +124,7 @@ class ConnectorsProcess:
         """End all pollings, and have what they know kept."""
         if self._connectors is not None:
             self._following.cancel()
+            self._leaving.cancel()
             await self._connectors.close()
             async with asyncio.timeout(_SAVE_S):
                 await self._log_parts.close()

@@ -171,7 +171,7 @@ class KeeperProcess:
         host = RayConnectors(self._access, self._plan.of)
         self._keeper = Keeper(store, host, WallClock(), random.random)
         self._watching = asyncio.create_task(self._keeper.watch())
-        self._telling = await tell(client, "keeper", self._keeper.samples)
+        self._telling = await tell(client, "keeper", self._keeper.samples, site=self._access.site)
 
 
 async def _reseal_all(store: ConnectorStore, vault: Vault) -> None:

@@ -56,7 +56,10 @@ class ShardStates:
 
     async def _ask(self, partition: int, ids: list[str]) -> Readings:
         stored = await self._topology.get(TOPOLOGY_KEY)
-        owner = decode_topology(stored.value).owners[partition] if stored is not None else None
+        topology = decode_topology(stored.value) if stored is not None else None
+        if topology is not None and topology.registry.partitioning() != self._partitioning:
+            raise Unavailable("the log was repartitioned; this connector starts again")
+        owner = topology.owners[partition] if topology is not None else None
         if owner is None:
             raise Unavailable(f"partition {partition} has no shard yet; try again in a second")
         try:

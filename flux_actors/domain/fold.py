@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from flux_actors import limits
 from flux_actors.domain.acting.acting import Acting, ActingFault
 from flux_actors.domain.acting.messages import Message
+from flux_actors.domain.block_like import BlockLike, PoisonLike
 from flux_actors.domain.change import Step
 from flux_actors.domain.cold import Cold
 from flux_actors.domain.dedupe import DedupeWindow, dedupe_key
@@ -33,39 +34,6 @@ from flux_actors.errors import Corrupt
 
 _COMMITTERS_MAX: Final = 10_000
 _NOTHING: Final[dict[str, Any]] = {}
-
-
-class PoisonLike(Protocol):
-    """An event that could not be read; in all else it looks like an event without state."""
-
-    @property
-    def reason(self) -> str:
-        """Why it could not be read."""
-        ...
-
-    @property
-    def entity_id(self) -> None: ...
-    @property
-    def properties(self) -> None: ...
-    @property
-    def event_id(self) -> str: ...
-    @property
-    def named_by_client(self) -> bool: ...
-
-
-class BlockLike(Protocol):
-    """What the fold reads of a block."""
-
-    @property
-    def committer(self) -> int: ...
-    @property
-    def number(self) -> int: ...
-    @property
-    def clock_us(self) -> int: ...
-    @property
-    def has_terms(self) -> bool: ...
-    @property
-    def events(self) -> Sequence[EventHead | PoisonLike]: ...
 
 
 class Unreadable(NamedTuple):
@@ -97,6 +65,8 @@ class Applied(NamedTuple):
     refused: Sequence[int] = ()  # positions of events whose terms were not met
     messages: Sequence[Message] = ()  # to behaviours
     faults: Sequence[ActingFault] = ()  # of behaviours
+    left_out: Collection[int] = ()  # positions of events that came before
+    repeated: Collection[int] = ()  # sequences of blocks that did
 
 
 @dataclass(slots=True)
@@ -140,6 +110,8 @@ class PartitionState:
         sources: set[str] = set()
         void: list[int] = []
         refused: list[int] = []
+        left_out: set[int] = set()
+        repeated: list[int] = []
         poison_before = len(self.poison)
         acting = self.acting
         acting.begin()
@@ -150,7 +122,9 @@ class PartitionState:
                     self.poison.append(SetAside(pack(sequence, 0), block.reason))
                     continue
                 self.clock_us = max(self.clock_us, block.clock_us)
-                if not self._repeated(block):
+                if self._repeated(block):
+                    repeated.append(sequence)
+                else:
                     first = pack(sequence, 0)
                     if block.has_terms or acting.binds:  # else their events are let go of one after the other
                         acting.events[sequence] = block.events
@@ -159,6 +133,7 @@ class PartitionState:
                         retries = termed.apply(block.events, first)
                     else:
                         retries = self.sort(block.events, first, woken, changes)
+                    left_out.update(retries)
                     if feed:
                         found = _sources(sequence, block.events, retries)
                         sources |= found - SERVER_SOURCES if block.has_terms else found
@@ -167,7 +142,8 @@ class PartitionState:
         poison = self.poison[poison_before:]
         del self.poison[: -limits.poison_kept_max]
         told = _told(changes or [], void, acting.end())
-        return Applied(told, sorted(sources), poison, refused, acting.fresh, acting.faults)
+        fresh, faults = acting.fresh, acting.faults
+        return Applied(told, sorted(sources), poison, refused, fresh, faults, left_out, repeated)
 
     def adopt(self, actor: EntityActor) -> EntityActor:
         """Take in an actor that the state does not hold, and return it."""

@@ -2,7 +2,7 @@
 
 A namespace lives in one partition, so its events have one order, one dedupe window and one owner.
 A namespace named in `spread` lives in all of them, entity by entity. The rule is a pure function of
-the id and of two facts fixed when the log is created, so doors need to ask nobody.
+the id and of two facts that hold as long as a generation of the log does, so doors need to ask nobody.
 """
 
 from __future__ import annotations

@@ -24,6 +24,10 @@ _POLL_S: Final = 0.4
 _LOOK_S: Final = 0.01  # between two looks where a partition has moved to
 
 
+class _Gone(Unavailable):
+    """The shard that was asked is no more: it died, or ended because its last partition had moved."""
+
+
 class ShardCalls(Protocol):
     """Calls a method of the shard that owns a partition."""
 
@@ -80,9 +84,13 @@ class RayShardCalls:
             except Moved as moved:
                 if moved.partition != partition or clock() >= until_s:
                     raise
-            await self._look()
-            if self.owner(partition) == name:
-                await asyncio.sleep(_LOOK_S)
+                await self._look()
+                if self.owner(partition) == name:
+                    await asyncio.sleep(_LOOK_S)
+            except _Gone:
+                await self._look()
+                if self.owner(partition) == name or clock() >= until_s:
+                    raise
 
     async def _call(self, partition: int, name: str, method: str, *arguments: Any) -> Any:
         try:
@@ -97,7 +105,7 @@ class RayShardCalls:
             raise Unavailable(f"partition {partition} could not answer; try again in a second") from error
         except (RayActorError, ValueError):
             self._handles.pop(name, None)
-            raise Unavailable(f"partition {partition} is being restarted; try again in a second") from None
+            raise _Gone(f"partition {partition} is being restarted; try again in a second") from None
         except RayError as error:
             _log.error("shard.call_lost", shard=name, method=method, error=type(error).__name__)
             raise Unavailable(f"partition {partition} could not be asked; try again in a second") from error
@@ -125,5 +133,6 @@ class RayShardCalls:
         except FluxError as error:
             _log.warning("topology.unread", reason=error.message)
             return
-        if stored is not None:
-            self._topology = decode_topology(stored.value)
+        topology = self._topology if stored is None else decode_topology(stored.value)
+        if topology.registry == self._topology.registry:  # else partitions of the same number are others
+            self._topology = topology

@@ -12,19 +12,21 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from flux_actors.errors import Unavailable
+from flux_actors.log.sites import subject_at
 
 
 class NatsBus:
-    """A `Bus`, and `Calls`, whose messages are core NATS messages."""
+    """A `Bus`, and `Calls`, whose messages are core NATS messages; each site has one of its own."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, site: str = "") -> None:
         self._client = client
+        self._site = site
         self._answering: set[asyncio.Task[None]] = set()
 
     async def publish(self, subject: str, data: bytes) -> None:
         """Send; while the server is away the client keeps a bounded amount."""
         try:
-            await self._client.publish(subject, data)
+            await self._client.publish(subject_at(self._site, subject), data)
         except (nats.errors.Error, OSError) as error:
             raise Unavailable("the bus cannot be reached") from error
 
@@ -56,7 +58,7 @@ class NatsBus:
     async def request(self, subject: str, data: bytes, timeout_s: float) -> bytes:
         """Ask; NATS tells at once when nobody serves the subject."""
         try:
-            answer = await self._client.request(subject, data, timeout=timeout_s)
+            answer = await self._client.request(subject_at(self._site, subject), data, timeout=timeout_s)
         except nats.errors.NoRespondersError:
             raise Unavailable(f"nobody answers for {subject} now; ask again in a second") from None
         except TimeoutError:
@@ -69,7 +71,7 @@ class NatsBus:
         """Subscribe, and return when the server knows of it; nothing is left of what it does not know of."""
         subscription = None
         try:
-            subscription = await self._client.subscribe(subject, cb=on_message)
+            subscription = await self._client.subscribe(subject_at(self._site, subject), cb=on_message)
             await self._client.flush()
         except (nats.errors.Error, OSError) as error:
             if subscription is not None:

@@ -69,6 +69,7 @@ class Committer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._given_up = False
         self.blocks_total = 0
         self.events_total = 0
         self.taken_total = 0  # pieces that were put
@@ -118,6 +119,10 @@ class Committer:
             self._add(b"".join(piece), len(piece), _answer(waiting), termed=termed)
             waits.append((len(piece), waiting))
         return [outcome for count, waiting in waits for outcome in _each(await waiting, count)]
+
+    def give_up(self) -> None:
+        """Try nothing again: the log takes no more writes, for good, and whoever waits is told so."""
+        self._closed = self._given_up = True
 
     async def close(self) -> None:
         """Refuse new publishes and let those in the queue finish."""
@@ -228,7 +233,7 @@ class Committer:
             try:
                 sequence = await self._send(data, block_id)
             except Unavailable as error:
-                if loop.time() + limits.append_retry_s >= deadline:
+                if self._given_up or loop.time() + limits.append_retry_s >= deadline:
                     return error
                 self._meter.retries += 1
                 await asyncio.sleep(limits.append_retry_s)

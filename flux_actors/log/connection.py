@@ -37,17 +37,23 @@ class NatsAccess:
     ca_file: str | None = None  # authorities to check the servers by; those of this machine if there is none
     certificate_file: str | None = None  # what the servers check this client by
     key_file: str | None = None
+    site: str = ""  # which of several Ray clusters on this log it is used by (flux_actors/log/sites.py)
 
     @classmethod
-    def of_settings(cls, settings: Settings) -> NatsAccess:
+    def of_settings(cls, settings: Settings, site: str = "") -> NatsAccess:
         """Return the way to an external NATS."""
         password = settings.nats_password
         files = (settings.nats_credentials, settings.nats_ca, settings.nats_cert, settings.nats_key)
+        credentials, ca, certificate, key = (str(file) if file is not None else None for file in files)
         return cls(
             settings.nats_url or "",
             settings.nats_user,
             password.get_secret_value() if password is not None else None,
-            *(str(file) if file is not None else None for file in files),
+            credentials,
+            ca,
+            certificate,
+            key,
+            site,
         )
 
     @property

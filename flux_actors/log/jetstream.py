@@ -14,6 +14,7 @@ from flux_actors import limits
 from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.asking import Answers
 from flux_actors.log.copies import fault_of
+from flux_actors.log.generations import FIRST_GENERATION, event_subject, origin_of, stream_name
 from flux_actors.log.ports import LogBounds, LogUsage
 from flux_actors.log.pull import BESIDE_HEADER, JetStreamReader
 from flux_actors.log.read_gate import ReadGate
@@ -36,21 +37,17 @@ class _PublishAck(msgspec.Struct):
 _decode_ack = msgspec.json.Decoder(_PublishAck).decode
 
 
-def stream_name(partition: int) -> str:
-    """Return the stream of a partition."""
-    return f"FLUX_EVENTS_{partition}"
-
-
-def event_subject(partition: int) -> str:
-    """Return the subject of a partition's blocks."""
-    return f"flux.events.{partition}"
-
-
-def stream_config(partition: int, log_id: str, replicas: int, first: int | None = None) -> StreamConfig:
+def stream_config(
+    partition: int,
+    log_id: str,
+    replicas: int,
+    first: int | None = None,
+    generation: int = FIRST_GENERATION,
+) -> StreamConfig:
     """Return what a partition's stream is; its first block will have the sequence `first`, 1 if not said."""
     return StreamConfig(
-        name=stream_name(partition),
-        subjects=[event_subject(partition)],
+        name=stream_name(partition, generation),
+        subjects=[event_subject(partition, generation)],
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
         discard=DiscardPolicy.NEW,
@@ -63,9 +60,10 @@ def stream_config(partition: int, log_id: str, replicas: int, first: int | None 
 
 
 class JetStreamLog:
-    """An `EventLog` whose blocks are messages of JetStream streams."""
+    """An `EventLog` whose blocks are messages of JetStream streams, those of one generation."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, generation: int = FIRST_GENERATION) -> None:
+        self._generation = generation
         self._client = client
         self._jetstream = client.jetstream(timeout=_TIMEOUT_S)
         self._answers = Answers(client)
@@ -82,9 +80,12 @@ class JetStreamLog:
         Raises:
             Refused: NATS never keeps so many copies. Unavailable: it cannot make them now.
         """
+        generation = self._generation
         for partition in range(partitions):
             try:
-                await self._make(stream_config(partition, log_id, replicas))
+                await self._make(
+                    stream_config(partition, log_id, replicas, origin_of(generation), generation)
+                )
             except (nats.errors.Error, TimeoutError, OSError) as error:
                 raise fault_of(error, "the log", replicas) from error
 
@@ -100,10 +101,10 @@ class JetStreamLog:
         """Publish one block and wait for JetStream's word that it is stored."""
         if not self._client.is_connected:  # the client would keep it and send it whenever it is back
             raise Unavailable("the log cannot be reached")
-        headers = {"Nats-Msg-Id": block_id, "Nats-Expected-Stream": stream_name(partition)}
+        headers = {"Nats-Msg-Id": block_id, "Nats-Expected-Stream": self._stream(partition)}
         if beside:
             headers[BESIDE_HEADER] = beside
-        answer = await self._answers.ask(event_subject(partition), data, timeout_s, headers)
+        answer = await self._answers.ask(event_subject(partition, self._generation), data, timeout_s, headers)
         try:
             ack = _decode_ack(answer.data)
         except msgspec.DecodeError:
@@ -120,7 +121,7 @@ class JetStreamLog:
         state = info.state
         metadata = info.config.metadata or {}
         first = state.first_seq if state.messages else state.last_seq + 1
-        return LogBounds(first, state.last_seq, metadata.get(_LOG_ID, ""))
+        return LogBounds(first, state.last_seq, metadata.get(_LOG_ID, ""), origin_of(self._generation))
 
     async def usage(self, partition: int) -> LogUsage:
         """Return how many messages the stream has, and their bytes."""
@@ -130,21 +131,24 @@ class JetStreamLog:
     async def forget(self, partition: int, first: int) -> None:
         """Purge the stream up to `first`."""
         try:
-            await self._jetstream.purge_stream(stream_name(partition), seq=first)
+            await self._jetstream.purge_stream(self._stream(partition), seq=first)
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise Unavailable("the log cannot be reached") from error
 
+    def _stream(self, partition: int) -> str:
+        return stream_name(partition, self._generation)
+
     async def _info(self, partition: int) -> StreamInfo:
         try:
-            return await self._jetstream.stream_info(stream_name(partition))
+            return await self._jetstream.stream_info(self._stream(partition))
         except nats.js.errors.NotFoundError:
-            raise Corrupt(f"the log has no stream {stream_name(partition)}") from None
+            raise Corrupt(f"the log has no stream {self._stream(partition)}") from None
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise Unavailable("the log cannot be reached") from error
 
     async def block(self, partition: int, sequence: int) -> bytes:
         """Read one message by its sequence, straight from the store."""
-        subject = f"$JS.API.DIRECT.GET.{stream_name(partition)}"
+        subject = f"$JS.API.DIRECT.GET.{self._stream(partition)}"
         await self._reads.enter()
         try:
             answer = await self._answers.ask(subject, b'{"seq":%d}' % sequence, _TIMEOUT_S, None)
@@ -159,4 +163,4 @@ class JetStreamLog:
 
     def reader(self, partition: int, after: int, pull_blocks: int = limits.pull_blocks) -> JetStreamReader:
         """Return a pull reader behind `after` that asks for `pull_blocks` at a time."""
-        return JetStreamReader(self._client, self._jetstream, stream_name(partition), after, pull_blocks)
+        return JetStreamReader(self._client, self._jetstream, self._stream(partition), after, pull_blocks)

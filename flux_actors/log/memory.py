@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from operator import attrgetter
 
 from flux_actors import limits
 from flux_actors.errors import Corrupt, Refused, Unavailable
+from flux_actors.log.generations import FIRST_GENERATION, origin_of
 from flux_actors.log.ports import Entry, LogBounds, LogUsage, StoredBlock, Versioned
 
 
@@ -25,11 +27,18 @@ class _Partition:
 class MemoryLog:
     """An `EventLog` in a dictionary; `away` makes it unreachable, `lose_acks` stores without telling."""
 
-    def __init__(self, partitions: int, log_id: str = "memory") -> None:
+    def __init__(self, partitions: int, log_id: str = "memory", generation: int = FIRST_GENERATION) -> None:
         self.log_id = log_id
+        self.origin = origin_of(generation)
+        self.closed: set[int] = set()  # partitions that take nothing
         self.away = False
         self.lose_acks = 0
-        self._partitions = [_Partition() for _ in range(partitions)]
+        self._partitions = [_Partition(last=self.origin - 1) for _ in range(partitions)]
+
+    @property
+    def partitions(self) -> int:
+        """How many there are."""
+        return len(self._partitions)
 
     @property
     def payload_bytes_max(self) -> int:
@@ -42,6 +51,8 @@ class MemoryLog:
         """Store a block once per `block_id`."""
         await asyncio.sleep(0)
         self._check()
+        if partition in self.closed:
+            raise Unavailable("the log cannot be reached (nobody answers there)")
         kept = self._partitions[partition]
         if block_id not in kept.ids:
             kept.last += 1
@@ -59,7 +70,7 @@ class MemoryLog:
         """Return what the partition holds."""
         self._check()
         kept = self._partitions[partition]
-        return LogBounds(min(kept.blocks, default=kept.last + 1), kept.last, self.log_id)
+        return LogBounds(min(kept.blocks, default=kept.last + 1), kept.last, self.log_id, self.origin)
 
     async def usage(self, partition: int) -> LogUsage:
         """Return how much the partition holds."""
@@ -171,6 +182,34 @@ class MemoryRebuilder:
             if number > kept.last:
                 kept.blocks[number] = data
                 kept.last = number
+
+
+class MemoryGenerations:
+    """`Generations` of logs in dictionaries, by their numbers."""
+
+    def __init__(self, logs: dict[int, MemoryLog]) -> None:
+        self.logs = logs
+
+    async def close(self, generation: int, partition: int, last_block: bytes) -> int:
+        """Have a partition take nothing but this block."""
+        log = self.logs[generation]
+        log.closed.discard(partition)
+        name = f"closed-{zlib.crc32(last_block):x}-{(await log.bounds(partition)).last}"
+        last = await log.append(partition, last_block, name, 1.0)
+        log.closed.add(partition)
+        return last
+
+    async def reopen(self, generation: int, partition: int) -> None:
+        """Have it take blocks again."""
+        self.logs[generation]._check()  # noqa: SLF001 - twins are one
+        self.logs[generation].closed.discard(partition)
+
+    async def remove(self, *, but: int, closed_too: bool) -> int:
+        """Forget logs."""
+        gone = [
+            number for number, log in self.logs.items() if number != but and (closed_too or not log.closed)
+        ]
+        return sum(self.logs.pop(number).partitions for number in gone)
 
 
 class MemoryStores:

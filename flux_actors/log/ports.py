@@ -12,6 +12,12 @@ class LogBounds(NamedTuple):
     first: int
     last: int
     log_id: str  # made with the log; a snapshot of another log must not be used
+    origin: int = 1  # where the log began: in front of it there was nothing
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that ever was in the log still is."""
+        return self.first == self.origin
 
 
 class LogUsage(NamedTuple):

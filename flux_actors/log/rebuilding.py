@@ -19,7 +19,8 @@ from nats.aio.client import Client
 from flux_actors import limits
 from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.asking import Answers
-from flux_actors.log.jetstream import JetStreamLog, event_subject, stream_config, stream_name
+from flux_actors.log.generations import FIRST_GENERATION, event_subject, stream_name
+from flux_actors.log.jetstream import JetStreamLog, stream_config
 
 _TIMEOUT_S: Final = 30.0
 _TRIES: Final = 10
@@ -38,11 +39,12 @@ _decode_ack = msgspec.json.Decoder(_Ack).decode
 class JetStreamRebuilder:
     """A `Rebuilder` whose blocks are messages of JetStream streams, kept in so many copies."""
 
-    def __init__(self, client: Client, replicas: int = 1) -> None:
+    def __init__(self, client: Client, replicas: int = 1, generation: int = FIRST_GENERATION) -> None:
         self._client = client
         self._replicas = replicas
+        self._generation = generation
         self._jetstream = client.jetstream(timeout=_TIMEOUT_S)
-        self._log = JetStreamLog(client)
+        self._log = JetStreamLog(client, generation)
         self._answers = Answers(client)
 
     @property
@@ -52,15 +54,17 @@ class JetStreamRebuilder:
 
     async def make(self, partition: int, first: int, log_id: str) -> None:
         """Make a stream."""
+        name, generation = stream_name(partition, self._generation), self._generation
         try:
             try:
-                await self._jetstream.stream_info(stream_name(partition))
+                await self._jetstream.stream_info(name)
             except nats.js.errors.NotFoundError:
-                await self._jetstream.add_stream(stream_config(partition, log_id, self._replicas, first))
+                config = stream_config(partition, log_id, self._replicas, first, generation)
+                await self._jetstream.add_stream(config)
                 return
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise Unavailable(f"the log cannot be made ({type(error).__name__})") from error
-        raise Refused(f"there is a stream {stream_name(partition)} already", _CONFLICT)
+        raise Refused(f"there is a stream {name} already", _CONFLICT)
 
     async def append(self, partition: int, sequence: int, blocks: list[bytes]) -> None:
         """Publish blocks; after a fault, look how far it came and go on from there."""
@@ -82,8 +86,9 @@ class JetStreamRebuilder:
         await asyncio.gather(*(self._publish(partition, sequence, data) for sequence, data in left))
 
     async def _publish(self, partition: int, sequence: int, data: bytes) -> None:
-        headers = {_FOLLOWS: str(sequence - 1), "Nats-Expected-Stream": stream_name(partition)}
-        answer = await self._answers.ask(event_subject(partition), data, _TIMEOUT_S, headers)
+        name, subject = stream_name(partition, self._generation), event_subject(partition, self._generation)
+        headers = {_FOLLOWS: str(sequence - 1), "Nats-Expected-Stream": name}
+        answer = await self._answers.ask(subject, data, _TIMEOUT_S, headers)
         try:
             stored = _decode_ack(answer.data).seq
         except msgspec.DecodeError:

@@ -12,7 +12,9 @@ from flux_actors.metering.process import ProcessMeter, process_name
 from flux_actors.metering.samples import Sample
 
 
-async def tell(client: Client, role: str, meter: Callable[[], Iterable[Sample]], name: str = "") -> Answerer:
+async def tell(
+    client: Client, role: str, meter: Callable[[], Iterable[Sample]], *, name: str = "", site: str = ""
+) -> Answerer:
     """Have this process answer scrapes over its connection, for as long as it lives.
 
     Its name is made of its node and its id, unless it has one by which others know it; it must not be a
@@ -20,6 +22,6 @@ async def tell(client: Client, role: str, meter: Callable[[], Iterable[Sample]],
     """
     process = ProcessMeter(role, client)
     process.begin()
-    answerer = Answerer(NatsBus(client), name or process_name(role), role, [process.samples, meter])
+    answerer = Answerer(NatsBus(client, site), name or process_name(role), role, [process.samples, meter])
     await answerer.open()
     return answerer

@@ -70,7 +70,7 @@ class TellingThread:
     async def _keep_telling(self) -> None:
         client = await self._connected()
         try:
-            await tell(client, self._role, self._meter)
+            await tell(client, self._role, self._meter, site=self._access.site)
             await asyncio.Event().wait()
         finally:
             await client.close()

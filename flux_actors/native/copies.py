@@ -240,6 +240,9 @@ class Copies:
         """Look now and then whether all of it may still be read."""
         while self.error is None:
             await asyncio.sleep(_LOOK_S)
+            if self._following.ended is not None:
+                self._fail(self._following.ended)
+                return
             try:
                 await self._standing.current()
             except Refused as refused:

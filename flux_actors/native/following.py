@@ -11,6 +11,7 @@ from flux_actors.domain.change import UnreadChange
 from flux_actors.domain.entity import EntityRow
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.domain.position import Packed
+from flux_actors.errors import FluxError
 from flux_actors.feed.decisions import unknown
 from flux_actors.feed.feeds import Feeds, PartitionFeed
 from flux_actors.feed.shard_calls import ShardCalls
@@ -48,6 +49,7 @@ class Following:
         self._shards: ShardCalls | None = None
         self._feeds: Feeds | None = None
         self._listeners: list[Listener] = []
+        self.ended: FluxError | None = None  # why nothing comes any more
 
     @property
     def listens(self) -> bool:

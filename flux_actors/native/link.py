@@ -20,6 +20,7 @@ from flux_actors.log.event_ids import EventIds
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import EventLog
+from flux_actors.log.sites import at_site
 from flux_actors.native.asking import Asking
 from flux_actors.native.following import Following
 from flux_actors.native.reading import Reading
@@ -27,7 +28,8 @@ from flux_actors.native.standing import Introduce, Standing
 from flux_actors.native.ticket import Ticket
 from flux_actors.router.introductions import Introduction
 from flux_actors.router.names import RAY_NAMESPACE
-from flux_actors.router.topology import TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
+from flux_actors.router.succession import Succession, registered
+from flux_actors.router.topology import REGISTRY_BUCKET, TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
 
 _CONNECT_S: Final = 10.0
 
@@ -46,6 +48,7 @@ class Link:
     ids: EventIds = field(default_factory=EventIds)
     reading: Reading = field(init=False)
     _committers: dict[int, Committer] = field(default_factory=dict)
+    _leaving: asyncio.Task[None] | None = None
     _identity: int = field(default_factory=lambda: secrets.randbits(63))
 
     def __post_init__(self) -> None:
@@ -65,8 +68,23 @@ class Link:
             self._committers[partition] = found
         return found
 
+    def follow(self, succession: Succession) -> None:
+        """Be of no more use once the log has a next generation: whoever needs a link opens another one."""
+        self._leaving = asyncio.create_task(self._leave(succession))
+
+    async def _leave(self, succession: Succession) -> None:
+        await succession.wait()
+        self.following.ended = Unavailable("the log was repartitioned; open this again")
+        for committer in self._committers.values():
+            committer.give_up()
+        await asyncio.gather(*(committer.close() for committer in self._committers.values()))
+        if self.client is not None:
+            await self.client.close()
+
     async def close(self) -> None:
         """Let what is under way finish, and let go of everything."""
+        if self._leaving is not None:
+            self._leaving.cancel()
         await self.standing.close()
         await asyncio.gather(*(committer.close() for committer in self._committers.values()))
         await self.following.close()
@@ -86,7 +104,8 @@ async def open_link(ticket: Ticket, introduction: Introduction, introduce: Intro
     rule = introduction.partitioning
 
     async def open_shards() -> ShardCalls:
-        store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, introduction.log_replicas)
+        bucket = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, introduction.log_replicas)
+        store = at_site(bucket, introduction.access.site)
         stored = await store.get(TOPOLOGY_KEY)
         if stored is None:
             raise Unavailable("the router has not placed the partitions yet; try again in a second")
@@ -94,9 +113,17 @@ async def open_link(ticket: Ticket, introduction: Introduction, introduce: Intro
         shards.start()
         return shards
 
-    bus = NatsBus(client)
+    bus = NatsBus(client, introduction.access.site)
     following = Following(rule, bus, open_shards)
-    return Link(ticket, rule, JetStreamLog(client), Asking(bus), following, standing, client)
+    log = JetStreamLog(client, introduction.generation)
+    link = Link(ticket, rule, log, Asking(bus), following, standing, client)
+    registry = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, introduction.log_replicas)
+    known = await registered(registry)
+    if known is None or known.generation != introduction.generation:
+        await client.close()
+        raise Unavailable("the log is being repartitioned; try again in a second")
+    link.follow(Succession(registry, known))
+    return link
 
 
 def _now_us() -> int:

@@ -44,7 +44,8 @@ async def begin(log: EventLog, store: SnapshotStore, blank: FilteredState, targe
                 return state
         else:
             oldest = header
-    if bounds.first == 1:
+    if bounds.whole and target.reaches(bounds.origin):
+        blank.sequence = bounds.origin - 1
         return blank
     raise await _gone(log, partition, bounds, oldest)
 

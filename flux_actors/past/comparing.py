@@ -95,8 +95,8 @@ class Comparing:
         """
         bounds = await self._log.bounds(partition)
         state = await self._begin(partition, bounds)
-        since = state.sequence
-        fold = _Fold(state, self._log.reader(partition, since), self._code, self._report)
+        since = state.sequence if state.sequence >= bounds.origin else 0
+        fold = _Fold(state, self._log.reader(partition, state.sequence), self._code, self._report)
         try:
             await fold.go_to(bounds.last)
             return await self._compare(partition, fold, since)
@@ -152,8 +152,8 @@ class Comparing:
             await asyncio.sleep(_POLL_S)
 
     async def _begin(self, partition: int, bounds: LogBounds) -> PartitionState:
-        if bounds.first == 1:
-            return self._blank(partition)
+        if bounds.whole:
+            return self._blank(partition, bounds.origin)
         for sequence in reversed(await asyncio.to_thread(self._store.sequences, partition)):
             if not bounds.first - 1 <= sequence <= bounds.last:
                 continue
@@ -169,8 +169,8 @@ class Comparing:
             "nothing says what was before"
         )
 
-    def _blank(self, partition: int) -> PartitionState:
-        state = PartitionState(partition, history_positions=self._history_positions)
+    def _blank(self, partition: int, origin: int = 1) -> PartitionState:
+        state = PartitionState(partition, origin - 1, history_positions=self._history_positions)
         state.acting.reducers = self._code.of_partition(partition)
         return state
 

@@ -51,11 +51,11 @@ class RayTeller:
             ray.kill(self._actor, no_restart=True)
 
 
-def ray_tellers(access: NatsAccess, snapshots: str) -> Callable[[], RayTeller]:
+def ray_tellers(access: NatsAccess, snapshots: str, generation: int) -> Callable[[], RayTeller]:
     """Return what starts a teller, on this node while there is room."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     remote = RemoteTeller.options(num_cpus=0, max_restarts=0, scheduling_strategy=here)
-    return lambda: RayTeller(remote.remote(access, snapshots))
+    return lambda: RayTeller(remote.remote(access, snapshots, generation))
 
 
 async def _told(reference: Any) -> Any:

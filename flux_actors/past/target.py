@@ -30,6 +30,10 @@ class Target(Protocol):
         """Whether some of a block may count."""
         ...
 
+    def reaches(self, origin: int) -> bool:
+        """Whether it may be in a log whose first block has that sequence; else it is of an earlier one."""
+        ...
+
     def has(self, position: int, clock_us: int) -> bool:
         """Whether an event counts."""
         ...
@@ -50,6 +54,9 @@ class ThroughPosition(NamedTuple):
     def begins(self, sequence: int, clock_us: int) -> bool:  # noqa: ARG002
         return pack(sequence, 0) <= self.position
 
+    def reaches(self, origin: int) -> bool:
+        return origin == 1 or self.position >= pack(origin - 1, 0)
+
     def has(self, position: int, clock_us: int) -> bool:  # noqa: ARG002
         return position <= self.position
 
@@ -68,6 +75,9 @@ class ThroughTime(NamedTuple):
 
     def begins(self, sequence: int, clock_us: int) -> bool:
         return self.includes(sequence, clock_us)
+
+    def reaches(self, origin: int) -> bool:  # noqa: ARG002 - what was copied kept its times
+        return True
 
     def has(self, position: int, clock_us: int) -> bool:  # noqa: ARG002
         return clock_us <= self.clock_us

@@ -46,11 +46,12 @@ class TellerProcess:
     No method is a coroutine: with one, Ray would run all of them on a loop, and so side by side.
     """
 
-    def __init__(self, access: NatsAccess, snapshots: str) -> None:
+    def __init__(self, access: NatsAccess, snapshots: str, generation: int = 1) -> None:
         set_up_logs()
         os.setpriority(os.PRIO_PROCESS, 0, limits.past_niceness)
         self._access = access
         self._snapshots = snapshots
+        self._generation = generation  # of the log
         self._runner = asyncio.Runner()  # one for all calls: the end of a loop would end a list's pages
         self._pages: AsyncGenerator[bytes, None] | None = None
         self._telling = TellingThread(access, "teller").begin()
@@ -75,17 +76,20 @@ class TellerProcess:
             self._pages = None
 
     def _told(self, ask: Callable[[Answering], Awaitable[_T]]) -> _T:
-        return self._runner.run(_with_log(self._access, self._snapshots, ask))
+        return self._runner.run(_with_log(self._access, self._snapshots, self._generation, ask))
 
 
-async def _with_log(access: NatsAccess, snapshots: str, ask: Callable[[Answering], Awaitable[_T]]) -> _T:
+async def _with_log(
+    access: NatsAccess, snapshots: str, generation: int, ask: Callable[[Answering], Awaitable[_T]]
+) -> _T:
     room = _Room()
     client = await connect(access, "flux-past")
     code = ReducerCode(ReducerProcess(BOUNDS), _LateCode(client))
     gc.disable()  # millions of young objects that all stay until the end: nothing to find
     try:
         async with asyncio.timeout(limits.past_s):
-            return await ask(Answering(JetStreamLog(client), open_store(snapshots), code, room))
+            log, store = JetStreamLog(client, generation), open_store(snapshots, generation)
+            return await ask(Answering(log, store, code, room))
     except TimeoutError:
         raise Unavailable(TOO_LONG) from None
     finally:

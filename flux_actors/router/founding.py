@@ -20,7 +20,8 @@ from ray.exceptions import RayActorError, RayError
 from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.router.names import RAY_NAMESPACE, ROUTER_NAME
-from flux_actors.router.namespace_router import RemoteRouter, RouterPlan
+from flux_actors.router.namespace_router import RemoteRouter
+from flux_actors.router.plan import RouterPlan
 from flux_actors.settings import Settings
 from flux_actors.shard.memory import MemoryPlan
 from flux_actors.shard.retention import Retention

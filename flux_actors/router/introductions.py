@@ -16,6 +16,7 @@ from flux_actors import limits
 from flux_actors.domain.partitioning import Partitioning
 from flux_actors.errors import Refused
 from flux_actors.log.connection import NatsAccess
+from flux_actors.router.topology import LogRegistry
 from flux_actors.tenancy.following import Follower
 from flux_actors.tenancy.principal import ANYONE, Kind, Principal
 from flux_actors.tenancy.registry import Registry
@@ -36,6 +37,7 @@ class Introduction:
     log_replicas: int
     good_for_s: float | None  # then ask again; `None` for ever
     hidden: frozenset[str] = frozenset()  # namespaces that their own tokens alone may read
+    generation: int = 1  # of the log
 
     @property
     def partitioning(self) -> Partitioning:
@@ -49,14 +51,14 @@ class Introducer:
     def __init__(
         self,
         access: NatsAccess,
-        partitioning: Partitioning,
+        registry: LogRegistry,
         log_replicas: int,
         tenants: Registry,
         follower: Follower | None,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
         self._access = access
-        self._partitioning = partitioning
+        self._log_registry = registry
         self._log_replicas = log_replicas
         self._tenants = tenants
         self._follower = follower  # none where tokens are off
@@ -80,13 +82,14 @@ class Introducer:
         return self._introduction(principal, limits.introduction_s)
 
     def _introduction(self, principal: Principal, good_for_s: float | None) -> Introduction:
-        rule = self._partitioning
+        registry = self._log_registry
         return Introduction(
             self._access,
-            rule.partitions,
-            rule.spread,
+            registry.partitions,
+            frozenset(registry.spread),
             principal,
             self._log_replicas,
             good_for_s,
             frozenset(self._tenants.hidden),
+            registry.generation,
         )

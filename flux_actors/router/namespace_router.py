@@ -7,7 +7,6 @@ import os
 import secrets
 import time
 import uuid
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import ray
@@ -21,9 +20,12 @@ from flux_actors.behaviour.roster import ActorRow
 from flux_actors.domain.acting.catalogue import Catalogue, Version
 from flux_actors.domain.entity_id import BEHAVIOURS_PREFIX, DIRECTORY_ID
 from flux_actors.errors import FluxError, Unavailable
+from flux_actors.log.closing import JetStreamGenerations
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.key_value import JetStreamKeyValue
+from flux_actors.log.roll_call import Answerer
+from flux_actors.log.sites import at_site, forget_old_sites
 from flux_actors.log.telling import tell
 from flux_actors.logs import set_up_logs
 from flux_actors.router.actors import Actors
@@ -34,41 +36,27 @@ from flux_actors.router.introductions import Introducer, Introduction
 from flux_actors.router.metering import RouterMeter
 from flux_actors.router.named_actors import end_named_actors
 from flux_actors.router.names import ROUTER_NAME
+from flux_actors.router.plan import RouterPlan
 from flux_actors.router.ray_shards import RayShards
 from flux_actors.router.registering import note_history, register_log
 from flux_actors.router.router import Router
 from flux_actors.router.shard_host import ShardGone
-from flux_actors.router.topology import REGISTRY_BUCKET, STREAMS_KEY, TENANCY_BUCKET, TOPOLOGY_BUCKET
-from flux_actors.shard.memory import MemoryPlan
+from flux_actors.router.succession import Succession, end_switch
+from flux_actors.router.topology import (
+    REGISTRY_BUCKET,
+    STREAMS_KEY,
+    SWITCHING_KEY,
+    TENANCY_BUCKET,
+    TOPOLOGY_BUCKET,
+)
 from flux_actors.shard.plan import ShardPlan
-from flux_actors.shard.retention import FOR_EVER, Retention
 from flux_actors.tenancy.budget import Ask, Budgets, Lease, Limit
 from flux_actors.tenancy.following import Follower
 from flux_actors.tenancy.registry import Registry
-from flux_actors.tracing.plan import TracePlan
 
 _log = structlog.get_logger(__name__)
 _DIRECTORY_S: Final = 1.0
 _RETRY_S: Final = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class RouterPlan:
-    """What an operator asked of a router; what concerns the log counts when the log is created."""
-
-    owner: str  # whose Flux this is, in words: one Ray cluster serves one Flux
-    snapshots: str  # a folder, or a URL
-    shards: int
-    partitions: int | None
-    spread: frozenset[str]
-    log_replicas: int
-    history_positions: int = limits.history_positions_max
-    memory: MemoryPlan | None = None
-    retention: Retention = FOR_EVER
-    auth_enabled: bool = False  # then some namespaces may be hidden from the directory
-    admin_token: str | None = field(default=None, repr=False)  # whoever has it may deploy behaviours
-    traces: TracePlan | None = None  # of events, in shards
-    made_us: int = 0  # when, where a newer plan replaces an older one
 
 
 class NamespaceRouter:
@@ -91,12 +79,18 @@ class NamespaceRouter:
         self._follower: Follower | None = None
         self._introducer: Introducer | None = None
         self._retires = False
+        self._shards = plan.shards
+        self._telling: Answerer | None = None
         # Ray runs the constructor on the actor's loop; after a restart nobody else would call `open`.
         self._opening = asyncio.get_running_loop().create_task(self._open_when_possible())
 
     async def owner(self) -> str:
         """Return whose Flux this is."""
         return self._plan.owner
+
+    async def site(self) -> str:
+        """Return under which name this Ray cluster goes among others on the same log; mostly none."""
+        return self._access.site
 
     async def founded(self) -> tuple[str, int]:
         """Return whose Flux this is, and when its plan was made."""
@@ -230,10 +224,14 @@ class NamespaceRouter:
         if self._client is None:
             self._client = await connect(self._access, "flux-router")
         client = self._client
-        log = JetStreamLog(client)
         registry_store = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, plan.log_replicas)
-        topology_store = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, plan.log_replicas)
+        generations = JetStreamGenerations(client)
+        if await registry_store.get(SWITCHING_KEY) is not None:  # whoever began it is gone, or comes too late
+            await end_switch(registry_store, generations)
+        topologies = await JetStreamKeyValue.open(client, TOPOLOGY_BUCKET, plan.log_replicas)
+        topology_store = at_site(topologies, self._access.site)
         registry = await register_log(registry_store, uuid.uuid4().hex, plan.partitions, plan.spread)
+        log = JetStreamLog(client, registry.generation)
         log_is_new = await registry_store.get(STREAMS_KEY) is None
         await note_history(registry_store, plan.history_positions, log_is_new=log_is_new)
         if log_is_new:
@@ -248,10 +246,12 @@ class NamespaceRouter:
             plan.retention.share(registry.partitions),
             plan.log_replicas,
             plan.traces,
+            registry.generation,
         )
         self._host = RayShards(self._access, shard_plan)
-        router = Router(topology_store, self._host, registry, plan.shards)
+        router = Router(topology_store, self._host, registry, self._shards)
         await router.open()
+        await forget_old_sites(topologies, self._access.site)
         if plan.auth_enabled:
             tenants = await JetStreamKeyValue.open(client, TENANCY_BUCKET, plan.log_replicas)
             self._follower = Follower(tenants, self._tenants, self._forget_directory)
@@ -259,12 +259,36 @@ class NamespaceRouter:
         self._events = CoreEvents(log, registry.partitioning(), lambda: secrets.randbits(63), _now_us)
         self._behaviours = await self._open_behaviours(client, log, registry.partitions, self._events)
         self._introducer = Introducer(
-            self._access, registry.partitioning(), plan.log_replicas, self._tenants, self._follower
+            self._access, registry, plan.log_replicas, self._tenants, self._follower
         )
         self._router = router
-        self._telling = await tell(client, "router", RouterMeter(router).samples)
-        keepers = router.watch(), self._keep_directory(), self._keep_behaviours()
+        self._telling = await tell(client, "router", RouterMeter(router).samples, site=self._access.site)
+        succession = Succession(registry_store, registry)
+        succeeding = self._keep_succession(succession, generations)
+        keepers = router.watch(), self._keep_directory(), self._keep_behaviours(), succeeding
         self._tasks = [asyncio.create_task(keeper) for keeper in keepers]
+
+    async def _keep_succession(self, succession: Succession, generations: JetStreamGenerations) -> None:
+        """See that a switch comes to an end; when the log has a next generation, go on with that."""
+        while not await succession.ended():
+            try:
+                await succession.look_after(generations)
+            except FluxError as error:
+                _log.warning("succession.waits", reason=error.message)
+            await asyncio.sleep(limits.log_look_s)
+        self._opening = asyncio.create_task(self._reopen())
+
+    async def _reopen(self) -> None:
+        """Open anew, on what the registry says by now."""
+        router, self._router = self._opened(), None
+        self._shards = router.wanted
+        router.leave()
+        for task in self._tasks:
+            task.cancel()
+        if self._telling is not None:
+            await self._telling.close()
+        self._directory, self._directory_at = None, -1
+        await self._open_when_possible()
 
     async def _open_behaviours(
         self, client: Client, log: JetStreamLog, partitions: int, events: CoreEvents

@@ -20,6 +20,9 @@ async def register_log(
 ) -> LogRegistry:
     """Return the registry of the log, made on the first start.
 
+    The number of partitions that settings name is that of a new log: of one that was repartitioned since it
+    says nothing.
+
     Raises:
         Refused: settings ask for another number of partitions than the log has, or it is not whole.
     """
@@ -31,10 +34,10 @@ async def register_log(
         await store.put(LOG_KEY, encode(registry), expected=0)
         return registry
     registry = decode_registry(known.value)
-    if partitions not in {None, registry.partitions}:
+    if registry.generation == 1 and partitions not in {None, registry.partitions}:
         raise Refused(
-            f"this log has {registry.partitions} partitions and cannot be given {partitions}; "
-            "leave --partitions out, or start with another --data folder"
+            f"this log has {registry.partitions} partitions, not {partitions}; leave --partitions out, start "
+            "with another --data folder, or give a running Flux more of them with `flux repartition`"
         )
     return registry
 

@@ -8,7 +8,6 @@ that died while it moved a partition may have left it with a shard that the topo
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -22,11 +21,11 @@ from flux_actors.router.loads import Loads
 from flux_actors.router.moving import Move, come_near, hand_over
 from flux_actors.router.placing import housed, placed
 from flux_actors.router.shard_host import ShardGone, ShardHost
+from flux_actors.router.shard_names import epoch_of, is_shard, shard_name, slot_of
 from flux_actors.router.topology import TOPOLOGY_KEY, LogRegistry, Topology, decode_topology, encode
 from flux_actors.shard.partition import PartitionStatus, Phase
 
 _log = structlog.get_logger(__name__)
-_NAME: Final = re.compile(r"flux-shard-(\d+)-e(\d+)")
 _STATUS_S: Final = 2.0
 _OPEN_STATUS_S: Final = 5.0
 _MISSES_MAX: Final = 3  # unanswered status calls before a shard counts as dead
@@ -55,6 +54,7 @@ class Router:
         self.moves_left = 0
         self.closing = False
         self._revision = 0
+        self._epochs_before = 0  # the highest of earlier generations of the log
         self._writing = asyncio.Lock()  # else one of two writes at once would be overtaken by the other
         self._sent: list[bytes] = []  # what was written since, and may have been stored
         self._unwritten = False
@@ -63,7 +63,9 @@ class Router:
     async def open(self) -> None:
         """Take over what lives, start what does not."""
         known = await self._store.get(TOPOLOGY_KEY)
-        if known is not None:
+        if known is not None and decode_topology(known.value).registry != self.registry:
+            await self._succeed(known)
+        elif known is not None:
             self._adopt(known)
         await self._take_over()
         taken = len(self._names)
@@ -80,11 +82,15 @@ class Router:
                 await self._write_when_possible()
             await asyncio.sleep(_WATCH_S)
 
-    async def drain(self) -> None:
-        """End all shards with snapshots."""
+    def leave(self) -> None:
+        """Look after nothing any more."""
         self.closing = True
         if self._evening is not None:
             self._evening.cancel()
+
+    async def drain(self) -> None:
+        """End all shards with snapshots."""
+        self.leave()
         await asyncio.gather(*(self._drain_one(name) for name in self._names.values()))
 
     def scale(self, shards: int) -> None:
@@ -129,16 +135,25 @@ class Router:
 
     # -- opening
 
+    async def _succeed(self, known: Versioned) -> None:
+        """End the shards of an earlier generation of the log, and tell the doors that this one is the log."""
+        names = [name for name in await self._host.names() if is_shard(name)]
+        await asyncio.gather(*(self._host.kill(name) for name in names))
+        owners = [owner for owner in decode_topology(known.value).owners if owner is not None]
+        self._epochs_before = max([0, *(owner.epoch for owner in owners), *map(epoch_of, names)])
+        self._revision = known.revision
+        await self._write_or_follow()
+
     async def _take_over(self) -> None:
         """Find the shards that live and what they host; those that host nothing of ours are ended."""
-        names = [name for name in await self._host.names() if _NAME.fullmatch(name)]
+        names = [name for name in await self._host.names() if is_shard(name)]
         answers = await asyncio.gather(*(self._asked(name) for name in names))
         living = {name: rows for name, rows in zip(names, answers, strict=True) if rows is not None}
         for partition in range(self.registry.partitions):
             self._believe(partition, living)
         self._names = {}
         for name in sorted(living.keys() & set(self.shard_names())):
-            self._names[_slot_of(name, self._names)] = name
+            self._names[slot_of(name, self._names)] = name
         # One that does not answer may still be there, and write snapshots.
         await asyncio.gather(*(self._host.kill(name) for name in names if name not in self._names.values()))
         for name in self._names.values():
@@ -176,7 +191,7 @@ class Router:
         await asyncio.gather(*starts, *takes)
 
     async def _start(self, slot: int, partitions: list[int], epoch: int, instead_of: str = "") -> None:
-        name = f"flux-shard-{slot}-e{epoch}"
+        name = shard_name(slot, epoch)
         await self._host.start(name, instead_of)
         await self._take(name, partitions, epoch)
         self._names[slot] = name
@@ -344,7 +359,7 @@ class Router:
     def _next_epoch(self) -> int:
         """Return an epoch that no partition has had, nor any shard in its name."""
         epochs = map(self.topology.epoch, range(self.registry.partitions))
-        return 1 + max(*epochs, 0, *(_epoch_of(name) for name in self._names.values()))
+        return 1 + max(*epochs, self._epochs_before, *(epoch_of(name) for name in self._names.values()))
 
     async def _write_when_possible(self) -> None:
         try:
@@ -368,7 +383,7 @@ class Router:
                 self._adopt(known)  # another router has placed the partitions; go on from there
                 self._names = {}
                 for name in self.shard_names():
-                    self._names[_slot_of(name, self._names)] = name
+                    self._names[slot_of(name, self._names)] = name
 
     def _adopt(self, known: Versioned) -> None:
         self.topology = decode_topology(known.value)
@@ -382,17 +397,3 @@ class Router:
         self._revision = await self._store.put(TOPOLOGY_KEY, topology, self._revision)
         self._sent = []
         self._unwritten = False
-
-
-def _slot_of(name: str, taken: Mapping[int, str]) -> int:
-    """Return the slot that a shard's name tells, or a free one."""
-    found = _NAME.fullmatch(name)
-    slot = int(found[1]) if found else 0
-    while slot in taken:
-        slot += 1
-    return slot
-
-
-def _epoch_of(name: str) -> int:
-    found = _NAME.fullmatch(name)
-    return int(found[2]) if found else 0

@@ -61,7 +61,8 @@ class ShardProcess(EntityShard):
             return node
         client = self._client = await connect(access, "flux-shard")
         name = ray.get_runtime_context().get_actor_name() or ""
-        log, store, bus = JetStreamLog(client), open_store(plan.snapshots), NatsBus(client)
+        log, bus = JetStreamLog(client, plan.generation), NatsBus(client, access.site)
+        store = open_store(plan.snapshots, plan.generation)
         partitions, memory = plan.partitioning.partitions, _memory(plan.memory)
         super().__init__(log, store, bus, partitions, plan.history_positions, memory, plan.retention)
         self._reducers = ReducerProcess()
@@ -80,7 +81,7 @@ class ShardProcess(EntityShard):
         self._collecting = asyncio.create_task(collect_young())
         self._meter = ShardMeter(self, None if is_url(plan.snapshots) else Path(plan.snapshots))
         self._meter.begin()
-        self._telling = await tell(client, _ROLE, self._meter.samples, name)
+        self._telling = await tell(client, _ROLE, self._meter.samples, name=name, site=access.site)
         self._opened = True
         return node
 

@@ -22,3 +22,4 @@ class ShardPlan:
     retention: Retention = FOR_EVER  # of one partition
     log_replicas: int = 1
     traces: TracePlan | None = None
+    generation: int = 1  # of the log

@@ -103,7 +103,9 @@ async def _newest_state(host: HostedPartition, bounds: LogBounds, kept: list[int
                 "give Flux the log they were made from, or an empty snapshot folder"
             )
         return state
-    return host.empty_state()
+    state = host.empty_state()
+    state.sequence = bounds.origin - 1
+    return state
 
 
 def _read(host: HostedPartition, sequence: int, state: PartitionState) -> Header:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from flux_actors.tenancy.namespace import Namespace
 from flux_actors.tenancy.principal import UNKNOWN, Principal
 from flux_actors.tenancy.token import digest_of, is_same, read_token
+
+PastsOfLog = Callable[[str, Mapping[int, int]], Mapping[int, int]]  # of a name, what is noted, as it is here
+
+
+def _as_noted(_: str, past: Mapping[int, int]) -> Mapping[int, int]:
+    """Return what is noted: it was so in the log that is."""
+    return past
 
 
 class Registry:
@@ -14,6 +23,7 @@ class Registry:
         self._by_name: dict[str, Namespace] = {}
         self._by_token: dict[str, Namespace] = {}
         self.hidden: set[str] = set()  # names of which those without a token are told nothing
+        self.in_this_log: PastsOfLog = _as_noted
 
     def __len__(self) -> int:
         """Return how many names are known, those of deleted namespaces too."""
@@ -42,6 +52,11 @@ class Registry:
     def namespace(self, name: str) -> Namespace | None:
         """Return the namespace of a name, also one that is gone."""
         return self._by_name.get(name)
+
+    def past_of(self, name: str) -> Mapping[int, int]:
+        """Return, by partition, the last sequence that is of earlier owners of a name, if it had some."""
+        namespace = self._by_name.get(name)
+        return {} if namespace is None else self.in_this_log(name, namespace.past)
 
     def has_token(self, token_id: str) -> bool:
         """Whether a token of this id is good, its time aside."""

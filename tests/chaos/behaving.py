@@ -88,7 +88,9 @@ class Feeder:
 
     def run(self) -> None:
         while not self.stop.is_set():
-            self.client.post("/api/events/batch", [self._event(n) for n in self._next()])
+            batch = [self._event(n) for n in self._next()]
+            while self.client.post("/api/events/batch", batch).json()["failed"]:
+                time.sleep(0.05)  # sent again under the same ids
             self.acked += BATCH
             time.sleep(0.1)
 

@@ -27,6 +27,7 @@ class Writer:
     retries: int = 0
     refusals: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
+    pace_s: float = 0.0  # between two of its events
 
     def run(self) -> None:
         number = 0
@@ -35,6 +36,7 @@ class Writer:
             properties = {"n": number, f"k{number % 7}": number}
             if self.publish(str(uuid.uuid4()), properties):
                 self.state |= properties
+            self.stop.wait(self.pace_s)
 
     def publish(self, event_id: str, properties: dict[str, Any]) -> bool:
         body = {
@@ -75,8 +77,10 @@ class Load:
     threads: list[threading.Thread] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def start(self, count: int = 6) -> None:
-        self.writers = [Writer(self.url, f"{self.prefix}{n}/entity", self.stop) for n in range(count)]
+    def start(self, count: int = 6, pace_s: float = 0.0) -> None:
+        self.writers = [
+            Writer(self.url, f"{self.prefix}{n}/entity", self.stop, pace_s=pace_s) for n in range(count)
+        ]
         self.threads = [threading.Thread(target=writer.run, daemon=True) for writer in self.writers]
         for thread in self.threads:
             thread.start()

@@ -13,7 +13,8 @@ import pytest
 from flux_actors import limits
 from flux_actors.errors import Corrupt, Unavailable
 from flux_actors.log.connection import connect
-from flux_actors.log.jetstream import JetStreamLog, stream_name
+from flux_actors.log.generations import stream_name
+from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.memory import MemoryLog
 from flux_actors.log.ports import LogBounds, Reader, StoredBlock, TracedLog
 from tests.contract.conftest import RunningNats

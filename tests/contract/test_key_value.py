@@ -13,13 +13,19 @@ from flux_actors.log.connection import connect
 from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.memory import MemoryKeyValue
 from flux_actors.log.ports import Entry, KeyValue, Versioned
+from flux_actors.log.sites import at_site
 from tests.contract.conftest import RunningNats
 
 
-@pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.real)])
+@pytest.fixture(params=["memory", "memory of a site", pytest.param("real", marks=pytest.mark.real)])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[KeyValue]:
     if request.param == "memory":
         yield MemoryKeyValue()
+        return
+    if request.param == "memory of a site":
+        shared = MemoryKeyValue()
+        await at_site(shared, "other").put("key", b"of others")
+        yield at_site(shared, "site")
         return
     server: RunningNats = request.getfixturevalue("nats_server")
     client = await connect(server.access, "test")

@@ -10,7 +10,8 @@ import pytest
 
 from flux_actors.errors import Corrupt, Refused
 from flux_actors.log.connection import connect
-from flux_actors.log.jetstream import JetStreamLog, stream_name
+from flux_actors.log.generations import stream_name
+from flux_actors.log.jetstream import JetStreamLog
 from flux_actors.log.memory import MemoryLog, MemoryRebuilder
 from flux_actors.log.ports import EventLog, LogBounds, Rebuilder
 from flux_actors.log.rebuilding import JetStreamRebuilder

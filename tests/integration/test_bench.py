@@ -58,6 +58,36 @@ def test_every_case_prints_a_figure_that_was_verified(tmp_path, names):
 
 
 @pytest.mark.long
+def test_a_small_run_of_what_more_processes_carry_verifies_every_point_and_fills_a_document(tmp_path):
+    file, text = tmp_path / "scale.json", tmp_path / "scaling.md"
+    text.write_text((ROOT / "docs" / "scaling.md").read_text())
+    names = ("--scale", "singles,batches,reads,watchers", "--quick")
+    printed = run("bench", *names, "--json", str(file), "--markdown", str(text))
+    found = json.loads(file.read_text())["scale"]
+    assert found["reasons"] == []
+    assert [(point["shards"], point["doors"]) for point in found["loads"]] == [(1, 1)] * 4 + [(1, 2)] * 4
+    for point in found["loads"]:
+        assert point["cpu_us"]["door"] > 0
+        pinned = [part for core in point["cores"] for part in core]
+        assert (pinned.count("door"), pinned.count("shard")) == (point["doors"], point["shards"])
+    for words in ("at its end first", "doors' cores"):
+        assert words in printed
+        assert words in text.read_text()
+
+
+@pytest.mark.long
+def test_a_small_run_of_recoveries_and_moves_verifies_them(tmp_path):
+    file = tmp_path / "scale.json"
+    printed = run("bench", "--scale", "entities,tail,moving", "--quick", "--json", str(file))
+    found = json.loads(file.read_text())["scale"]
+    assert found["reasons"] == []
+    assert [point["entities"] for point in found["entities"]] == [2_000]
+    assert [point["tail"] for point in found["tails"]] == [5_000]
+    assert len(found["moves"][0]["moves"]) >= 2
+    assert "between owners" in printed
+
+
+@pytest.mark.long
 def test_a_restart_with_200_000_entities_keeps_them_all_and_its_bounds():
     printed = run("bench", "--only", "restart", "--times", "1", "--strict")
     assert "200,000 entities" in printed

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -34,15 +35,16 @@ NODE_S = 60.0
 class Cluster:
     """A Ray head without doors, and NATS on three servers; each node knows the password of NATS."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, nats: NatsCluster | None = None) -> None:
         self.folder = folder
+        self._shares_nats = nats is not None
         self.mark = uuid.uuid4().hex
         plain = clean_environment() | {
             "FLUX_RUN_ID": self.mark,
             "SPT_NOENV": "1",
             "RAY_AUTH_MODE": "disabled",
         }
-        self.nats = NatsCluster(folder, make_pair(folder), {"FLUX_RUN_ID": self.mark})
+        self.nats = nats or NatsCluster(folder, make_pair(folder), {"FLUX_RUN_ID": self.mark})
         self.port, self.serve_port, gcs, client, agent, agent_grpc, metrics, dashboard = free_ports(8)
         self.ray_address, self.dashboard = f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}"
         self.url = f"http://127.0.0.1:{self.port}"
@@ -59,7 +61,8 @@ class Cluster:
         self.nodes: list[subprocess.Popen[str]] = []
 
     def start(self) -> None:
-        self.nats.start_all()
+        if not self._shares_nats:
+            self.nats.start_all()
         ports = [f"--{name}={port}" for name, port in self._ports.items()]
         head = ["--head", "--node-ip-address=127.0.0.1", "--num-cpus=1", f"--temp-dir={self._ray}"]
         plain = {name: value for name, value in self.environment.items() if name != "RAY_ADDRESS"}
@@ -100,7 +103,8 @@ class Cluster:
     def stop(self) -> None:
         for node in list(self.nodes):
             self.end_node(node)
-        self.nats.stop()
+        if not self._shares_nats:
+            self.nats.stop()
         for process in of_run(self.mark):
             process.kill()
         psutil.wait_procs(of_run(self.mark), 10)
@@ -230,6 +234,65 @@ def test_what_serve_build_writes_is_an_ordinary_serve_config(cluster, eventually
     cluster.run("ray.serve.scripts", "shutdown", "--yes", "--address", cluster.dashboard)
     for title in ("ray::NamespaceRouter", "ray::ShardProcess", "ray::ServeReplica"):
         eventually(lambda title=title: not cluster.processes(title), NODE_S, f"{title} to be gone")
+
+
+@pytest.fixture
+def another(cluster, tmp_path_factory) -> Iterator[Cluster]:
+    """A second Ray cluster on the same NATS, as a RayService has while it is upgraded."""
+    another = Cluster(tmp_path_factory.mktemp("another"), cluster.nats)
+    try:
+        another.start()
+        yield another
+    finally:
+        another.stop()
+
+
+def answers(url: str, entity_ids: list[str]) -> list[int]:
+    """Return the status of reading each, and of a list of all."""
+    paths = [f"/{entity_id}" for entity_id in entity_ids] + ["?namespace=both"]
+    return [httpx.get(f"{url}/api/state/entities{path}", timeout=20).status_code for path in paths]
+
+
+def test_two_clusters_serve_one_log_side_by_side_until_one_goes(cluster, another, eventually) -> None:
+    """Each has shards of its own: what befalls those of one is nothing to the other."""
+    ids = [f"both/{number}" for number in range(20)]
+    for one in (cluster, another):
+        one.add_node(ONE_DOOR)
+        one.deploy()
+        eventually(one.status, DEPLOY_S, "a door of the deployment")
+    writers = [cluster.url, another.url]
+
+    def write(properties: dict[str, Any]) -> None:
+        for number, entity_id in enumerate(ids):
+            payload = {"entity_id": entity_id, "properties": properties}
+            body = {"stream": "a", "source": "s", "payload": payload}
+            url = writers[number % len(writers)]
+            httpx.post(f"{url}/api/events?wait=applied", json=body, timeout=20).raise_for_status()
+
+    def all_have(url: str, properties: dict[str, Any]) -> bool:
+        answer = httpx.get(f"{url}/api/state/entities?namespace=both", timeout=20)
+        return answer.is_success and [one["properties"] for one in answer.json()] == [properties] * len(ids)
+
+    write({"v": 1})
+    for url in writers:
+        eventually(lambda url=url: all_have(url, {"v": 1}), NODE_S, "what was written at both")
+    (victim,) = cluster.processes("ray::ShardProcess")
+    victim.kill()
+    deadline = time.monotonic() + NODE_S
+    while (facts := cluster.processes("ray::ShardProcess")) == [] or victim in facts:
+        assert answers(another.url, ids) == [200] * 21  # the other cluster does not notice
+        assert time.monotonic() < deadline
+    eventually(lambda: answers(cluster.url, ids) == [200] * 21, NODE_S, "a successor of the killed shard")
+    write({"w": 2})
+    for url in writers:
+        eventually(lambda url=url: all_have(url, {"v": 1, "w": 2}), NODE_S, "what was written after that")
+    cluster.run("ray.serve.scripts", "shutdown", "--yes", "--address", cluster.dashboard)
+    writers.pop(0)
+    write({"x": 3})
+    assert all_have(another.url, {"v": 1, "w": 2, "x": 3})
+    another.run("ray.serve.scripts", "shutdown", "--yes", "--address", another.dashboard)
+    for title in ("ray::NamespaceRouter", "ray::ShardProcess", "ray::ServeReplica"):
+        eventually(lambda title=title: not another.processes(title), NODE_S, f"{title} to be gone")
 
 
 def test_a_ray_job_runs_flux_up_and_leaves_the_cluster_as_it_was(cluster, eventually) -> None:

@@ -10,7 +10,7 @@ from flux_actors import limits
 from flux_actors.domain.fold import PartitionState
 from flux_actors.errors import Corrupt
 from flux_actors.log.block import decode_block
-from flux_actors.log.jetstream import stream_name
+from flux_actors.log.generations import stream_name
 from flux_actors.router.topology import TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
 from flux_actors.shard.partition import Phase
 from flux_actors.snapshot.codec import read_snapshot

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 from nats.js.api import ConsumerConfig
 
-from flux_actors.log.jetstream import event_subject, stream_name
+from flux_actors.log.generations import event_subject, stream_name
 from tests.simulation.chance import Chance
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.streams import Appending, Asked, Bucket, Consumer, Stream

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
-from flux_actors.log.jetstream import stream_name
+from flux_actors.log.generations import stream_name
 from flux_actors.router.topology import TOPOLOGY_BUCKET, TOPOLOGY_KEY, decode_topology
 from flux_actors.shard.partition import HostedPartition, Phase
 from tests.simulation.cluster import Shard

@@ -202,6 +202,8 @@ async def _moment_of(door: Door, query: dict[str, str]) -> Moment | None:
     if "at" not in query:
         return None
     moment = read_moment(query["at"], door.partitioning.partitions)
+    if any(map(door.succession.is_earlier, moment.positions.values())):
+        raise Refused("this position is of before the log was repartitioned; ask for a time", 410)
     return None if moment.is_to_come(now_us()) else await made_whole(moment, door.log)
 
 

@@ -77,6 +77,8 @@ def _query(door: Door, parameters: Mapping[str, str], partition: int) -> History
 def _before(door: Door, cursor: str, partition: int) -> int:
     text = read_cursor(cursor)
     positions = door.positions(text)
+    if any(map(door.succession.is_earlier, positions.values())):
+        raise Refused("this cursor is of before the log was repartitioned; begin anew", 410)
     if partition not in positions:
         raise Refused("cursor must be one that the Link header of a page of this entity has given")
     return positions[partition]

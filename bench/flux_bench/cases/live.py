@@ -30,9 +30,11 @@ class _Update(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Update).decode
 
 
-def fan_out(lab: Lab, sockets: int = 20, publishers: int = 4, events: int = 50) -> Measured:
+def fan_out(
+    lab: Lab, sockets: int = 20, publishers: int = 4, events: int = 50, namespace: str | None = None
+) -> Measured:
     """Publish while sockets watch everything."""
-    workload = Workload(lab.namespace(), publishers, lab.scale.entities, events)
+    workload = Workload(namespace or lab.namespace(), publishers, lab.scale.entities, events)
     probe = f"{lab.namespace()}/probe"
     at_most_ahead = ahead(sockets, workload)
     job = FanOut(lab.place, workload, "*", sockets, at_most_ahead, probe, lab.scale.pace, DRAIN_S)
@@ -48,7 +50,8 @@ def fan_out(lab: Lab, sockets: int = 20, publishers: int = 4, events: int = 50) 
     lab.verify(workload, told.published)
     compare(workload.expected(told.published), _folded(told, workload.namespace), "what a socket was sent")
     lab.made.append(probe)
-    return Measured({"rate": told.done / told.seconds}, None, lab.cpu_us(told.done))
+    rate = {"rate": told.done / told.seconds}
+    return Measured(rate, cpu_us=lab.cpu_us(told.done), sent_bytes=lab.sent_bytes(told.done))
 
 
 def ahead(sockets: int, workload: Workload) -> int:

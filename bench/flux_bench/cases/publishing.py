@@ -13,9 +13,11 @@ from flux_bench.targets import Baseline, Target, at_least, times
 from flux_bench.workload import Workload
 
 
-def events_per_s(lab: Lab, connections: int, events: int, entities: int | None = None) -> Measured:
+def events_per_s(
+    lab: Lab, connections: int, events: int, entities: int | None = None, namespace: str | None = None
+) -> Measured:
     """Publish over HTTP with `events` per request."""
-    workload = Workload(lab.namespace(), connections, entities or lab.scale.entities, events)
+    workload = Workload(namespace or lab.namespace(), connections, entities or lab.scale.entities, events)
     return _measured(lab, lab.publish(workload, lab.scale.pace), events)
 
 
@@ -34,6 +36,7 @@ def _measured(lab: Lab, told: Told, events: int) -> Measured:
         {"rate": told.done * events / told.seconds},
         told.latencies,
         lab.cpu_us(sum(told.counts) * events),
+        sent_bytes=lab.sent_bytes(sum(told.counts) * events),
     )
 
 

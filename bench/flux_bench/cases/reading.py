@@ -25,11 +25,11 @@ class _Many(msgspec.Struct):
     entities: list[EntityBody]
 
 
-def get_own(lab: Lab) -> Measured:
+def get_own(lab: Lab, connections: int = _CONNECTIONS, namespace: str | None = None) -> Measured:
     """Read as dashboards do: each connection the same entity again and again."""
-    workload = lab.prepare(lab.scale.entities)
+    workload = lab.prepare(lab.scale.entities, namespace)
     ids = list(workload.all_ids())
-    told = _read(lab, workload, [[ids[number % len(ids)]] for number in range(_CONNECTIONS)], lab.scale.pace)
+    told = _read(lab, workload, [[ids[number % len(ids)]] for number in range(connections)], lab.scale.pace)
     return _measured(lab, told)
 
 
@@ -74,7 +74,8 @@ def _read(lab: Lab, workload: Workload, chosen: list[list[str]], pace: Pace) -> 
 
 
 def _measured(lab: Lab, told: Told) -> Measured:
-    return Measured({"rate": told.done / told.seconds}, told.latencies, lab.cpu_us(sum(told.counts)))
+    rate, reads = {"rate": told.done / told.seconds}, sum(told.counts)
+    return Measured(rate, told.latencies, lab.cpu_us(reads), sent_bytes=lab.sent_bytes(reads))
 
 
 CASES: Final = (

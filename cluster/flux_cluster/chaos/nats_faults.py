@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from flux_actors.log.jetstream import stream_name
+from flux_actors.log.generations import stream_name
 from flux_cluster.chaos.fault import Fault
 from flux_cluster.chaos.nats_servers import SERVERS
 from flux_cluster.chaos.quorum import is_current, leader

@@ -68,7 +68,7 @@ async def span_between(log: EventLog, partition: int, since: Boundary | None, un
     if first is None:
         first = begin
     elif first < begin or (first == begin and since is not None and since.clock_us is not None):
-        if bounds.first > 1:
+        if not bounds.whole or (bounds.origin > 1 and first < begin):
             raise await _gone(log, partition, bounds)
         first = begin
     return Span(partition, first, max(first, pack(bounds.last + 1, 0) if end is None else end))

@@ -13,7 +13,8 @@ from nats.aio.client import Client
 from flux_actors.domain.entity_id import namespace_of
 from flux_actors.domain.position import Packed, pack
 from flux_actors.log.key_value import JetStreamKeyValue
-from flux_actors.router.topology import TENANCY_BUCKET
+from flux_actors.router.succession import registered
+from flux_actors.router.topology import REGISTRY_BUCKET, TENANCY_BUCKET
 from flux_actors.tenancy.authorising import may_read
 from flux_actors.tenancy.following import Follower
 from flux_actors.tenancy.principal import UNKNOWN, Kind, Principal
@@ -28,9 +29,9 @@ class Sight:
         self._principal = UNKNOWN if was_revoked else principal
         self._registry = registry
         self._floors = {
-            record.name: pack(record.past[partition] + 1, 0)
+            record.name: pack(past[partition] + 1, 0)
             for record in registry.all()
-            if partition in record.past
+            if partition in (past := registry.past_of(record.name))
         }
         self._now_us = time.time_ns() // 1_000
         self.is_all = not self._floors and (principal.kind is Kind.ANYONE or not registry.hidden)
@@ -50,6 +51,9 @@ async def read_tenants(client: Client | None, principal: Principal) -> Registry:
     """
     registry = Registry()
     if client is not None and principal.kind is not Kind.ANYONE:
+        log = await registered(await JetStreamKeyValue.open(client, REGISTRY_BUCKET))
+        if log is not None:
+            registry.in_this_log = log.past_of
         store = await JetStreamKeyValue.open(client, TENANCY_BUCKET)
         await Follower(store, registry, _nothing).read()
     return registry

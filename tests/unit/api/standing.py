@@ -20,6 +20,8 @@ from flux_actors.feed.feeds import PartitionFeed
 from flux_actors.log.memory import MemoryBus, MemoryKeyValue, MemoryLog
 from flux_actors.log.ports import feed_subject
 from flux_actors.past.answering import Answering
+from flux_actors.router.succession import Succession
+from flux_actors.router.topology import LogRegistry
 from flux_actors.settings import Settings
 from flux_actors.shard import reads
 from flux_actors.shard.entity_shard import EntityShard
@@ -186,6 +188,7 @@ class Standing:
             rates,
             connectors,
             past,
+            Succession(MemoryKeyValue(), LogRegistry("log", PARTITIONS, ["wide"])),
             traces=traces,
         )
         for partition in rule.all():

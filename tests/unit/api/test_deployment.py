@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 
+import httpx
 import pytest
 
+from flux_actors.domain.partitioning import Partitioning
 from flux_actors.errors import Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.router import founding
@@ -28,6 +31,12 @@ class FakePart:
         self.traces = None
         self.crowd = Connections()
         self.meter = SimpleNamespace(see_listener=lambda hot, crowd: done.append("the meter sees it"))
+        self.log_has_ended = asyncio.Event()
+        self.succession = SimpleNamespace(wait=self.log_has_ended.wait)
+        self.partitioning = Partitioning(8)
+
+    def give_up(self):
+        self._done.append(f"{self._name} gives up")
 
     async def open(self):
         self._done.append(f"{self._name} opens")
@@ -49,9 +58,21 @@ def done(monkeypatch):
         return door
 
     monkeypatch.setattr(deployment, "open_door", open_door)
-    monkeypatch.setattr(deployment, "build_app", lambda *_: "the app")
+    monkeypatch.setattr(deployment, "build_app", lambda *_: answer)
     monkeypatch.setattr(deployment, "Listener", lambda *_: FakePart("listener", done))
     return done
+
+
+async def answer(scope, receive, send):
+    """The app."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+
+async def through_the_proxy(replica, path):
+    transport = httpx.ASGITransport(replica.__serve_build_asgi_app__())
+    async with httpx.AsyncClient(transport=transport, base_url="http://flux") as client:
+        return (await client.get(path)).text
 
 
 async def made(kind=Ingress, plan=None):
@@ -64,7 +85,42 @@ async def made(kind=Ingress, plan=None):
 async def test_it_listens_once_its_door_is_open_and_serves_the_same_app_to_the_proxy(done):
     replica = await made()
     assert done == ["door opens", "listener opens", "the meter sees it"]
-    assert replica.__serve_build_asgi_app__() == "the app"
+    assert await through_the_proxy(replica, "/api/health") == "/api/health"
+
+
+async def test_when_the_log_has_a_next_generation_it_opens_a_door_to_that_before_it_closes_the_other(done):
+    replica = await made()
+    first = replica._door  # noqa: SLF001 - Serve sees no door
+    first.log_has_ended.set()
+    async with asyncio.timeout(5):
+        while "door closes" not in done:  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0)
+    opened = ["door opens", "listener opens", "the meter sees it"]
+    assert done == [*opened, *opened, "door gives up", "listener closes", "door closes"]
+    assert replica._door is not first  # noqa: SLF001
+    assert replica._listener.listens  # noqa: SLF001
+    assert await through_the_proxy(replica, "/api/ws") == "/api/ws"
+    await replica.drain()
+    assert done[-2:] == ["listener closes", "door closes"]
+
+
+async def test_a_door_that_cannot_be_opened_yet_is_tried_again(done, monkeypatch):
+    replica = await made()
+    open_door, tries = deployment.open_door, []
+
+    async def not_yet(*arguments):
+        tries.append(1)
+        if len(tries) < 3:
+            raise Unavailable("the router has not placed the partitions yet")
+        return await open_door(*arguments)
+
+    monkeypatch.setattr(deployment, "open_door", not_yet)
+    replica._door.log_has_ended.set()  # noqa: SLF001
+    async with asyncio.timeout(5):
+        while "door closes" not in done:  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0)
+    assert len(tries) == 3
+    await replica.drain()
 
 
 async def test_it_is_replaced_when_its_listener_has_ended_by_itself(done):
@@ -80,6 +136,22 @@ async def test_it_is_replaced_when_the_log_has_shut_it_out_for_good(done):
     replica._door.client.is_closed = True  # noqa: SLF001 - as after an error of the server
     with pytest.raises(Unavailable, match="closed by the server"):
         await replica.check_health()
+
+
+async def test_it_is_replaced_when_it_cannot_go_on_with_the_next_generation_of_the_log(done, monkeypatch):
+    async def broken(*_):
+        raise OSError("the port is somebody else's")
+
+    replica = await made()
+    first = replica._door  # noqa: SLF001 - as below
+    monkeypatch.setattr(deployment, "open_door", broken)
+    first.log_has_ended.set()
+    with pytest.raises(OSError, match="somebody else's"):
+        await asyncio.wait_for(replica._following, 5)  # noqa: SLF001
+    with pytest.raises(Unavailable, match="next generation"):
+        await replica.check_health()
+    assert replica._door is first  # noqa: SLF001
+    await replica.drain()
 
 
 async def test_it_stops_listening_before_its_door_closes_and_is_not_replaced_for_it(done):

@@ -78,7 +78,9 @@ class FakeFlux:
             ("GET", _ENTITIES): lambda: self._list(asked),
             ("POST", f"{_ENTITIES}/get"): lambda: self._get_many(given["ids"]),
             ("POST", f"{_ENTITIES}/delete"): lambda: self._delete(given["entity_ids"]),
-            ("GET", "/api/status"): lambda: {"partitions": [{"partition": 0, "events": self.counted}]},
+            ("GET", "/api/status"): lambda: {
+                "partitions": [{"partition": 0, "events": self.counted, "sequence": self.counted}]
+            },
             ("GET", "/api/admin/config"): lambda: self.config,
             ("PUT", "/api/admin/config"): lambda: self._configure(given),
         }.get((method, parts.path))

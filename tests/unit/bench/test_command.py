@@ -64,6 +64,8 @@ def test_a_missed_target_fails_only_when_asked(serve: Serve, strict: list[str], 
     [
         (["--only", "nothing"], "there is no case nothing"),
         (["--growth", "nothing"], "there is no growth series 'nothing'"),
+        (["--scale", "nothing"], "there is no scale series 'nothing'"),
+        (["--scale", "all", "--url", "http://127.0.0.1:1"], "--scale needs a Flux that the benchmark starts"),
         (["--url", "db:3000"], "must be like http://localhost:3000"),
         (["--profile", "post-1", "--url", "http://127.0.0.1:1"], "leave --url out"),
         (["--compare", "none.json", "none.json"], "none.json cannot be read"),
@@ -88,5 +90,13 @@ def test_a_server_that_keeps_its_rate_limit_or_does_not_answer_is_told_as_failed
 
 def test_the_list_names_every_case_with_its_target():
     listed = bench("--list").stdout
-    for text in ("post-128", "≥ 1 × B1", "restart", "≤ 12 s", "scaling", "--growth log-length"):
+    for text in (
+        "post-128",
+        "≥ 1 × B1",
+        "restart",
+        "≤ 12 s",
+        "scaling",
+        "--growth log-length",
+        "--scale moving",
+    ):
         assert text in listed

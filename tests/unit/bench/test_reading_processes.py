@@ -74,8 +74,8 @@ def test_an_entity_is_measured_without_its_history():
 def test_plots_are_the_same_bytes_for_the_same_figures(tmp_path):
     series = [Series("b", "Batches", "events in a batch", "events/s", [(1, 5.0), (1_000, 70.0)])]
     empty = Series("c", "Nothing", "x", "y", [])
-    (first,) = plots.draw_all([*series, empty], tmp_path / "one")
-    (second,) = plots.draw_all(series, tmp_path / "two")
+    (first,) = plots.draw_all(map(plots.figure_of, [*series, empty]), tmp_path / "one")
+    (second,) = plots.draw_all(map(plots.figure_of, series), tmp_path / "two")
     assert first.name == "b.svg"
     assert first.read_bytes() == second.read_bytes()
     assert b"events in a batch" in first.read_bytes()

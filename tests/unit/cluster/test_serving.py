@@ -46,12 +46,15 @@ def test_serve_build_finds_it_by_name_with_settings_from_the_environment(monkeyp
 
 def test_the_nodes_of_its_cluster_say_whether_doors_go_by_them(monkeypatch):
     nodes = [{"Alive": True, "Resources": {"flux-door": 1.0}}]
-    monkeypatch.setattr(serving, "ray", SimpleNamespace(is_initialized=lambda: True))
+    context = SimpleNamespace(get_session_name=lambda: "session_1")
+    joined = SimpleNamespace(is_initialized=lambda: True, get_runtime_context=lambda: context)
+    monkeypatch.setattr(serving, "ray", joined)
     monkeypatch.setattr(serving, "nodes_of_cluster", lambda: nodes)
     for asked, resources in ((None, {"flux-door": 1}), (False, None)):
         app = build(ARGUMENTS | {"door_resource": asked})
         options = app._bound_deployment.ray_actor_options  # noqa: SLF001 - as above
         assert options.get("resources") == resources
+        assert app._bound_deployment.init_args[1].site == "session_1"  # noqa: SLF001 - as above
 
 
 def test_variables_of_the_node_win_over_arguments_and_those_over_a_file(tmp_path):

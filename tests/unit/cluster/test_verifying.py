@@ -72,7 +72,7 @@ async def placed(*owners):
 async def test_owner_of_the_partition_is_asked(ray):
     shards = verifying._RayShards(await placed("one", "two"))  # noqa: SLF001
     ray.answers = {"one": [], "two": [DIGEST]}
-    assert await shards.partitions() == 2
+    assert (await shards.registry()).partitions == 2
     assert await shards.digest(1, ["a"], [3]) == decode_digest(DIGEST)
     assert ray.asked == [("two", 1, ["a"], [3])]
 
@@ -105,4 +105,4 @@ async def test_what_a_shard_refuses_for_good_is_told_at_once(ray):
 
 async def test_log_that_never_had_shards_is_refused(ray):
     with pytest.raises(Refused, match="no shards yet"):
-        await verifying._RayShards(MemoryKeyValue()).partitions()  # noqa: SLF001
+        await verifying._RayShards(MemoryKeyValue()).registry()  # noqa: SLF001

@@ -17,7 +17,15 @@ from flux_actors.connectors.vault import Vault
 from flux_actors.errors import Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.log.memory import MemoryBus, MemoryKeyValue, MemoryLog
-from flux_actors.router.topology import TOPOLOGY_BUCKET, TOPOLOGY_KEY, LogRegistry, Topology, encode
+from flux_actors.router.topology import (
+    LOG_KEY,
+    REGISTRY_BUCKET,
+    TOPOLOGY_BUCKET,
+    TOPOLOGY_KEY,
+    LogRegistry,
+    Topology,
+    encode,
+)
 from tests.unit.connectors.fake_parts import settle
 
 ACCESS = NatsAccess("nats://x")
@@ -32,7 +40,10 @@ class Surroundings:
         self.buckets: dict[str, MemoryKeyValue] = {}
         self.connects = 0
         self.connects_to_fail = 0
-        self.client = SimpleNamespace(is_closed=False)
+        self.client = SimpleNamespace(is_closed=False, close=self.close)
+
+    async def close(self) -> None:
+        self.client.is_closed = True
 
     async def connect(self, access: NatsAccess, name: str) -> Any:
         self.connects += 1
@@ -50,6 +61,7 @@ class Surroundings:
     async def place(self) -> None:
         topology = Topology(LogRegistry("id", 1), [None])
         await (await self.bucket(None, TOPOLOGY_BUCKET, 1)).put(TOPOLOGY_KEY, encode(topology))
+        await (await self.bucket(None, REGISTRY_BUCKET, 1)).put(LOG_KEY, encode(topology.registry))
 
 
 @pytest.fixture
@@ -58,8 +70,9 @@ def around(monkeypatch) -> Surroundings:
     for module in (actor, ray_connectors):
         monkeypatch.setattr(module, "connect", around.connect)
         monkeypatch.setattr(module, "JetStreamKeyValue", SimpleNamespace(open=around.bucket))
-    monkeypatch.setattr(actor, "JetStreamLog", lambda _: MemoryLog(1))
-    monkeypatch.setattr("flux_actors.log.telling.NatsBus", lambda _: MemoryBus())
+    monkeypatch.setattr(actor, "JetStreamLog", lambda *_: MemoryLog(1))
+    monkeypatch.setattr("flux_actors.limits.log_look_s", 0.001)
+    monkeypatch.setattr("flux_actors.log.telling.NatsBus", lambda *_: MemoryBus())
     monkeypatch.setattr(ray_connectors, "_RETRY_S", 0.0)
     return around
 
@@ -94,6 +107,19 @@ class TestActor:
         await process.open(ACCESS, PLAN)
         around.client.is_closed = True
         with pytest.raises(Unavailable, match="closed by the server"):
+            await process.pid()
+        await process.drain()
+
+    async def test_it_leaves_a_log_that_has_a_next_generation(self, around):
+        await around.place()
+        process = ConnectorsProcess()
+        await process.open(ACCESS, PLAN)
+        registry = await around.bucket(None, REGISTRY_BUCKET, 1)
+        await registry.put(LOG_KEY, encode(LogRegistry("next", 2, generation=2)))
+        async with asyncio.timeout(5):
+            while not around.client.is_closed:  # noqa: ASYNC110 - it does not tell
+                await asyncio.sleep(0.001)
+        with pytest.raises(Unavailable):
             await process.pid()
         await process.drain()
 

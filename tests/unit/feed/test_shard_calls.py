@@ -113,6 +113,15 @@ async def test_a_partition_that_has_moved_is_asked_for_where_it_is(actors, calls
     assert calls.owner(0) == "two"
 
 
+@pytest.mark.parametrize("ended", [None, FakeActor(RayActorError())], ids=["unknown", "dead"])
+async def test_of_a_shard_that_ended_when_all_had_moved_nobody_hears(actors, calls, store, ended):
+    actors["two"] = FakeActor(b"answer")
+    if ended is not None:
+        actors["one"] = ended
+    await moved_to(store, "two")
+    assert await calls.call(0, "get", 7) == b"answer"
+
+
 async def test_a_partition_between_two_shards_is_waited_for(actors, calls, store):
     actors["one"], actors["two"] = moving(), FakeActor(b"answer")
     asking = [asyncio.create_task(calls.call(0, "get")) for _ in range(3)]

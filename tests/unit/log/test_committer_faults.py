@@ -241,3 +241,19 @@ async def test_fault_that_nobody_foresaw_is_told_and_stops_nothing(
     assert isinstance(outcome, Unavailable)
     assert "TypeError" in outcome.message
     assert await publish(committer, "second") == [pack(1, 0)]
+
+
+@on_virtual_clock
+async def test_whoever_waits_is_told_when_the_log_takes_nothing_any_more(
+    log: WatchedLog, committer: Committer
+) -> None:
+    log.room = 0
+    waiting = [publish(committer, f"e{number}") for number in range(3)]
+    await settled()
+    committer.give_up()
+    outcomes = [await outcome_of(one) for one in waiting]
+    assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
+    assert now_s() < limits.append_deadline_s
+    with pytest.raises(Unavailable):
+        await committer.commit([event("late")])
+    await committer.close()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from flux_actors.log.jetstream import event_subject, stream_name
+from flux_actors.log.generations import event_subject, stream_name
 from flux_actors.log.ports import DOORS_SUBJECT, feed_subject
 
 

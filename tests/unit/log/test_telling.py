@@ -20,8 +20,8 @@ CLIENT = SimpleNamespace(stats={"reconnects": 0}, is_connected=True, pending_dat
 async def test_it_answers_with_its_own_life_and_its_meter(monkeypatch, name, begins):
     monkeypatch.setattr(limits, "roll_wait_s", 0.01)
     bus = MemoryBus()
-    monkeypatch.setattr(telling, "NatsBus", lambda _: bus)
-    answerer = await telling.tell(CLIENT, "router", lambda: [SOME.of(3)], name)
+    monkeypatch.setattr(telling, "NatsBus", lambda *_: bus)
+    answerer = await telling.tell(CLIENT, "router", lambda: [SOME.of(3)], name=name)
     caller = RollCall(bus, "caller", list)
     await caller.open()
     (report,) = (await caller.call()).reports

@@ -20,6 +20,7 @@ from flux_actors.native.session import Session
 from flux_actors.native.standing import Standing
 from flux_actors.native.ticket import Ticket
 from flux_actors.shard import reads
+from tests.conftest import wait_for
 from tests.unit.api.standing import FakeCalls, change, feed, say, settle, until
 from tests.unit.native.twin import RULE, holder, introduction
 
@@ -142,6 +143,18 @@ async def test_what_a_page_has_in_it_is_not_taken_again():
     assert list(copies.rows) == ["home/a"]  # the second page has it in it that home/z is not there any more
     await copies.close()
     await following.close()
+
+
+def test_where_the_log_has_a_next_generation_it_says_that_it_gets_no_newer(fx, twin, monkeypatch):
+    monkeypatch.setattr("flux_actors.native.copies._LOOK_S", 0.01)
+    fx.publish("home/x", {"n": 1})
+    with fx.live("home/") as home:
+        assert home["home/x"] == {"n": 1}
+        home._copies._following.ended = Unavailable("the log was repartitioned; open this again")  # noqa: SLF001
+        wait_for(lambda: home._copies.error is not None, 5, "the end")  # noqa: SLF001
+        with pytest.raises(Unavailable, match="open this again"):
+            home.snapshot()
+        home._copies._following.ended = None  # noqa: SLF001 - others share it
 
 
 def test_a_shard_that_is_behind_the_feed_is_asked_again(fx, twin, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,15 @@ from flux_actors.log.memory import MemoryKeyValue, MemoryLog
 from flux_actors.native import link as link_module
 from flux_actors.native.link import open_link
 from flux_actors.native.ticket import Ticket
-from flux_actors.router.topology import TOPOLOGY_KEY, LogRegistry, Owner, Topology, encode
+from flux_actors.router.topology import (
+    LOG_KEY,
+    REGISTRY_BUCKET,
+    TOPOLOGY_KEY,
+    LogRegistry,
+    Owner,
+    Topology,
+    encode,
+)
 from tests.unit.native.twin import ACCESS, PARTITIONS, holder, introduction
 
 
@@ -34,16 +43,22 @@ class Client:
 @pytest.fixture
 def around(monkeypatch):
     around = SimpleNamespace(client=Client(), store=MemoryKeyValue(), log=MemoryLog(PARTITIONS), asked=[])
+    around.registry = MemoryKeyValue()
+    monkeypatch.setattr("flux_actors.limits.log_look_s", 0.001)
 
     async def connect(access, name, timeout_s):
         around.asked.append((access, name))
         return around.client
 
     async def bucket(client, name, replicas):
-        return around.store
+        if name != REGISTRY_BUCKET:
+            return around.store
+        if not await around.registry.keys():
+            await around.registry.put(LOG_KEY, encode(LogRegistry("log", PARTITIONS)))
+        return around.registry
 
     monkeypatch.setattr(link_module, "connect", connect)
-    monkeypatch.setattr(link_module, "JetStreamLog", lambda _: around.log)
+    monkeypatch.setattr(link_module, "JetStreamLog", lambda *_: around.log)
     monkeypatch.setattr(link_module, "JetStreamKeyValue", SimpleNamespace(open=bucket))
     return around
 
@@ -76,6 +91,25 @@ async def test_it_follows_the_feed_by_the_topology(around):
     assert shards.owner(2) == "flux-shard-0-e1"
     await shards.stop()
     await link.close()
+
+
+async def test_it_is_of_no_more_use_once_the_log_has_a_next_generation(around):
+    link = await open_link(Ticket(), introduction(), again)
+    around.log.closed |= set(range(PARTITIONS))
+    waiting = asyncio.create_task(link.committer(1).commit([b"\xc0"]))
+    await asyncio.sleep(0.01)
+    await around.registry.put(LOG_KEY, encode(LogRegistry("next", 2 * PARTITIONS, generation=2)))
+    (outcome,) = await asyncio.wait_for(waiting, 5)
+    assert isinstance(outcome, Unavailable)  # to be sent again, by another link
+    await asyncio.wait_for(until_closed(around.client), 5)
+    assert not link.usable
+    with pytest.raises(Unavailable, match="repartitioned"):  # the router has not heard of it yet
+        await open_link(Ticket(), introduction(), again)
+
+
+async def until_closed(client):
+    while not client.is_closed:  # noqa: ASYNC110 - it does not tell
+        await asyncio.sleep(0.001)
 
 
 async def test_who_is_refused_is_not_even_connected(around):

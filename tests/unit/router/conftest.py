@@ -11,6 +11,7 @@ import structlog
 from flux_actors.router import moving
 from flux_actors.router import router as router_module
 from tests.unit.router.fake_shards import FakeShards, FlakyKeyValue
+from tests.unit.router.opening import Surroundings, surrounded
 
 
 @pytest.fixture(autouse=True)
@@ -36,3 +37,9 @@ def store() -> FlakyKeyValue:
 @pytest.fixture
 def shards() -> FakeShards:
     return FakeShards()
+
+
+@pytest.fixture
+def around(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
+    """What a NamespaceRouter opens."""
+    return surrounded(monkeypatch)

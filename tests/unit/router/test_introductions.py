@@ -12,6 +12,7 @@ from flux_actors.errors import Refused, Unavailable
 from flux_actors.log.connection import NatsAccess
 from flux_actors.log.memory import MemoryKeyValue
 from flux_actors.router.introductions import Introducer
+from flux_actors.router.topology import LogRegistry
 from flux_actors.tenancy.following import Follower, encode, key_of
 from flux_actors.tenancy.namespace import Scope, TokenRecord, Visibility, register
 from flux_actors.tenancy.principal import ANYONE
@@ -19,6 +20,7 @@ from flux_actors.tenancy.registry import Registry
 from flux_actors.tenancy.token import digest_of, new_token
 
 RULE = Partitioning(4, frozenset({"wide"}))
+REGISTRY = LogRegistry("log", 4, ["wide"], generation=2)
 ACCESS = NatsAccess("nats://log", "me", "secret")
 
 
@@ -30,7 +32,7 @@ def store():
 @pytest.fixture
 def introducer(store):
     registry = Registry()
-    return Introducer(ACCESS, RULE, 3, registry, Follower(store, registry, lambda: None), lambda: 1_000)
+    return Introducer(ACCESS, REGISTRY, 3, registry, Follower(store, registry, lambda: None), lambda: 1_000)
 
 
 async def settled(store, name="vault", visibility=Visibility.PRIVATE):
@@ -40,11 +42,11 @@ async def settled(store, name="vault", visibility=Visibility.PRIVATE):
 
 
 async def test_where_tokens_are_off_everybody_is_anyone_for_ever():
-    introducer = Introducer(ACCESS, RULE, 1, Registry(), None)
+    introducer = Introducer(ACCESS, REGISTRY, 1, Registry(), None)
     for token in (None, "flux_what_ever"):
         found = await introducer.introduce(token)
         assert (found.principal, found.good_for_s, found.hidden) == (ANYONE, None, frozenset())
-        assert found.partitioning == RULE
+        assert (found.partitioning, found.generation) == (RULE, 2)
         assert found.access == ACCESS
 
 

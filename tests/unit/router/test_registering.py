@@ -46,7 +46,7 @@ class TestTheRegistryOfALog:
     async def test_cannot_be_given_another_number_of_partitions(self):
         store = MemoryKeyValue()
         await register_log(store, "id", 7, NOTHING)
-        with pytest.raises(Refused, match="has 7 partitions and cannot be given 3"):
+        with pytest.raises(Refused, match="has 7 partitions, not 3"):
             await register_log(store, "id", 3, NOTHING)
 
     async def test_is_not_overwritten_by_a_router_that_did_not_see_it(self, monkeypatch):

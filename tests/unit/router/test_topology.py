@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flux_actors.log.generations import origin_of
 from flux_actors.router.topology import (
     LogRegistry,
     Owner,
@@ -58,3 +59,17 @@ def test_a_namespace_stays_in_one_partition_unless_it_is_spread():
 def test_what_is_no_topology_is_not_read_as_one(text):
     with pytest.raises(ValueError, match=r".+"):
         decode_topology(text)
+
+
+def test_where_the_past_of_earlier_owners_ends_is_told_in_the_log_as_it_is():
+    origin = origin_of(2)
+    registry = LogRegistry(
+        "next", 8, generation=2, pasts={"known": {5: origin + 7}, "": dict.fromkeys(range(8), 9)}
+    )
+    assert registry.past_of("known", {}) == {}  # it never had another owner
+    assert registry.past_of("known", {1: 40}) == {5: origin + 7}
+    assert registry.past_of("ended just then", {1: 40}) == dict.fromkeys(range(8), 9)
+    assert registry.past_of("known", {1: 40, 3: origin + 50}) == {3: origin + 50}  # noted in this one
+    assert registry.past_of("empty", {3: origin - 1}) == {3: origin - 1}
+    assert REGISTRY.past_of("first", {0: 4}) == {0: 4}
+    assert decode_registry(encode(registry)) == registry

@@ -9,10 +9,13 @@ import pytest
 
 from flux_actors import limits
 from flux_actors.domain.position import text_of
+from flux_actors.log.memory import MemoryKeyValue
 from flux_actors.past.orders import EntityOrder
+from flux_actors.router.succession import Succession
+from flux_actors.router.topology import LogRegistry
 from flux_actors.tenancy.principal import ANYONE
 from flux_api.app import build_app
-from tests.unit.api.standing import Standing, event
+from tests.unit.api.standing import PARTITIONS, Standing, event
 from tests.unit.api.tenants import ADMIN_TOKEN, Tenants
 
 ENTITIES = "/api/state/entities"
@@ -260,3 +263,11 @@ async def test_an_atomic_batch_is_at_one_position(client):
         alone = [(await client.get(f"/api/state/entities/{i}", params=at)).json() for i in ("n/from", "n/to")]
         assert tuple(one["properties"]["coins"] for one in alone) == expected
         assert [one for one in listed if one["id"] != "n/plain"] == alone
+
+
+async def test_a_position_of_before_the_log_was_repartitioned_is_gone(client, standing):
+    standing.door.succession = Succession(MemoryKeyValue(), LogRegistry("next", PARTITIONS, generation=2))
+    for path in ("/api/state/entities/n/e", "/api/state/entities?namespace=n"):
+        answer = await client.get(path, params={"at": "0.5.0"} | ({"namespace": "n"} if "?" in path else {}))
+        assert answer.status_code == 410
+        assert "ask for a time" in answer.json()["error"]

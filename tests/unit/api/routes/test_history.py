@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
+
 import httpx
 import pytest
 
 from flux_actors import limits
 from flux_actors.domain.clock import iso_of
+from flux_actors.domain.position import pack, text_of
+from flux_actors.log.memory import MemoryKeyValue
+from flux_actors.router.succession import Succession
+from flux_actors.router.topology import LogRegistry
 from flux_api.app import build_app
-from tests.unit.api.standing import Standing, event
+from tests.unit.api.standing import PARTITIONS, Standing, event
 
 
 async def test_history_is_exactly_the_newest_events_tombstones_included(client, standing):
@@ -132,6 +138,15 @@ async def test_a_cursor_is_one_that_a_page_of_the_entity_gave(client, standing, 
     entity = next(name for name in ("n/e", "m/e", "l/e", "k/e") if partition_of(name) != 1)
     answer = await client.get("/api/events", params={"entity": entity, "cursor": cursor})
     assert answer.status_code == 400
+
+
+async def test_a_cursor_of_before_the_log_was_repartitioned_is_gone(client, standing):
+    await client.get("/api/events?entity=n/e")
+    standing.door.succession = Succession(MemoryKeyValue(), LogRegistry("next", PARTITIONS, generation=2))
+    cursor = urlsafe_b64encode(text_of(0, pack(5, 0)).encode()).decode().rstrip("=")
+    answer = await client.get("/api/events", params={"entity": "n/e", "cursor": cursor})
+    assert answer.status_code == 410
+    assert "repartitioned" in answer.json()["error"]
 
 
 async def test_the_history_of_a_name_begins_with_its_present_owner(tenants):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from flux_actors.domain.position import pack
 from flux_actors.log.memory import MemoryKeyValue
 from flux_actors.native.batch import sight
 from flux_actors.native.batch.sight import Sight
-from flux_actors.router.topology import TENANCY_BUCKET
+from flux_actors.router.topology import LOG_KEY, REGISTRY_BUCKET, TENANCY_BUCKET, LogRegistry
+from flux_actors.router.topology import encode as log_encode
 from flux_actors.tenancy.following import encode, key_of
 from flux_actors.tenancy.namespace import ALL_SCOPES, Visibility, register
 from flux_actors.tenancy.principal import ADMIN, ANYONE, NOBODY, Principal
@@ -71,11 +73,31 @@ async def test_tenants_are_read_from_their_store(monkeypatch):
     store = MemoryKeyValue()
     await store.put(key_of("vault"), encode(register("vault", Visibility.PRIVATE, 1)[0]))
 
+    stores = {TENANCY_BUCKET: store, REGISTRY_BUCKET: MemoryKeyValue()}
+
     async def open_store(client, name):
-        assert (client, name) == ("client", TENANCY_BUCKET)
-        return store
+        assert client == "client"
+        return stores[name]
 
     monkeypatch.setattr(sight.JetStreamKeyValue, "open", open_store)
     assert (await sight.read_tenants("client", NOBODY)).hidden == {"vault"}
     assert (await sight.read_tenants("client", ANYONE)).hidden == set()
     assert (await sight.read_tenants(None, NOBODY)).hidden == set()
+
+
+async def test_where_the_past_of_earlier_owners_ends_is_told_by_the_log_as_it_is(monkeypatch):
+    tenants, log = MemoryKeyValue(), MemoryKeyValue()
+    again = replace(register("again", Visibility.PUBLIC, 1)[0], past={0: 4})
+    await tenants.put(key_of("again"), encode(again))
+    copied = LogRegistry("next", 8, generation=2, pasts={"again": {5: (1 << 32) + 7}})
+    await log.put(LOG_KEY, log_encode(copied))
+    stores = {TENANCY_BUCKET: tenants, REGISTRY_BUCKET: log}
+
+    async def open_store(client, name):
+        return stores[name]
+
+    monkeypatch.setattr(sight.JetStreamKeyValue, "open", open_store)
+    registry = await sight.read_tenants("client", NOBODY)
+    shows = Sight(NOBODY, registry, 5).shows
+    assert [shows("again/x", pack((1 << 32) + number, 0)) for number in (7, 8)] == [False, True]
+    assert Sight(NOBODY, registry, 0).shows("again/x", pack(1, 0))  # another partition by now

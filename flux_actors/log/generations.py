@@ -1,0 +1,79 @@
+"""Generations of a log: `flux repartition` copies a log into the next one, which takes its place.
+
+Each generation has streams and subjects of its own, and a range of sequences that no other has: so a
+position says by itself of which generation it is, and one of an earlier generation matches nothing of a later
+one by accident. A generation is passed over when the log before has come too near to its range. There is
+room for 512 of them below 2^53, up to where every JSON reader takes the token of a claim for what it is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Protocol
+
+SEQUENCE_BITS: Final = 32  # of the blocks of one generation and partition
+FIRST_GENERATION: Final = 1
+_ROOM: Final = 1 << (SEQUENCE_BITS - 1)  # for a log to go on while it is copied
+_FIRST: Final = re.compile(r"FLUX_EVENTS_\d+")
+
+
+def origin_of(generation: int) -> int:
+    """Return the sequence of the first block of a generation; in front of it there was nothing."""
+    return ((generation - 1) << SEQUENCE_BITS) + 1
+
+
+def generation_behind(generation: int, last: int) -> int:
+    """Return the generation for a copy of a log that ends at `last` and goes on."""
+    return max(generation + 1, ((last + _ROOM) >> SEQUENCE_BITS) + 2)
+
+
+def stream_name(partition: int, generation: int = FIRST_GENERATION) -> str:
+    """Return the stream of a partition."""
+    return f"FLUX_EVENTS_{_part(partition, generation, '_').upper()}"
+
+
+def event_subject(partition: int, generation: int = FIRST_GENERATION) -> str:
+    """Return the subject of a partition's blocks."""
+    return f"flux.events.{_part(partition, generation, '.')}"
+
+
+def closed_subject(partition: int, generation: int) -> str:
+    """Return the subject of a partition that is closed: nobody writes there but who has closed it."""
+    return f"flux.closed.{_part(partition, generation, '.')}"
+
+
+def of_generation(stream: str, generation: int) -> bool:
+    """Whether a stream of the log is one of that generation."""
+    if generation == FIRST_GENERATION:
+        return _FIRST.fullmatch(stream) is not None
+    return stream.startswith(f"FLUX_EVENTS_G{generation}_")
+
+
+def _part(partition: int, generation: int, between: str) -> str:
+    return str(partition) if generation == FIRST_GENERATION else f"g{generation}{between}{partition}"
+
+
+class Generations(Protocol):
+    """The logs of one Flux, generation by generation: they are closed to writers, and removed."""
+
+    async def close(self, generation: int, partition: int, last_block: bytes) -> int:
+        """Have a partition take no more writes from anybody, and return its last sequence.
+
+        `last_block` is stored behind whatever was on its way: when it is there, nothing else can come.
+        Closing again stores another one.
+
+        Raises:
+            Unavailable: not known to be closed; closing it again is safe.
+        """
+        ...
+
+    async def reopen(self, generation: int, partition: int) -> None:
+        """Have a partition take writes again; raises `Unavailable`."""
+        ...
+
+    async def remove(self, *, but: int, closed_too: bool) -> int:
+        """Remove what other generations than `but` have left, and return how many partitions that were.
+
+        Of closed ones, each of which once was the log, only if `closed_too`. Raises `Unavailable`.
+        """
+        ...

@@ -1,0 +1,107 @@
+"""The switch: the log is closed, the rest is copied and compared, and the next generation becomes the log.
+
+    note that it begins ─ close the log ─ copy the rest ─ compare ─ one compare-and-set ─ note that it is done
+
+Up to the compare-and-set the log is the one before, behind it the next; whatever dies in between, the router
+(or the next run) opens the one that the registry names (`router/succession.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from flux_actors import limits
+from flux_actors.errors import Unavailable
+from flux_actors.log.generations import Generations, origin_of
+from flux_actors.log.ports import KeyValue
+from flux_actors.repartition.comparing import compare_entities, compare_totals, surplus
+from flux_actors.repartition.copying import Copier
+from flux_actors.repartition.pasts import Pasts
+from flux_actors.repartition.recutting import closing_block
+from flux_actors.router.succession import end_switch, take_over
+from flux_actors.router.topology import SWITCHING_KEY, LogRegistry
+
+
+class Switched(NamedTuple):
+    """What a switch was like."""
+
+    after: LogRegistry  # what the registry says by now
+    closed_s: float  # for so long nobody could write, as far as the log goes
+    compared: int  # entities that were compared meanwhile; the others were before
+
+
+class Switch:
+    """Has a copy become the log.
+
+    Arguments:
+        copier: has copied nearly everything.
+        generations: closes the log.
+        store: the registry.
+        revision: which it had when the copy was begun.
+        pasts: says where the past of namespaces' earlier owners ends, by now.
+    """
+
+    def __init__(
+        self,
+        copier: Copier,
+        generations: Generations,
+        store: KeyValue,
+        revision: int,
+        pasts: Callable[[], Awaitable[Pasts]],
+    ) -> None:
+        self._copier = copier
+        self._generations = generations
+        self._store = store
+        self._revision = revision
+        self._pasts = pasts
+        self._after = copier.after
+
+    async def carry_through(self) -> Switched:
+        """Switch, or leave everything as it was.
+
+        Raises:
+            Unavailable: it took too long, or the log cannot be reached; the log goes on, try again.
+            Refused: 409, somebody has ended this switch. Disordered, Disagreeing: as of `Copier`.
+        """
+        clock = asyncio.get_running_loop().time
+        began_s, compared = clock(), 0
+        try:
+            async with asyncio.timeout(limits.switch_s_max):
+                await self._store.put(SWITCHING_KEY, self._after.log_id.encode())
+                compared = await self._prepare()
+                self._after = replace(self._after, pasts=self._copier.pasts.ends(await self._pasts()))
+                await take_over(self._store, self._revision, self._after)
+        except TimeoutError:
+            if not await self._stands():
+                raise Unavailable(
+                    f"what was left took longer than {limits.switch_s_max:g} s; the log goes on as it was"
+                ) from None
+        except BaseException:
+            if not await self._stands():
+                raise
+        closed_s = clock() - began_s
+        await self._store.delete(SWITCHING_KEY)
+        return Switched(self._after, closed_s, compared)
+
+    async def _prepare(self) -> int:
+        """Close the log and make the copy whole; return how many entities were compared."""
+        copier, before, hand = self._copier, self._copier.before, self._copier.hand
+        block = closing_block(hand.identity, hand.now_us())
+        partitions = range(before.partitions)
+        closing = (self._generations.close(before.generation, p, block) for p in partitions)
+        ends = await asyncio.gather(*closing)
+        if max(ends) >= origin_of(self._after.generation):
+            raise Unavailable("the log has grown into the range of its next generation; begin anew")
+        await copier.finish(ends)
+        compared = compare_entities(copier.recutter)
+        await copier.add_notes(surplus(copier.recutter))
+        compare_totals(copier.recutter)
+        return compared
+
+    async def _stands(self) -> bool:
+        """Have the log that the registry names go on; return whether that is the next one."""
+        return await end_switch(self._store, self._generations) == self._after

@@ -1,0 +1,113 @@
+"""Succession: the next generation of the log takes over from the one before, or does not.
+
+Which log is the log is said by the registry alone, and changed there by one compare-and-set. Before it, the
+old log is closed, so that nothing can come that the new one has not. Whoever closed it may die: so a note
+says that it is closed, and whoever finds the note old ends the switch. That begins with a new revision of
+what the registry says, by which the compare-and-set of whoever is late after all fails; then the log is
+opened again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from flux_actors import limits
+from flux_actors.domain.position import pack
+from flux_actors.errors import Refused, Unavailable
+from flux_actors.log.generations import Generations, origin_of
+from flux_actors.log.ports import KeyValue
+from flux_actors.router.topology import LOG_KEY, SWITCHING_KEY, LogRegistry, decode_registry, encode
+
+_log = structlog.get_logger(__name__)
+_TRIES: Final = 5
+
+
+async def registered(store: KeyValue) -> LogRegistry | None:
+    """Return what is noted of the log, `None` before the first start; raises `Unavailable`."""
+    known = await store.get(LOG_KEY)
+    return None if known is None else decode_registry(known.value)
+
+
+async def take_over(store: KeyValue, revision: int, after: LogRegistry) -> None:
+    """Have a generation be the log, if the registry still has that revision.
+
+    Raises:
+        Refused: 409, it has not. Unavailable: it is not known whether that was done.
+    """
+    try:
+        await store.put(LOG_KEY, encode(after), revision)
+    except Refused:
+        if await registered(store) != after:  # else it was done, and the answer was lost
+            raise Refused("somebody has ended this switch; run it again", 409) from None
+
+
+async def end_switch(store: KeyValue, generations: Generations) -> LogRegistry:
+    """End a switch that nobody carries through, and return what is the log: the one before, or the next.
+
+    Raises:
+        Unavailable: the log cannot be reached; doing it again does no harm.
+    """
+    for _ in range(_TRIES):
+        known = await store.get(LOG_KEY)
+        if known is None:
+            raise Unavailable("there is no log yet")
+        try:
+            await store.put(LOG_KEY, known.value, known.revision)
+        except Refused:
+            continue  # somebody was faster: look again
+        registry = decode_registry(known.value)
+        await asyncio.gather(
+            *(generations.reopen(registry.generation, p) for p in range(registry.partitions))
+        )
+        await store.delete(SWITCHING_KEY)
+        return registry
+    raise Unavailable("the registry is changed by others all the time")
+
+
+class Succession:
+    """Looks whether a generation of the log is still the log, and ends switches that nobody carries through.
+
+    Arguments:
+        store: the registry.
+        registry: the generation.
+    """
+
+    def __init__(self, store: KeyValue, registry: LogRegistry) -> None:
+        self._store = store
+        self._registry = registry
+        self._noted: tuple[bytes, float] | None = None  # the note of a switch, and since when it is seen
+
+    def is_earlier(self, position: int) -> bool:
+        """Whether a packed position is one of an earlier generation."""
+        return position < pack(origin_of(self._registry.generation) - 1, 0)
+
+    async def ended(self) -> bool:
+        """Whether another generation has taken over; not if that cannot be seen now."""
+        try:
+            known = await registered(self._store)
+            return known is not None and known != self._registry
+        except Unavailable:
+            return False
+
+    async def wait(self) -> None:
+        """Return when another generation has taken over."""
+        while True:
+            await asyncio.sleep(limits.log_look_s)
+            if await self.ended():
+                return
+
+    async def look_after(self, generations: Generations) -> None:
+        """End a switch whose note stands for longer than one takes."""
+        note = await self._store.get(SWITCHING_KEY)
+        now_s = asyncio.get_running_loop().time()
+        if note is None:
+            self._noted = None
+        elif self._noted is None or self._noted[0] != note.value:
+            self._noted = (note.value, now_s)
+        elif now_s - self._noted[1] >= limits.switch_patience_s:
+            _log.warning("log.switch_ended", note=note.value.decode(errors="replace"))
+            await end_switch(self._store, generations)
+            self._noted = None
