@@ -58,6 +58,7 @@ def history(api, entity_id):
     return [event["payload"] for event in answer.raise_for_status().json()][::-1]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_agents_that_are_killed_do_each_task_once(flux, api, namespace):
     options = ["--board", namespace, "--agents", str(AGENTS), "--tasks", str(TASKS), "--kills", str(KILLS)]
