@@ -61,6 +61,7 @@ class _Worker:
         self.actor = actor
         self.facts = facts
         self.loaded: set[str] = set()
+        self.ended_for = (LOST, "the process that ran it ended")
         self.process: psutil.Process | None = None
         self.progress: Progress | None = None
         if facts.node == node:  # else its memory and its pid are of another machine
@@ -123,8 +124,9 @@ class _Watch:
         if process is not None:
             with suppress(psutil.NoSuchProcess):
                 if process.memory_info().rss > self._bytes_max:
-                    text = f"its process took more than {self._bytes_max} bytes"
-                    raise worker.lost(self._call, TOO_LARGE, text, awaits=self._awaits)
+                    # Of the calls that share it, the one to blame may be another, which is to hear why as well.
+                    worker.ended_for = TOO_LARGE, f"its process took more than {self._bytes_max} bytes"
+                    raise worker.lost(self._call, *worker.ended_for, awaits=self._awaits)
         if progress is None:
             return
         step, now_s = progress.read(), time.monotonic()
@@ -164,7 +166,7 @@ class RayWorkers:
             return await self._watched(run.remote(orders, number), watch)
         except RayActorError:
             self._lose(place, worker)
-            raise worker.lost(number, LOST, "the process that ran it ended", awaits=awaits) from None
+            raise worker.lost(number, *worker.ended_for, awaits=awaits) from None
         except (WorkerLost, CodeUnusable):
             self._lose(place, worker)
             raise

@@ -91,5 +91,15 @@ def test_process_with_too_much_memory_is_ended(progress: Progress) -> None:
     assert (caught.value.kind, caught.value.run) == (TOO_LARGE, 4)
 
 
+def test_whoever_made_it_too_large_hears_so_though_another_call_saw_it(progress: Progress) -> None:
+    worker = worker_of(progress)
+    assert worker.ended_for[0] == LOST
+    with pytest.raises(WorkerLost) as caught:
+        _Watch(worker, 8, [version_of(memory_bytes=1)]).look()
+    assert caught.value.run == NOBODY
+    lost = worker.lost(9, *worker.ended_for)  # as its call does, whose process has ended
+    assert (lost.kind, lost.run, lost.item) == (TOO_LARGE, 4, 2)
+
+
 def test_actor_of_an_entity_is_named_by_it() -> None:
     assert actor_name("home/fan") == "flux-actor:home/fan"
