@@ -124,7 +124,7 @@ class _Watch:
         if process is not None:
             with suppress(psutil.NoSuchProcess):
                 if process.memory_info().rss > self._bytes_max:
-                    # Of the calls that share it, the one to blame may be another, which is to hear why as well.
+                    # Of the calls that share it another may be to blame, which is to hear why as well.
                     worker.ended_for = TOO_LARGE, f"its process took more than {self._bytes_max} bytes"
                     raise worker.lost(self._call, *worker.ended_for, awaits=self._awaits)
         if progress is None:
