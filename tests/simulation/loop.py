@@ -132,7 +132,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def uncaught(self) -> list[str]:
         """Return what nobody caught."""
         found = [f"{fault.get('message')}: {fault.get('exception')!r}" for fault in self.faults]
+        looked_at = {id(argument) for handle in self._ready for argument in handle._args or ()}  # noqa: SLF001
         for task in self.tasks:
+            if id(task) in looked_at:
+                continue  # whoever waits for it is about to look at its end
             if task.process is not None and task.process.stands_still:
                 continue  # who would have caught it was not given the time
             if getattr(task.get_coro(), "__name__", "") == "to_thread":

@@ -170,6 +170,25 @@ def test_a_fault_that_nobody_caught_is_kept(loop: SimulatedLoop) -> None:
     loop.discard()
 
 
+def test_a_fault_at_which_somebody_is_about_to_look_is_none(loop: SimulatedLoop) -> None:
+    """A history may end between the end of a task and the turn of who gathers it."""
+
+    async def fail() -> None:
+        raise ValueError("oh")
+
+    async def gather() -> None:
+        await asyncio.gather(fail(), return_exceptions=True)
+
+    async def end_at_once() -> None:
+        loop.create_task(gather())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    loop.run(end_at_once())
+    assert loop.uncaught() == []
+    loop.discard()
+
+
 def test_sets_of_tasks_are_walked_alike_in_each_run() -> None:
     def numbers() -> list[int]:
         made = SimulatedLoop(1)  # type: ignore[abstract] # as far as it is used
