@@ -34,6 +34,7 @@ class StoredBlock(NamedTuple):
     data: bytes
     pending: int  # blocks behind this one when it was sent
     beside: str = ""  # which of its events are followed; no state depends on it
+    stored_us: int = 0  # when the log took it, by the log's server; 0 where it does not say
 
 
 class Versioned(NamedTuple):

@@ -167,7 +167,8 @@ class JetStreamReader:
             self._credit -= 1
             beside = message.headers.get(BESIDE_HEADER, "") if message.headers else ""
             data = bytes(message.data)
-            self._arrived.append(StoredBlock(int(tokens[-4]), data, int(tokens[-1]), beside))
+            stored_us = int(tokens[-2]) // 1_000
+            self._arrived.append(StoredBlock(int(tokens[-4]), data, int(tokens[-1]), beside, stored_us))
         elif message.headers:
             self._on_status(message.headers)
         self._wake.set()

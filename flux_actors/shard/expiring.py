@@ -91,20 +91,21 @@ class Expirer:
         held_s = self._held.wait_s()
         return limits.heartbeat_s if held_s is None else min(max(held_s, 0.0), limits.heartbeat_s)
 
-    def step(self, state: PartitionState) -> None:
-        """Have what is due now ended."""
+    def step(self, state: PartitionState, stored_us: int = 0) -> None:
+        """Have what is due now ended; `stored_us` is when the log took its newest block, if that is known."""
         if self._again_at_us > self._now_us():
             return
         clock_us = self._clock.at(state.clock_us)
-        ends = [end for lease in self._due(state, clock_us) if (end := _end_of(state, lease, clock_us))]
+        due = self._due(state, clock_us, stored_us)
+        ends = [end for lease in due if (end := _end_of(state, lease, clock_us))]
         self._ended_us = max([self._ended_us, *(end.deadline_us for end in ends)])
         state.timers.taken = []  # what was only put back was not taken anew
         for some in _pieces(ends, self._committer.piece_bytes_max):
             self._commit(state, some)
 
-    def _due(self, state: PartitionState, clock_us: int) -> list[Lease]:
+    def _due(self, state: PartitionState, clock_us: int, stored_us: int) -> list[Lease]:
         """Return what may have to end now."""
-        self._held.note(state, clock_us)
+        self._held.note(state, clock_us, stored_us or clock_us)
         due = state.timers.due(clock_us, _AT_ONCE)
         return self._held.over() + [lease for lease in due if not self._held.holds(lease)]
 

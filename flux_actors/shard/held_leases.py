@@ -39,12 +39,15 @@ class HeldLeases:
         self._due: list[tuple[float, int, Lease]] = []  # due but for being held; by when that is over
         self._number = count()  # of what is due, so that leases are never compared
 
-    def note(self, state: PartitionState, clock_us: int) -> None:
-        """Hold what was taken since the last time, if the log's clock was so far behind `clock_us`."""
+    def note(self, state: PartitionState, clock_us: int, stored_us: int) -> None:
+        """Hold what was taken since the last time, if the log's clock was so far behind.
+
+        It is compared with when the log took the block: a shard that has only come to it late holds nothing.
+        """
         taken, state.timers.taken = state.timers.taken, []
-        if not taken or clock_us - state.clock_us <= _LAG_US:
+        if not taken or stored_us - state.clock_us <= _LAG_US:
             return
-        now_s = self._steady_s()
+        now_s = self._steady_s() - max(0, clock_us - stored_us) / _SECOND_US
         for entity_id in dict.fromkeys(taken):
             for lease, deadline_us in _leases_of(state, entity_id):
                 known = self._held.get(lease)

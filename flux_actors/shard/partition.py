@@ -101,6 +101,7 @@ class HostedPartition:
         self.times = ShardTimes()  # of its own, until it is hosted
         self.log_id = ""
         self.pending = 0
+        self.stored_us = 0  # when the log took the newest block
         self.snapshot_sequence = 0
         self.snapshot_kept = asyncio.Event()
         self.error: str | None = None
@@ -145,7 +146,7 @@ class HostedPartition:
     def apply(self, stored: list[StoredBlock], *, feed: bool) -> list[bytes]:
         """Apply blocks and return the feed messages, which are kept in the ring as well."""
         began = time.perf_counter()
-        self.pending = stored[-1].pending
+        self.pending, self.stored_us = stored[-1].pending, stored[-1].stored_us
         after = self.state.sequence
         blocks = ((block.sequence, decoded(block)) for block in stored)
         applied = self.told = self.state.apply(blocks, feed=feed)

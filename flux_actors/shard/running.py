@@ -80,7 +80,7 @@ async def _turn(
         host.pending = 0
         await host.publish([host.heartbeat()])
     await acting.mend()
-    expirer.step(host.state)
+    expirer.step(host.state, host.stored_us)
     await host.relieve()
     await snapshotter.step()
     await asyncio.sleep(0)

@@ -38,7 +38,9 @@ def sequences(blocks: list[StoredBlock]) -> list[int]:
 async def test_reader_begins_right_behind_the_last_block_it_was_told_of(server: FakeNats) -> None:
     reader = await opened(server, after=7)
     await server.deliver(8, 9, pending=3)
-    assert await reader.pull(1) == [StoredBlock(8, b"8", 3), StoredBlock(9, b"9", 3)]
+    stored_us = 1_700_000_000_000_000
+    expected = [StoredBlock(number, b"%d" % number, 3, stored_us=stored_us) for number in (8, 9)]
+    assert await reader.pull(1) == expected
     assert [config.opt_start_seq for config in server.consumers] == [8]
 
 

@@ -10,6 +10,7 @@ import pytest
 from flux_actors import limits
 from flux_actors.domain.event import TermedEvent, with_terms
 from flux_actors.domain.terms import Terms
+from flux_actors.log.ports import StoredBlock
 from flux_actors.shard import expiring, running
 from flux_actors.shard.expiring import Expirer
 from flux_actors.shard.running import run
@@ -171,6 +172,22 @@ async def test_a_lease_that_a_door_with_a_slow_clock_took_lasts_as_long_as_it_sh
     await until(lambda: properties_of(host).keys() == {"n/e", "n/r"})
     await until(lambda: properties_of(host).keys() == {"n/r"})
     assert 200_000 <= HERE.now_us() - began_us < SECOND_US
+
+
+@pytest.mark.parametrize(("stored_after_us", "ends"), [(1_000, ["n/e"]), (3 * SECOND_US, [])])
+async def test_a_shard_that_comes_to_a_block_late_ends_at_once_what_the_door_did_not_take_late(
+    hosting, stored_after_us, ends
+):
+    """The block is five seconds old: that the log took it three seconds late alone is the door's clock."""
+    taken_us = HERE.now_us() - 5 * SECOND_US
+    host = await hosting.recovered()
+    expirer = Expirer(hosting.log, 0)
+    expirer.begin(host.state)
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=2_500), clock_us=taken_us)
+    host.apply([StoredBlock(1, await hosting.log.block(0, 1), 0)], feed=False)
+    expirer.step(host.state, taken_us + stored_after_us)
+    await expirer.close()
+    assert (await hosting.log.bounds(0)).last == 1 + len(ends)
 
 
 async def test_an_end_does_not_put_the_clock_of_the_log_past_what_was_given_longer(hosting, living):
