@@ -256,12 +256,10 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     view = LiveView(partitioning, shards, lambda partition: parts[partition].sequence)
     hub = Hub(tenancy.registry, DoorGround(partitioning, parts, shards, view, log, tenancy.current, past))
     tenancy.listen(hub.look_at_tokens)
-    hidden_entities = partial(_hidden_entities, partitioning, shards, tenancy)
-    metrics = Metrics(name, bus, hub, parts, hidden_entities)
+    metrics = Metrics(name, bus, hub, parts, partial(_hidden_entities, partitioning, shards, tenancy))
     traces = opened(settings.traces, "door", name)
     feeds = feeds_for(traces, hub, parts, bus, shards, _Listener(view, hub), metrics.on_sources)
-    config = ConfigKeeper(await JetStreamKeyValue.open(client, CONFIG_BUCKET, settings.log_replicas))
-    await config.open()
+    config = await _config(settings, client)
     await feeds.open()
     await metrics.open()
     shards.start()
@@ -293,6 +291,13 @@ async def open_door(settings: Settings, access: NatsAccess) -> Door:
     )
     await door.scraping.open(client)
     return door
+
+
+async def _config(settings: Settings, client: Client) -> ConfigKeeper:
+    """Return the configuration that admins may change, read from the store."""
+    config = ConfigKeeper(await JetStreamKeyValue.open(client, CONFIG_BUCKET, settings.log_replicas))
+    await config.open()
+    return config
 
 
 async def _hidden_entities(partitioning: Partitioning, shards: ShardCalls, tenancy: TenancyKeeper) -> int:
