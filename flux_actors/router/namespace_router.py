@@ -7,6 +7,7 @@ import os
 import secrets
 import time
 import uuid
+from collections.abc import Coroutine
 from typing import Any, Final
 
 import ray
@@ -266,7 +267,7 @@ class NamespaceRouter:
         succession = Succession(registry_store, registry)
         succeeding = self._keep_succession(succession, generations)
         keepers = router.watch(), self._keep_directory(), self._keep_behaviours(), succeeding
-        self._tasks = [asyncio.create_task(keeper) for keeper in keepers]
+        self._tasks = [asyncio.create_task(_unless_it_fails(keeper)) for keeper in keepers]
 
     async def _keep_succession(self, succession: Succession, generations: JetStreamGenerations) -> None:
         """See that a switch comes to an end; when the log has a next generation, go on with that."""
@@ -371,6 +372,15 @@ class NamespaceRouter:
         if self._router is None:
             raise Unavailable("the router is still opening")
         return self._router
+
+
+async def _unless_it_fails(keeper: Coroutine[Any, Any, None]) -> None:
+    """Do what has no end, or end the process: Ray starts it again, and it takes over all that lives."""
+    try:
+        await keeper
+    except Exception:  # noqa: BLE001 - whatever it is, nobody would do the keeper's work any more
+        _log.exception("router.failed")
+        os._exit(1)
 
 
 def _now_us() -> int:

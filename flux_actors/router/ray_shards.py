@@ -23,7 +23,6 @@ from flux_actors.shard.reads import decode_namespaces, decode_readings
 
 _START_S: Final = 30.0
 _CALL_S: Final = 5.0
-_WATCH_S: Final = 2.0
 _HAND_OVER_S: Final = 10.0
 _ACTORS_S: Final = 20.0
 _DRAIN_S: Final = 60.0
@@ -43,20 +42,10 @@ class RayShards:
 
     async def start(self, name: str, instead_of: str = "") -> None:
         """Create the actor on a node with few shards, and have it connect."""
-        nodes = await asyncio.to_thread(ray.nodes)
-        living = (node for shard, node in self._nodes.items() if shard in self._handles)
-        here = node_for(nodes, living, self._nodes.get(instead_of))
-        actor: Any = RemoteShard.options(
-            name=name,
-            namespace=RAY_NAMESPACE,
-            lifetime="detached",
-            num_cpus=0,
-            memory=_LEAST_BYTES,
-            max_restarts=0,  # the router starts the successor, with the next epoch
-            get_if_exists=True,
-            scheduling_strategy=here and NodeAffinitySchedulingStrategy(here, soft=True),
-        ).remote()
-        self._handles[name] = actor
+        try:
+            here = await self._create(name, instead_of)
+        except (RayError, RuntimeError, OSError) as error:
+            raise Unavailable(f"Ray could not start shard {name} ({error})") from error
         self._nodes.pop(instead_of, None)
         if here is not None:
             self._nodes[name] = here  # so that one which starts at the same time goes elsewhere
@@ -93,12 +82,12 @@ class RayShards:
         """Return its partitions' status."""
         return [PartitionStatus(*row) for row in await self._call(name, "status", timeout_s)]
 
-    async def reducing_s(self, name: str) -> float:
-        """Return for how long users' reducers have kept the shard from answering; 0.0 if not known."""
+    async def reducing_s(self, name: str, timeout_s: float) -> float | None:
+        """Return for how long users' reducers have kept the shard from answering; `None` if it is silent."""
         try:
-            seconds: float = await self._call(name, "reducing_s", _WATCH_S)
+            seconds: float = await self._call(name, "reducing_s", timeout_s)
         except (ShardGone, TimeoutError, FluxError):
-            return 0.0
+            return None
         return seconds
 
     async def namespaces(self, name: str) -> list[tuple[str, int, int]]:
@@ -137,6 +126,23 @@ class RayShards:
             return
         finally:
             self._handles.pop(name, None)
+
+    async def _create(self, name: str, instead_of: str) -> str | None:
+        nodes = await asyncio.to_thread(ray.nodes)
+        living = (node for shard, node in self._nodes.items() if shard in self._handles)
+        here = node_for(nodes, living, self._nodes.get(instead_of))
+        actor: Any = RemoteShard.options(
+            name=name,
+            namespace=RAY_NAMESPACE,
+            lifetime="detached",
+            num_cpus=0,
+            memory=_LEAST_BYTES,
+            max_restarts=0,  # the router starts the successor, with the next epoch
+            get_if_exists=True,
+            scheduling_strategy=here and NodeAffinitySchedulingStrategy(here, soft=True),
+        ).remote()
+        self._handles[name] = actor
+        return here
 
     async def _call(self, name: str, method: str, timeout_s: float, *arguments: Any) -> Any:
         try:

@@ -13,11 +13,11 @@ from typing import Final
 
 import structlog
 
-from flux_actors import limits
-from flux_actors.errors import Refused, Unavailable
+from flux_actors.errors import FluxError, Refused, Unavailable
 from flux_actors.log.ports import KeyValue, Versioned
 from flux_actors.router.counting import RouterCounts
 from flux_actors.router.loads import Loads
+from flux_actors.router.looking import Looks
 from flux_actors.router.moving import Move, come_near, hand_over
 from flux_actors.router.placing import housed, placed
 from flux_actors.router.shard_host import ShardGone, ShardHost
@@ -26,10 +26,9 @@ from flux_actors.router.topology import TOPOLOGY_KEY, LogRegistry, Topology, dec
 from flux_actors.shard.partition import PartitionStatus, Phase
 
 _log = structlog.get_logger(__name__)
-_STATUS_S: Final = 2.0
 _OPEN_STATUS_S: Final = 5.0
-_MISSES_MAX: Final = 3  # unanswered status calls before a shard counts as dead
-_WATCH_S: Final = 0.25
+_WATCH_S: Final = 0.25  # from one look to the next; one that had no answer has taken longer
+_FRESH_S: Final = 60.0  # the topology is written again then: it is not one of a cluster that is gone
 _AGAIN_S: Final = 1.0  # before a move that failed is tried again
 
 
@@ -39,7 +38,6 @@ class Router:
     def __init__(self, store: KeyValue, host: ShardHost, registry: LogRegistry, shards: int) -> None:
         self._store = store
         self._host = host
-        self._misses: dict[str, int] = {}
         self._names: dict[int, str] = {}  # of the shards, by their slots
         self._loads = Loads(registry.partitions)
         self._replacing = 0
@@ -58,7 +56,9 @@ class Router:
         self._writing = asyncio.Lock()  # else one of two writes at once would be overtaken by the other
         self._sent: list[bytes] = []  # what was written since, and may have been stored
         self._unwritten = False
+        self._written_s = 0.0
         self.counts = RouterCounts()
+        self._looks = Looks(host, self.counts)
 
     async def open(self) -> None:
         """Take over what lives, start what does not."""
@@ -76,11 +76,13 @@ class Router:
 
     async def watch(self) -> None:
         """Look after the shards until `closing`."""
+        loop = asyncio.get_running_loop()
         while not self.closing:
+            next_look_s = loop.time() + _WATCH_S
             await asyncio.gather(*(self._look(slot, name) for slot, name in self._names.items()))
-            if self._unwritten:
+            if self._unwritten or loop.time() >= self._written_s + _FRESH_S:
                 await self._write_when_possible()
-            await asyncio.sleep(_WATCH_S)
+            await asyncio.sleep(max(0.0, next_look_s - loop.time()))
 
     def leave(self) -> None:
         """Look after nothing any more."""
@@ -206,41 +208,20 @@ class Router:
     # -- looking after shards
 
     async def _look(self, slot: int, name: str) -> None:
+        known = self.topology
         try:
-            rows = await self._answered(name)
+            rows = await self._looks.look(name)
             if rows is None or self._names.get(slot) != name:
-                return  # its successor would come to the same events; or it was ended meanwhile
+                return  # it was ended meanwhile
             self.status[name] = rows
-            self._misses.pop(name, None)
             self._loads.note(rows, asyncio.get_running_loop().time())
-            await self._mend(name, rows)
-            return
+            if self.topology is known:  # else it says what was before
+                await self._mend(name, rows)
         except ShardGone:
             _log.warning("shard.gone", shard=name)
-        except (TimeoutError, Unavailable):
-            self.counts.unanswered += 1
-            self._misses[name] = self._misses.get(name, 0) + 1
-            if self._misses[name] < _MISSES_MAX:
-                return
-            _log.warning("shard.silent", shard=name)
-        await self._replace(slot, name)
-
-    async def _answered(self, name: str) -> list[PartitionStatus] | None:
-        """Return the status of a shard; `None` if users' reducers keep it from telling, which they may.
-
-        One that has missed a look is asked for both at once: it is to be found soon when it stands still.
-        Raises ShardGone, TimeoutError and Unavailable.
-        """
-        if name not in self._misses:
-            return await self._host.status(name, _STATUS_S)
-        asked = self._host.status(name, _STATUS_S), self._host.reducing_s(name)
-        rows, reducing_s = await asyncio.gather(*asked, return_exceptions=True)
-        if isinstance(rows, list):
-            return rows
-        if isinstance(reducing_s, float) and 0.0 < reducing_s < limits.reduce_patience_s:
-            _log.warning("shard.reducing", shard=name)
-            return None
-        raise rows
+            await self._replace(slot, name)
+        except (TimeoutError, FluxError) as error:
+            _log.warning("shard.not_mended", shard=name, reason=str(error) or type(error).__name__)
 
     async def _mend(self, name: str, rows: Iterable[PartitionStatus]) -> None:
         """Have a shard lead what it owns and host nothing else, but for the partition that moves just now.
@@ -266,9 +247,9 @@ class Router:
             owned = [p for p in range(self.registry.partitions) if self._owner(p) == name]
             await self._start(slot, owned, self._next_epoch(), name)
             self._unwritten = True
-            self._misses.pop(name, None)
-        except (ShardGone, TimeoutError, Unavailable) as error:
-            _log.error("shard.start_failed", shard=name, reason=str(error))
+            self._looks.forget(name)
+        except (ShardGone, TimeoutError, FluxError) as error:
+            _log.error("shard.start_failed", shard=name, reason=str(error) or type(error).__name__)
         finally:
             self._replacing -= 1
 
@@ -379,7 +360,10 @@ class Router:
                 self._revision = known.revision  # by us: the answer was lost
                 self._sent = []
                 self._unwritten = known.value != encode(self.topology)
-            elif known is not None:
+            elif known is None:
+                _log.warning("topology.forgotten")  # among those of clusters that were long gone
+                self._revision, self._unwritten = 0, True
+            else:
                 self._adopt(known)  # another router has placed the partitions; go on from there
                 self._names = {}
                 for name in self.shard_names():
@@ -397,3 +381,4 @@ class Router:
         self._revision = await self._store.put(TOPOLOGY_KEY, topology, self._revision)
         self._sent = []
         self._unwritten = False
+        self._written_s = asyncio.get_running_loop().time()

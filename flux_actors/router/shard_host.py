@@ -50,8 +50,11 @@ class ShardHost(Protocol):
         """
         ...
 
-    async def reducing_s(self, name: str) -> float:
-        """Return for how long users' reducers have kept the shard from answering; 0.0 if not known."""
+    async def reducing_s(self, name: str, timeout_s: float) -> float | None:
+        """Return for how long users' reducers have kept the shard from answering; `None` if it says nothing.
+
+        That is told beside all else that a shard does: one that says nothing here does nothing at all.
+        """
         ...
 
     async def namespaces(self, name: str) -> list[tuple[str, int, int]]:

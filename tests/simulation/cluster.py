@@ -148,8 +148,12 @@ class SimulatedShards:
         found: list[PartitionStatus] = await self._call(name, "status", timeout_s)
         return found
 
-    async def reducing_s(self, name: str) -> float:
-        """Return that no reducer keeps it."""
+    async def reducing_s(self, name: str, timeout_s: float) -> float | None:
+        """Return that no reducer keeps it, if it says anything."""
+        try:
+            await self._call(name, "pid", timeout_s)
+        except (ShardGone, TimeoutError, FluxError):
+            return None
         return 0.0
 
     async def drain(self, name: str) -> None:

@@ -35,6 +35,7 @@ class FakeShards:
     faulty: set[str] = field(default_factory=set)
     reducing: dict[str, float] = field(default_factory=dict)
     starts_to_fail: int = 0
+    start_fault: Exception = field(default_factory=TimeoutError)
     asked: list[str] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
     killed: list[str] = field(default_factory=list)
@@ -44,7 +45,7 @@ class FakeShards:
     async def start(self, name: str, instead_of: str = "") -> None:
         if self.starts_to_fail:
             self.starts_to_fail -= 1
-            raise TimeoutError
+            raise self.start_fault
         self.started.append(name)
         self.hosted.setdefault(name, {})
 
@@ -107,8 +108,8 @@ class FakeShards:
             for partition, epoch in self._shard(name).items()
         ]
 
-    async def reducing_s(self, name: str) -> float:
-        return self.reducing.get(name, 0.0)
+    async def reducing_s(self, name: str, timeout_s: float) -> float | None:
+        return self.reducing.get(name)
 
     async def namespaces(self, name: str) -> list[tuple[str, int, int]]:
         self._shard(name)

@@ -33,7 +33,7 @@ async def test_it_opens_without_being_asked(around):
 
 async def test_it_tells_whose_it_is_and_what_it_knows(around):
     async with routing() as router:
-        await until(lambda: around.shards.asked)
+        await until(lambda: len(around.shards.asked) > 1)
         assert await router.owner() == "somebody"
         status = await router.status()
         assert (status["pid"], status["partitions"]) == (os.getpid(), 4)
@@ -249,3 +249,18 @@ async def test_a_router_that_never_opened_retires_all_the_same(around, monkeypat
     assert done == ["all end", "it ends"]
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()
+
+
+async def test_a_fault_that_nobody_foresaw_ends_it_so_that_ray_starts_it_again(around, monkeypatch):
+    """Else shards that die would be replaced by nobody any more, and the actor would look alive."""
+    exits = []
+    monkeypatch.setattr(os, "_exit", exits.append)
+    async with routing():
+        await until(lambda: around.shards.asked)
+
+        def broken(*_):
+            raise ZeroDivisionError
+
+        around.shards.status = broken
+        await until(lambda: exits)
+    assert exits == [1]

@@ -85,13 +85,12 @@ def shards():
     return RayShards(NatsAccess("nats://nowhere"), ShardPlan("snapshots", Partitioning(4)))
 
 
-async def test_of_one_that_cannot_say_it_no_reducers_are_known(actors, shards, monkeypatch):
-    monkeypatch.setattr(ray_shards, "_WATCH_S", 0.01)
+async def test_of_one_that_says_nothing_no_reducers_are_known(actors, shards):
     dead = RayActorError()
     actors |= {"busy": FakeActor(reducing_s=1.5), "still": FakeActor(reducing_s="silence")}
     actors["dead"] = FakeActor(reducing_s=dead)
-    assert await shards.reducing_s("busy") == 1.5
-    assert [await shards.reducing_s(name) for name in ("still", "dead", "unknown")] == [0.0] * 3
+    assert await shards.reducing_s("busy", 1.0) == 1.5
+    assert [await shards.reducing_s(name, 0.01) for name in ("still", "dead", "unknown")] == [None] * 3
 
 
 async def test_a_status_comes_back_as_it_was_given(actors, shards):
@@ -150,6 +149,15 @@ async def test_one_that_dies_while_it_starts_is_told_as_any_other(monkeypatch, s
     )
     monkeypatch.setattr(ray_shards, "RemoteShard", shell())
     with pytest.raises(told):
+        await shards.start("one")
+
+
+async def test_what_ray_cannot_start_just_now_is_tried_again(monkeypatch, shards):
+    def away():
+        raise RuntimeError("no head node")
+
+    monkeypatch.setattr(ray_shards.ray, "nodes", away)
+    with pytest.raises(Unavailable, match="no head node"):
         await shards.start("one")
 
 

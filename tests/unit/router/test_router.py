@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from flux_actors import limits
-from flux_actors.errors import Unavailable
+from flux_actors.errors import Refused, Unavailable
+from flux_actors.router import router as router_module
 from flux_actors.router.topology import (
     TOPOLOGY_KEY,
     Owner,
@@ -115,12 +116,20 @@ class TestWatching:
 
         async def reducing_s(*_):
             beside.append(set(waiting))
-            return 0.0
 
         shards.status, shards.reducing_s = status, reducing_s
         async with watching(router):
             await until(lambda: shards.killed == [name])
         assert beside == [{"status"}] * 2
+
+    async def test_waits_longer_for_one_that_is_busy_and_not_for_ever(self, store, shards):
+        """Whose other thread answers: to replace it would cost its partitions a recovery."""
+        router = await opened(store, shards)
+        shards.silent.add("flux-shard-0-e1")
+        shards.reducing["flux-shard-0-e1"] = 0.0
+        async with watching(router):
+            await until(lambda: "flux-shard-0-e2" in router.status)
+        assert shards.asked.count("flux-shard-0-e1") == 7
 
     async def test_forgives_one_that_answers_in_between(self, store, shards):
         router = await opened(store, shards)
@@ -141,9 +150,10 @@ class TestWatching:
         assert list(shards.hosted) == ["flux-shard-0-e1"]
         assert router.status["flux-shard-0-e1"][0].phase == "stopped"
 
-    async def test_tries_again_where_no_shard_can_be_started(self, store, shards, lines):
+    @pytest.mark.parametrize("fault", [TimeoutError(), Unavailable("busy"), Refused("no s3fs on this node")])
+    async def test_tries_again_where_no_shard_can_be_started(self, store, shards, lines, fault):
         router = await opened(store, shards)
-        shards.starts_to_fail = 3
+        shards.starts_to_fail, shards.start_fault = 3, fault
         shards.dies("flux-shard-0-e1")
         async with watching(router):
             await until(lambda: "flux-shard-0-e2" in router.status)
@@ -169,6 +179,17 @@ class TestWatching:
         async with watching(overtaken):
             await until(lambda: len(shards.asked) >= 10)
         assert (await stored(store))[0].epoch >= newest[0].epoch
+
+    async def test_one_whose_topology_was_forgotten_writes_it_again(self, store, shards, monkeypatch):
+        """As one of a Ray cluster that is long gone, by another on the same log."""
+        monkeypatch.setattr(router_module, "_FRESH_S", 0.0)
+        router = await opened(store, shards)
+        await store.delete(TOPOLOGY_KEY)
+        async with watching(router):
+            async with asyncio.timeout(5):
+                while await store.get(TOPOLOGY_KEY) is None:  # noqa: ASYNC110 - the store does not tell
+                    await asyncio.sleep(0)
+        assert await stored(store) == router.topology.owners
 
     async def test_its_own_write_whose_answer_was_lost_does_not_overtake_it(self, store, shards):
         router = await opened(store, shards)
