@@ -1,4 +1,4 @@
-"""Disks of nats-servers that are slow, or full.
+"""Disks of nats-servers that are slow, or full, and logs that may take no more of them.
 
 Neither can be done to a server that runs: it is started again, one after the other, on the disk that is then
 broken, and once more on its own disk when that is healed. Each time the others have all blocks first.
@@ -14,14 +14,18 @@ from typing import Final
 
 import msgspec
 
+from flux_actors.errors import Unavailable
 from flux_cluster.chaos.fault import Fault
 from flux_cluster.chaos.nats_faults import await_copies, servers
+from flux_cluster.chaos.nats_servers import SERVERS
+from flux_cluster.chaos.quorum import stored_bytes
 from flux_cluster.chaos.slow_disk import SlowDisk
 from flux_cluster.chaos.small_disk import SmallDisk
-from flux_cluster.chaos.witness import make_warm, see_refusals
+from flux_cluster.chaos.witness import fill, make_warm, see_refusals
 from flux_cluster.chaos.world import World
 
 _SMALL_BYTES: Final = 256 * 1024 * 1024
+_LEFT_BYTES: Final = 8 * 1024 * 1024  # what the load writes meanwhile is a tenth of it
 
 
 class NatsSlowDisk(msgspec.Struct, forbid_unknown_fields=True):
@@ -110,7 +114,37 @@ class NatsFullDisk(msgspec.Struct, forbid_unknown_fields=True):
         world.nats.start_one(number)
 
 
+class NatsFullLog(msgspec.Struct, forbid_unknown_fields=True):
+    """The stores of all servers have come to what they may have (`max_file`), and the disk has room."""
+
+    refused_within_s: float = 5.0
+
+    async def inject(self, world: World, chance: random.Random) -> str:  # noqa: ARG002 - all of them
+        for number in range(SERVERS):
+            await await_copies(world)
+            stored = await asyncio.to_thread(stored_bytes, world.nats.monitors[number])
+            if stored is None:
+                raise Unavailable(f"nats-server {number} does not say how much it has stored")
+            await self._restart(world, number, stored + _LEFT_BYTES)
+        await await_copies(world)
+        await make_warm(world)
+        filled = await fill(world)
+        await see_refusals(world, self.refused_within_s)
+        return f"after {filled} events that were larger than others"
+
+    async def heal(self, world: World) -> None:
+        for number in range(SERVERS):
+            await await_copies(world)
+            await self._restart(world, number, None)
+
+    async def _restart(self, world: World, number: int, store_bytes_max: int | None) -> None:
+        world.nats.store_bytes_max[number] = store_bytes_max
+        await asyncio.to_thread(world.nats.kill, number)
+        world.nats.start_one(number)
+
+
 FAULTS: Final[Mapping[str, type[Fault]]] = {
     "nats-slow-disk": NatsSlowDisk,
     "nats-full-disk": NatsFullDisk,
+    "nats-full-log": NatsFullLog,
 }

@@ -33,7 +33,7 @@ port: {port}
 http: "127.0.0.1:{monitor}"
 max_payload: {max_payload}
 authorization {{ user: {user}, password: "{password}" }}
-jetstream {{ store_dir: "{store}", sync_interval: always }}
+jetstream {{ store_dir: "{store}", {store_max}sync_interval: always }}
 cluster {{ name: flux, host: 127.0.0.1, port: {peer}, no_advertise: true, routes: [{routes}] }}
 # The client library does not know the second form of acknowledgement subjects.
 feature_flags {{ js_ack_fc_v2: false }}
@@ -47,6 +47,7 @@ class NatsServers:
         ports = free_ports(3 * SERVERS)
         self.clients, self.peers, self.monitors = ports[:3], ports[3:6], ports[6:]
         self.processes: list[subprocess.Popen[bytes] | None] = [None] * SERVERS
+        self.store_bytes_max: list[int | None] = [None] * SERVERS  # counts when a server is started
         self._folder = folder
         self._environment = dict(environment)
         self.access = self._access()
@@ -122,6 +123,7 @@ class NatsServers:
         return {}
 
     def _config(self, number: int) -> str:
+        store_max = self.store_bytes_max[number]
         return _CONFIG.format(
             name=f"{_NAME}{number}",
             port=self.clients[number],
@@ -132,6 +134,7 @@ class NatsServers:
             user=self.access.user,
             password=self.access.password,
             store=self.store(number),
+            store_max="" if store_max is None else f"max_file: {store_max}, ",
         )
 
     async def _answers(self) -> bool:

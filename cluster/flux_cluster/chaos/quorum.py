@@ -40,6 +40,12 @@ def is_current(monitors: Sequence[int], streams: Iterable[str]) -> bool:
     )
 
 
+def stored_bytes(port: int) -> int | None:
+    """Return how much of its disk JetStream has taken by its own count, `None` if it does not answer."""
+    found = _jetstream(port)
+    return None if found is None else int(found["storage"])
+
+
 def _is_whole(found: dict[str, Any], stream: str, servers: int) -> bool:
     """Whether a server has all copies with it; but the leader, none hears of more than one other."""
     others = (_group(found, stream) or {}).get("replicas") or []

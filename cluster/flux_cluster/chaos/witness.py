@@ -17,6 +17,9 @@ _ENTITY: Final = "chaos-witness/warm"
 _READ_S: Final = 2.0
 _NO_CONNECTION_TWICE: Final = httpx.Limits(max_keepalive_connections=0)
 _WARM_S: Final = 20.0
+_AGAIN_S: Final = 0.5
+_FILL: Final = "x" * 100_000
+_FILL_MAX: Final = 400
 
 
 async def make_warm(world: World) -> None:
@@ -25,11 +28,30 @@ async def make_warm(world: World) -> None:
     Raises:
         Unavailable: Flux does not take it, or does not tell it.
     """
+    deadline = time.monotonic() + _WARM_S
     async with client_of(world, _WARM_S) as client:
-        answer = await client.post("/api/events", params={"wait": "applied"}, json=_event())
-    if not answer.is_success:
-        raise Unavailable(f"Flux took no event before its log was broken: {answer.text}")
+        while True:  # a server that was just started again may have lost its leaders
+            answer = await client.post("/api/events", params={"wait": "applied"}, json=_event())
+            if answer.is_success:
+                break
+            if time.monotonic() > deadline:
+                raise Unavailable(f"Flux took no event before its log was broken: {answer.text}")
+            await asyncio.sleep(_AGAIN_S)
     await _at_all_doors(world, _WARM_S, _read)
+
+
+async def fill(world: World) -> int:
+    """Publish large events until no more are taken; return how many were.
+
+    Raises:
+        Unavailable: so many were that the log cannot have been near its end.
+    """
+    async with client_of(world, _WARM_S) as client:
+        for number in range(_FILL_MAX):
+            answer = await client.post("/api/events", json=_event(f"{_ENTITY}-{number % 10}", _FILL))
+            if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                return number
+    raise Unavailable(f"the log took {_FILL_MAX} events of {len(_FILL)} bytes, and was not full")
 
 
 async def see_refusals(world: World, within_s: float) -> None:
@@ -74,6 +96,6 @@ async def _read(client: httpx.AsyncClient) -> None:
         raise Unavailable(f"an entity that doors know was answered {answer.status_code} {answer.text[:200]}")
 
 
-def _event() -> dict[str, object]:
-    payload = {"entity_id": _ENTITY, "properties": {"seen": True}}
+def _event(entity_id: str = _ENTITY, said: str = "seen") -> dict[str, object]:
+    payload = {"entity_id": entity_id, "properties": {"said": said}}
     return {"stream": "chaos", "source": "witness", "payload": payload}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flux_cluster.chaos import quorum
-from flux_cluster.chaos.quorum import is_current, leader
+from flux_cluster.chaos.quorum import is_current, leader, stored_bytes
 
 LOG = "FLUX_EVENTS_0"
 
@@ -52,3 +52,8 @@ def test_all_is_current_when_the_leader_has_all_copies_with_it(servers):
     assert not is_current([1, 2, 3], [LOG])
     servers |= {2: told("n", "n", (good, good)), 3: None}
     assert not is_current([1, 2, 3], [LOG])
+
+
+def test_how_much_is_stored_is_what_a_server_says_of_itself(servers):
+    servers |= {1: {"storage": 4096}, 2: None}
+    assert (stored_bytes(1), stored_bytes(2)) == (4096, None)

@@ -13,9 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from flux_actors.errors import Unavailable
-from flux_cluster.chaos import clock_witness
+from flux_cluster.chaos import clock_witness, witness
 from flux_cluster.chaos.clock_witness import see_one_clock
-from flux_cluster.chaos.witness import make_warm, see_refusals
+from flux_cluster.chaos.witness import fill, make_warm, see_refusals
 
 
 class Flux:
@@ -83,11 +83,25 @@ async def test_a_read_that_fails_is_objected_to(flux):
         await see_refusals(flux.world, 2.0)
 
 
-async def test_who_takes_no_event_before_it_is_broken_cannot_be_seen(flux):
+async def test_who_takes_no_event_before_it_is_broken_cannot_be_seen(flux, monkeypatch):
+    monkeypatch.setattr(witness, "_WARM_S", 0.5)
+    monkeypatch.setattr(witness, "_AGAIN_S", 0.05)
     with pytest.raises(Unavailable, match="took no event before its log was broken"):
         await make_warm(flux.world)
-    flux.publish = lambda body: (200, {}, {})
+    answers = [(200, {}, {}), (503, {}, {}), (503, {}, {})]
+    flux.publish = lambda body: answers.pop()
     await make_warm(flux.world)
+    assert answers == []
+
+
+async def test_a_log_is_filled_until_it_takes_no_more(flux, monkeypatch):
+    answers = [(503, {}, {}), (200, {}, {}), (200, {}, {})]
+    flux.publish = lambda body: answers.pop()
+    assert await fill(flux.world) == 2
+    monkeypatch.setattr(witness, "_FILL_MAX", 3)
+    flux.publish = lambda body: (200, {}, {})
+    with pytest.raises(Unavailable, match="was not full"):
+        await fill(flux.world)
 
 
 class Clocked:
