@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
-from flux_actors.errors import FluxError
+from flux_actors.errors import FluxError, Unavailable
 from flux_actors.reporting import Say
 from flux_cluster.chaos.checks import outage_faults
 from flux_cluster.chaos.judging import faults_of
@@ -22,6 +23,7 @@ from flux_cluster.chaos.world import PARTITIONS, World
 
 _BEGIN_S: Final = 60.0
 _BEGUN: Final = 50  # events that were acknowledged before the clock of the scenario starts
+_ACT_S: Final = 20.0  # in which each client goes on after all is healed; a request takes five at most
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -49,7 +51,9 @@ class Play:
         self._scenario = scenario
         self._seed = seed
         self._say = say
-        self._load = Load(world.url, scenario.workload, seed, PARTITIONS)
+        self._load = Load(
+            world.url, scenario.workload, seed, world.fresh_prefix(f"{seed}-{scenario.name}"), PARTITIONS
+        )
         self._injected: list[str] = []
         self._faults: list[str] = []
 
@@ -59,11 +63,12 @@ class Play:
         rest_s = 0.0
         try:
             self._load.start()
-            await until(lambda: self._load.acked > _BEGUN, _BEGIN_S, "the load to begin")
+            await self._begun()
             await self._meanwhile(moments(self._scenario.faults, self._chance("moments")))
             healed_s = time.monotonic()
             await self._world.rest(self._scenario.check.rest_s)
             rest_s = time.monotonic() - healed_s
+            self._faults += await self._gone_on()
             await asyncio.to_thread(self._load.finish)
             await self._judge(rest_s)
             await asyncio.to_thread(self._load.leave)
@@ -72,6 +77,30 @@ class Play:
         finally:
             self._load.abandon()
         return self._outcome(time.monotonic() - began_s, rest_s)
+
+    async def _begun(self) -> None:
+        """Return when each client has done something.
+
+        Raises:
+            Unavailable: one does nothing.
+        """
+        await until(lambda: self._load.acked > _BEGUN, _BEGIN_S, "the load to begin")
+        clients = self._load.activity(of_watchers=True)
+        if idle := await self._idle(dict.fromkeys(clients, 0), _BEGIN_S):
+            raise Unavailable(
+                f"within {_BEGIN_S:.0f} s nothing was answered or told to the {', the '.join(idle)}"
+            )
+
+    async def _gone_on(self) -> list[str]:
+        """Return what is to be said of clients that do nothing any more; what watchers know tells of them."""
+        idle = await self._idle(self._load.activity(of_watchers=False), _ACT_S)
+        return [f"the {name} was answered nothing any more after all was healed" for name in idle]
+
+    async def _idle(self, since: Mapping[str, int], timeout_s: float) -> list[str]:
+        """Return who has done nothing more than they had; all have `timeout_s` for it."""
+        with suppress(Unavailable):
+            await until(lambda: not self._load.idle(since), timeout_s, "each client to go on")
+        return self._load.idle(since)
 
     async def _meanwhile(self, planned: Iterable[Moment]) -> None:
         """Inject and heal everything at its time, and let the load go on for as long as it should."""

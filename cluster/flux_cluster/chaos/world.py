@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import shutil
 import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -57,6 +59,7 @@ class World:
         self.nats = NatsServers(self.folder, self.environment)
         self.relays = [Relay(port) for port in self.nats.clients]  # Flux knows of no other way to the servers
         self.ray = RayNodes(self.folder, self._ray_environment())
+        self._played = Counter[str]()
 
     async def start(self) -> None:
         """Start everything and return when all doors and partitions are ready.
@@ -122,6 +125,15 @@ class World:
             await process.wait()
             raise Unavailable(f"{module} did not end within {timeout_s:.0f} s") from None
         return process.returncode or 0, output.decode(errors="replace")
+
+    def fresh_prefix(self, play: str) -> str:
+        """Return what the namespaces of a play begin with.
+
+        In another world the same play has the same; only what is played twice in one world has others then.
+        """
+        told = f"{play} {self._played[play]}"
+        self._played[play] += 1
+        return f"c{hashlib.blake2b(told.encode(), digest_size=4).hexdigest()}-"
 
     def processes(self, title: str) -> list[psutil.Process]:
         """Return the living processes whose title begins so, in the order of their pids."""
