@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Final, Literal
 
 import msgspec
-import psutil
 
 from flux_cluster.chaos.fault import Fault
 from flux_cluster.chaos.process_faults import one_of
-from flux_cluster.chaos.ray_nodes import NODE
+from flux_cluster.chaos.ray_nodes import node_of
 from flux_cluster.chaos.relay import Relay, Suffering, Trouble, Who, everybody
 from flux_cluster.chaos.waiting import until
 from flux_cluster.chaos.world import DOOR, ROUTER, SHARD, World
@@ -54,7 +52,7 @@ class _Network(msgspec.Struct, forbid_unknown_fields=True):
             return everybody, "everybody"
         if self.between == "node":
             number = str(chance.choice(sorted(world.ray.nodes)))
-            return lambda pid: _node_of(pid) == number, f"node {number}"
+            return lambda pid: node_of(pid) == number, f"node {number}"
         title = _TITLES[self.between]
         victim = one_of(world.processes(title), chance, title).pid
         return lambda pid: pid == victim, f"{self.between}, pid {victim}"
@@ -85,12 +83,6 @@ class NatsDelay(_Network, forbid_unknown_fields=True):
 
     async def inject(self, world: World, chance: random.Random) -> str:
         return await self._suffer(world, chance, Trouble(delay_s=self.delay_s))
-
-
-def _node_of(pid: int) -> str | None:
-    with suppress(psutil.Error, OSError):
-        return psutil.Process(pid).environ().get(NODE)
-    return None
 
 
 FAULTS: Final[Mapping[str, type[Fault]]] = {

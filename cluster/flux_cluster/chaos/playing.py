@@ -14,6 +14,7 @@ import msgspec
 from flux_actors.errors import FluxError, Unavailable
 from flux_actors.reporting import Say
 from flux_cluster.chaos.checks import outage_faults
+from flux_cluster.chaos.fault import Fault, Prepared
 from flux_cluster.chaos.judging import faults_of
 from flux_cluster.chaos.load import Load
 from flux_cluster.chaos.registry import fault_of
@@ -62,9 +63,12 @@ class Play:
         began_s = time.monotonic()
         rest_s = 0.0
         try:
+            chosen = moments(self._scenario.faults, self._chance("moments"))
+            planned = [(moment, fault_of(moment.fault)) for moment in chosen]
+            await self._prepare(fault for _, fault in planned)
             self._load.start()
             await self._begun()
-            await self._meanwhile(moments(self._scenario.faults, self._chance("moments")))
+            await self._meanwhile(planned)
             healed_s = time.monotonic()
             await self._world.rest(self._scenario.check.rest_s)
             rest_s = time.monotonic() - healed_s
@@ -102,10 +106,15 @@ class Play:
             await until(lambda: not self._load.idle(since), timeout_s, "each client to go on")
         return self._load.idle(since)
 
-    async def _meanwhile(self, planned: Iterable[Moment]) -> None:
+    async def _prepare(self, faults: Iterable[Fault]) -> None:
+        for fault in faults:
+            if isinstance(fault, Prepared):
+                await fault.prepare(self._world)
+
+    async def _meanwhile(self, planned: Iterable[tuple[Moment, Fault]]) -> None:
         """Inject and heal everything at its time, and let the load go on for as long as it should."""
         began_s = time.monotonic()
-        playing = [self._one(number, moment, began_s) for number, moment in enumerate(planned)]
+        playing = [self._one(number, *one, began_s) for number, one in enumerate(planned)]
         done = await asyncio.gather(
             *playing, asyncio.sleep(self._scenario.workload.seconds), return_exceptions=True
         )
@@ -115,8 +124,7 @@ class Play:
             elif isinstance(error, BaseException):
                 raise error
 
-    async def _one(self, number: int, moment: Moment, began_s: float) -> None:
-        fault = fault_of(moment.fault)
+    async def _one(self, number: int, moment: Moment, fault: Fault, began_s: float) -> None:
         await asyncio.sleep(moment.at_s - (time.monotonic() - began_s))
         try:
             whom = await fault.inject(self._world, self._chance(str(number)))

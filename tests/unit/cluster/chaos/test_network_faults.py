@@ -82,7 +82,7 @@ async def test_everybody_may_be_meant(world):
 async def test_all_of_a_node_may_be_meant_those_that_start_later_too(world, monkeypatch):
     there = {SOMEBODY: {NODE: "1"}, SOMEBODY + 1: {NODE: "2"}, SOMEBODY + 2: {}}
     monkeypatch.setattr(
-        "flux_cluster.chaos.network_faults.psutil.Process",
+        "flux_cluster.chaos.ray_nodes.psutil.Process",
         lambda pid: SimpleNamespace(environ=lambda: there[pid]),
     )
     _, whom = await suffered(world, "nats-cut", between="node")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from flux_actors.errors import Unavailable
 from flux_cluster.chaos import playing, waiting
 from flux_cluster.chaos.playing import Outcome, Play
 from flux_cluster.chaos.scenario import Check, Injection, Scenario, Workload
@@ -21,9 +22,10 @@ class Load:
 
     most: Mapping[str, int] = {}
     made_of: tuple[Any, ...] = ()
+    has_begun = False
 
     def __init__(self, *made_of: Any) -> None:
-        Load.made_of = made_of
+        Load.made_of, Load.has_begun = made_of, False
         self.acked = 60
         self.writers: list[Any] = []
         self.onlookers: list[Any] = []
@@ -31,7 +33,7 @@ class Load:
         self._done = dict.fromkeys(self.most, 0)
 
     def start(self) -> None:
-        self.ended.append("not yet")
+        Load.has_begun = True
 
     def activity(self, *, of_watchers: bool) -> dict[str, int]:
         return {name: done for name, done in self._done.items() if of_watchers or "watcher" not in name}
@@ -103,6 +105,15 @@ class Fault:
         self.noted.append("healed")
 
 
+class Prepared(Fault):
+    """One that is to be prepared, and notes whether the load had begun then."""
+
+    async def prepare(self, _: Any) -> None:
+        self.noted.append("too late" if Load.has_begun else "prepared")
+        if self._error is not None:
+            raise self._error
+
+
 GOES_ON = {"publisher 0": 1_000, "watcher 0": 1}  # what a watcher is told may change no more
 
 
@@ -118,6 +129,18 @@ async def test_a_client_that_does_nothing_from_the_beginning_is_told(play):
 async def test_a_client_that_does_nothing_any_more_after_a_fault_is_told(play):
     outcome = await play(GOES_ON | {"counter 1": 1})
     assert outcome.faults == ("the counter 1 was answered nothing any more after all was healed",)
+
+
+async def test_a_fault_is_prepared_before_the_load_begins(play):
+    fault = Prepared()
+    assert (await play(GOES_ON, fault)).faults == ()
+    assert fault.noted == ["prepared", "injected", "healed"]
+
+
+async def test_a_fault_that_cannot_be_prepared_fails_and_is_not_injected(play):
+    fault = Prepared(Unavailable("the router stays"))
+    outcome = await play(GOES_ON, fault)
+    assert (outcome.faults, outcome.injected, fault.noted) == (("the router stays",), (), ["prepared"])
 
 
 async def test_the_namespaces_of_a_play_are_those_that_the_world_gives_its_scenario_and_seed(play):
