@@ -132,8 +132,10 @@ class Play:
             self._injected.append(told)
             self._say(f"{moment.at_s:5.1f} s  {told}")
             await asyncio.sleep(moment.for_s)
-        finally:
+        except Exception:  # whoever cancels ends the world as it is: healing it would take a minute
             await fault.heal(self._world)
+            raise
+        await fault.heal(self._world)
         if moment.for_s:
             self._say(f"{time.monotonic() - began_s:5.1f} s  {moment.fault.what}: healed")
 

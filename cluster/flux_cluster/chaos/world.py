@@ -24,6 +24,7 @@ from flux_actors.reporting import Say
 from flux_cluster.chaos.nats_servers import NatsServers
 from flux_cluster.chaos.ray_nodes import RayNodes
 from flux_cluster.chaos.relay import Relay
+from flux_cluster.chaos.small_disk import unmount_below
 from flux_cluster.chaos.waiting import until
 from flux_cluster.data_folder import write_secret
 from flux_cluster.ports import free_ports
@@ -79,11 +80,12 @@ class World:
         await self.rest(_START_S)
 
     async def stop(self) -> None:
-        """End everything by pid, and remove its folder."""
-        await asyncio.to_thread(self.end)
+        """End everything by pid, and remove its folder; what a fault still does in a thread is done first."""
+        await asyncio.get_running_loop().shutdown_default_executor()
+        self.end()
 
     def end(self) -> None:
-        """End everything, now."""
+        """End everything, now, healed or not."""
         self.nats.stop()
         deadline = time.monotonic() + _END_S
         while (left := of_run(self.mark)) and time.monotonic() < deadline:
@@ -93,6 +95,7 @@ class World:
             time.sleep(_POLL_S)
         for relay in self.relays:
             relay.stop()
+        unmount_below(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     async def rest(self, timeout_s: float = _REST_S) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,6 @@ from flux_actors.errors import Unavailable
 from flux_cluster.chaos import playing, waiting
 from flux_cluster.chaos.playing import Outcome, Play
 from flux_cluster.chaos.scenario import Check, Injection, Scenario, Workload
-from flux_cluster.chaos.world import World
 
 CHECK = Check(write_outage_s=1, read_outage_s=1)
 
@@ -91,14 +91,19 @@ def play(world, monkeypatch):
 class Fault:
     """One that notes what is done with it."""
 
-    def __init__(self, error: BaseException | None = None) -> None:
+    def __init__(self, error: Exception | None = None, *, hangs: bool = False) -> None:
         self.noted: list[str] = []
         self._error = error
+        self._hangs = hangs
+        self.hanging = asyncio.Event()
 
     async def inject(self, *_: Any) -> str:
         self.noted.append("injected")
         if self._error is not None:
             raise self._error
+        if self._hangs:
+            self.hanging.set()
+            await asyncio.Event().wait()
         return "it"
 
     async def heal(self, _: Any) -> None:
@@ -143,18 +148,22 @@ async def test_a_fault_that_cannot_be_prepared_fails_and_is_not_injected(play):
     assert (outcome.faults, outcome.injected, fault.noted) == (("the router stays",), (), ["prepared"])
 
 
+async def test_a_fault_that_fails_half_way_is_healed(play):
+    fault = Fault(Unavailable("half of it"))
+    outcome = await play(GOES_ON, fault)
+    assert (outcome.faults, fault.noted) == (("half of it",), ["injected", "healed"])
+
+
+async def test_whoever_ends_a_play_waits_for_no_healing(play):
+    fault = Fault(hangs=True)
+    playing_it = asyncio.create_task(play(GOES_ON, fault))
+    await fault.hanging.wait()
+    playing_it.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await playing_it
+    assert fault.noted == ["injected"]
+
+
 async def test_the_namespaces_of_a_play_are_those_that_the_world_gives_its_scenario_and_seed(play):
     await play(GOES_ON)
     assert Load.made_of == ("", Workload(seconds=0), 7, "of 7-mine-", 4)
-
-
-def test_a_world_gives_a_play_the_namespaces_that_another_gives_it_and_never_the_same_twice():
-    played = [(seed, name) for seed in (1, 2) for name in ("a", "b")]
-    worlds = [World(lambda _: None) for _ in range(2)]
-    try:
-        one, other = ([world.fresh_prefix(f"{seed}-{name}") for seed, name in played] for world in worlds)
-        assert one == other
-        assert len({*one, worlds[0].fresh_prefix("1-a"), worlds[0].fresh_prefix("1-a")}) == 6
-    finally:
-        for world in worlds:
-            world.end()
