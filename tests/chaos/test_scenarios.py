@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -74,12 +75,21 @@ def of_folder(folder: Path) -> list[psutil.Process]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_whoever_ends_it_in_between_finds_nothing_left(number):
+@pytest.mark.parametrize(
+    ("scenario", "fault", "numbers"),
+    [
+        ("node-kill", "node-kill: node", [signal.SIGINT]),
+        ("node-kill", "node-kill: node", [signal.SIGTERM]),
+        ("node-kill", "node-kill: node", [signal.SIGHUP]),
+        ("full-disk", "nats-full-disk: nats-servers", [signal.SIGINT, signal.SIGINT]),
+    ],
+    ids=["Ctrl-C", "SIGTERM", "its terminal is closed", "Ctrl-C twice, and a disk is mounted"],
+)
+def test_whoever_ends_it_in_between_finds_nothing_left(scenario, fault, numbers):
     with tempfile.TemporaryDirectory(prefix="cx-") as name:  # a short path, for Ray's sockets
         folder = Path(name)
         process = subprocess.Popen(
-            [sys.executable, "-m", "flux_actors", "chaos", "node-kill", "--seed", "1"],
+            [sys.executable, "-m", "flux_actors", "chaos", scenario, "--seed", "1"],
             env=clean_environment() | {"TMPDIR": name},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -87,9 +97,11 @@ def test_whoever_ends_it_in_between_finds_nothing_left(number):
         )
         assert process.stderr is not None
         lines = iter(process.stderr.readline, "")
-        assert any("node-kill: node" in line for line in lines)
+        assert any(fault in line for line in lines)
         assert len(of_folder(folder)) > 10
-        process.send_signal(number)
+        for number in numbers:
+            process.send_signal(number)
+            time.sleep(0.2)  # as a hand does it
         out, err = process.communicate(timeout=120)
         assert (process.returncode, out) == (130, "")
         assert err.splitlines()[-1] == "ended before all was played; nothing of it is left"

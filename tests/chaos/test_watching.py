@@ -118,8 +118,9 @@ def gaps(onlooker: Onlooker, publishers: list[Publisher]) -> list[str]:
 def test_every_watcher_ends_at_the_state_and_hears_nothing_twice(twins):
     prefix, chance = f"w{uuid.uuid4().hex[:8]}", random.Random(SEED)
     stop_writing, stop_watching = threading.Event(), threading.Event()
-    publishers = [Publisher(twins.url, prefix, n, SEED, stop_writing) for n in range(3)]
-    spaces = tuple(f"{prefix}{n}/*" for n in range(4))
+    namespaces = [f"{prefix}{n}" for n in range(4)]
+    publishers = [Publisher(twins.url, namespaces, n, SEED, stop_writing) for n in range(3)]
+    spaces = tuple(f"{space}/*" for space in namespaces)
     onlookers: list[SocketOnlooker | StreamOnlooker] = [
         SocketOnlooker("socket, everything", ("*",)),
         SocketOnlooker("socket, two namespaces", spaces[:2]),

@@ -25,6 +25,7 @@ from flux_cluster.chaos.world import World
 _SHIPPED: Final = Path(__file__).with_name("scenarios")
 _IN_THE_REPO: Final = Path(__file__).parents[3] / "tests" / "chaos" / "scenarios"
 _SEED_BITS: Final = 31
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERRUPTED: Final = 130  # what a shell says of a program that was ended by Ctrl-C
 
 
@@ -61,10 +62,7 @@ def run(wanted: Wanted, say: Say, say_aside: Say) -> int:
 
 
 async def _run(played: Iterator[tuple[Scenario, int]], say: Say, say_aside: Say) -> int:
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
+    _end_on_signals()
     world = World(say_aside)
     try:
         await world.start()
@@ -78,6 +76,19 @@ async def _run(played: Iterator[tuple[Scenario, int]], say: Say, say_aside: Say)
         return 0
     finally:
         await world.stop()
+
+
+def _end_on_signals() -> None:
+    """Have each signal that asks for an end cancel this task, once: it clears away then."""
+    task = asyncio.current_task()
+
+    def end() -> None:
+        if task is not None and not task.cancelling():
+            task.cancel()
+
+    for number in _ENDING:
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+            asyncio.get_running_loop().add_signal_handler(number, end)
 
 
 def rounds(scenarios: Sequence[Scenario], seed: int, minutes: float | None) -> Iterator[tuple[Scenario, int]]:

@@ -6,12 +6,13 @@ import random
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
 
-from flux_cluster.chaos.publisher import RETRY_S, SPACES
+from flux_cluster.chaos.publisher import RETRY_S
 
 _TIMEOUT_S: Final = 5.0
 _AGAIN_S: Final = 0.05
@@ -27,7 +28,7 @@ class Counter:
     """
 
     url: str
-    prefix: str
+    spaces: Sequence[str]
     number: int
     seed: int
     stop: threading.Event
@@ -37,12 +38,22 @@ class Counter:
     retries: int = 0
     trouble: list[str] = field(default_factory=list)
 
+    @property
+    def name(self) -> str:
+        """What it is called where something is said of it."""
+        return f"counter {self.number}"
+
+    @property
+    def done(self) -> int:
+        """How many numbers were acknowledged to it by now."""
+        return sum(len(numbers) for numbers in list(self.counted.values()))
+
     def run(self) -> None:
         """Count until `stop`."""
         chance = random.Random(f"{self.seed}-counter-{self.number}")
         with httpx.Client(base_url=self.url, timeout=_TIMEOUT_S, trust_env=False) as client:
             while not self.stop.is_set() and not self.trouble:
-                self._count(client, f"{self.prefix}{chance.randrange(SPACES)}/count", chance)
+                self._count(client, f"{chance.choice(self.spaces)}/count", chance)
                 time.sleep(_PAUSE_S)
 
     def _count(self, client: httpx.Client, entity_id: str, chance: random.Random) -> None:

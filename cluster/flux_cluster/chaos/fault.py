@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from flux_cluster.chaos.world import World
 
@@ -21,4 +21,17 @@ class Fault(Protocol):
 
     async def heal(self, world: World) -> None:
         """Undo what does not mend by itself."""
+        ...
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A fault that is none unless the world is in some way, which is seen to before the load begins."""
+
+    async def prepare(self, world: World) -> None:
+        """Bring the world there, and to rest again.
+
+        Raises:
+            Unavailable: it does not get there, so the fault could not be what it should.
+        """
         ...

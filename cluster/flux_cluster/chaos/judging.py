@@ -17,7 +17,6 @@ _ASK_S: Final = 10.0
 _TRY_S: Final = 30.0
 _POLL_S: Final = 0.1
 _CATCH_UP_S: Final = 25.0
-_COUNT: Final = "/count"
 _SHOWN: Final = 3
 
 
@@ -50,15 +49,10 @@ def _states_of_doors(load: Load, doors: int) -> dict[int, State]:
             if told is not None and (pid := told["door"]["pid"]) not in found:
                 entities = _told(client, "/api/state/entities", prefix=load.prefix)
                 if entities is not None:
-                    found[pid] = {one["id"]: one["properties"] for one in entities if _counts(one["id"])}
+                    found[pid] = {one["id"]: one["properties"] for one in entities}
         if time.monotonic() > deadline:
             raise Unavailable(f"only {len(found)} of {doors} doors told what they have")
     return found
-
-
-def _counts(entity_id: str) -> bool:
-    """Whether an entity is one that is compared."""
-    return "-probe" not in entity_id
 
 
 def _history_faults(load: Load) -> Iterator[str]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
-from flux_actors.errors import FluxError
+from flux_actors.errors import FluxError, Unavailable
 from flux_actors.reporting import Say
 from flux_cluster.chaos.checks import outage_faults
+from flux_cluster.chaos.fault import Fault, Prepared
 from flux_cluster.chaos.judging import faults_of
 from flux_cluster.chaos.load import Load
 from flux_cluster.chaos.registry import fault_of
@@ -22,6 +24,7 @@ from flux_cluster.chaos.world import PARTITIONS, World
 
 _BEGIN_S: Final = 60.0
 _BEGUN: Final = 50  # events that were acknowledged before the clock of the scenario starts
+_ACT_S: Final = 20.0  # in which each client goes on after all is healed; a request takes five at most
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -49,7 +52,9 @@ class Play:
         self._scenario = scenario
         self._seed = seed
         self._say = say
-        self._load = Load(world.url, scenario.workload, seed, PARTITIONS)
+        self._load = Load(
+            world.url, scenario.workload, seed, world.fresh_prefix(f"{seed}-{scenario.name}"), PARTITIONS
+        )
         self._injected: list[str] = []
         self._faults: list[str] = []
 
@@ -58,12 +63,16 @@ class Play:
         began_s = time.monotonic()
         rest_s = 0.0
         try:
+            chosen = moments(self._scenario.faults, self._chance("moments"))
+            planned = [(moment, fault_of(moment.fault)) for moment in chosen]
+            await self._prepare(fault for _, fault in planned)
             self._load.start()
-            await until(lambda: self._load.acked > _BEGUN, _BEGIN_S, "the load to begin")
-            await self._meanwhile(moments(self._scenario.faults, self._chance("moments")))
+            await self._begun()
+            await self._meanwhile(planned)
             healed_s = time.monotonic()
             await self._world.rest(self._scenario.check.rest_s)
             rest_s = time.monotonic() - healed_s
+            self._faults += await self._gone_on()
             await asyncio.to_thread(self._load.finish)
             await self._judge(rest_s)
             await asyncio.to_thread(self._load.leave)
@@ -73,10 +82,39 @@ class Play:
             self._load.abandon()
         return self._outcome(time.monotonic() - began_s, rest_s)
 
-    async def _meanwhile(self, planned: Iterable[Moment]) -> None:
+    async def _begun(self) -> None:
+        """Return when each client has done something.
+
+        Raises:
+            Unavailable: one does nothing.
+        """
+        await until(lambda: self._load.acked > _BEGUN, _BEGIN_S, "the load to begin")
+        clients = self._load.activity(of_watchers=True)
+        if idle := await self._idle(dict.fromkeys(clients, 0), _BEGIN_S):
+            raise Unavailable(
+                f"within {_BEGIN_S:.0f} s nothing was answered or told to the {', the '.join(idle)}"
+            )
+
+    async def _gone_on(self) -> list[str]:
+        """Return what is to be said of clients that do nothing any more; what watchers know tells of them."""
+        idle = await self._idle(self._load.activity(of_watchers=False), _ACT_S)
+        return [f"the {name} was answered nothing any more after all was healed" for name in idle]
+
+    async def _idle(self, since: Mapping[str, int], timeout_s: float) -> list[str]:
+        """Return who has done nothing more than they had; all have `timeout_s` for it."""
+        with suppress(Unavailable):
+            await until(lambda: not self._load.idle(since), timeout_s, "each client to go on")
+        return self._load.idle(since)
+
+    async def _prepare(self, faults: Iterable[Fault]) -> None:
+        for fault in faults:
+            if isinstance(fault, Prepared):
+                await fault.prepare(self._world)
+
+    async def _meanwhile(self, planned: Iterable[tuple[Moment, Fault]]) -> None:
         """Inject and heal everything at its time, and let the load go on for as long as it should."""
         began_s = time.monotonic()
-        playing = [self._one(number, moment, began_s) for number, moment in enumerate(planned)]
+        playing = [self._one(number, *one, began_s) for number, one in enumerate(planned)]
         done = await asyncio.gather(
             *playing, asyncio.sleep(self._scenario.workload.seconds), return_exceptions=True
         )
@@ -86,8 +124,7 @@ class Play:
             elif isinstance(error, BaseException):
                 raise error
 
-    async def _one(self, number: int, moment: Moment, began_s: float) -> None:
-        fault = fault_of(moment.fault)
+    async def _one(self, number: int, moment: Moment, fault: Fault, began_s: float) -> None:
         await asyncio.sleep(moment.at_s - (time.monotonic() - began_s))
         try:
             whom = await fault.inject(self._world, self._chance(str(number)))
@@ -95,8 +132,10 @@ class Play:
             self._injected.append(told)
             self._say(f"{moment.at_s:5.1f} s  {told}")
             await asyncio.sleep(moment.for_s)
-        finally:
+        except Exception:  # whoever cancels ends the world as it is: healing it would take a minute
             await fault.heal(self._world)
+            raise
+        await fault.heal(self._world)
         if moment.for_s:
             self._say(f"{time.monotonic() - began_s:5.1f} s  {moment.fault.what}: healed")
 

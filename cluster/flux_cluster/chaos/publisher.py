@@ -13,7 +13,6 @@ from typing import Any, Final
 import httpx
 
 RETRY_S: Final = 60.0
-SPACES: Final = 4  # namespaces: with four partitions most of those have one
 _ENTITIES: Final = 12
 _GENERATION: Final = 4_000  # events, then it goes on with other entities: a history holds 500
 _TIMEOUT_S: Final = 5.0
@@ -25,12 +24,13 @@ State = dict[str, dict[str, Any]]
 class Publisher:
     """Publishes events of its own entities, one request after the other; a thread runs it.
 
-    What it chooses follows from `seed` and `number`. A request without an answer, or with 503, goes again as
-    it was, under the same eventIds, to whatever door takes the connection.
+    What it chooses follows from `seed` and `number`; its entities are in the namespaces `spaces`. A request
+    without an answer, or with 503, goes again as it was, under the same eventIds, to whatever door takes the
+    connection.
     """
 
     url: str
-    prefix: str
+    spaces: Sequence[str]
     number: int
     seed: int
     stop: threading.Event
@@ -42,6 +42,16 @@ class Publisher:
     events: int = 0
     retries: int = 0
     trouble: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What it is called where something is said of it."""
+        return f"publisher {self.number}"
+
+    @property
+    def done(self) -> int:
+        """How many of its events were acknowledged by now."""
+        return sum(len(ids) for ids in list(self.acked.values()))
 
     def run(self) -> None:
         """Publish until `stop`."""
@@ -55,17 +65,17 @@ class Publisher:
         """Return where to post, and what: an event, some, or some that apply together."""
         kind = chance.choice(("one", "one", "some", "many", "atomic"))
         if kind == "one":
-            return "/api/events", [self._event(chance, chance.randrange(SPACES))]
+            return "/api/events", [self._event(chance, chance.choice(self.spaces))]
         if kind == "atomic":
-            space = chance.randrange(SPACES)
+            space = chance.choice(self.spaces)
             return "/api/events/batch?atomic=true", [self._event(chance, space) for _ in range(3)]
         count = 2 if kind == "some" else 30
-        return "/api/events/batch", [self._event(chance, chance.randrange(SPACES)) for _ in range(count)]
+        return "/api/events/batch", [self._event(chance, chance.choice(self.spaces)) for _ in range(count)]
 
-    def _event(self, chance: random.Random, space: int) -> dict[str, Any]:
+    def _event(self, chance: random.Random, space: str) -> dict[str, Any]:
         generation = self.events // _GENERATION
         name = f"p{self.number}-{chance.randrange(_ENTITIES)}" + (f".{generation}" if generation else "")
-        entity_id = f"{self.prefix}{space}/{name}"
+        entity_id = f"{space}/{name}"
         self.events += 1
         if chance.random() < 0.1:
             properties: dict[str, Any] = {"__deleted__": True}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Final, Literal
 
@@ -14,24 +15,34 @@ import psutil
 from flux_actors.errors import Unavailable
 from flux_cluster.chaos.fault import Fault
 from flux_cluster.chaos.process_faults import one_of
-from flux_cluster.chaos.ray_nodes import NODE, RayNode
+from flux_cluster.chaos.ray_nodes import RayNode, node_of
 from flux_cluster.chaos.waiting import until
 from flux_cluster.chaos.world import ROUTER, SHARD, World
 from flux_cluster.processes import lives
 
 _SUCCESSOR_S: Final = 60.0
 _END_S: Final = 30.0
+_BACK_S: Final = 30.0
+_ELSEWHERE_S: Final = 60.0  # one time in three the router comes back on the same of three nodes
 _TITLES: Final = {"shard": SHARD, "router": ROUTER}
 
 
 class NodeKill(msgspec.Struct, forbid_unknown_fields=True):
-    """All processes of a node that is not the head are killed at once; a new node joins when it is healed."""
+    """All processes of a node that is not the head are killed at once; a new node joins when it is healed.
 
-    holds: Literal["any", "shard", "router"] = "any"  # what is on it, if some such node has that
+    What it should hold may be on the head's node. It is killed there, before the load begins, until it comes
+    back on a node that can be lost: Ray starts the router on any node, the router a shard on another one.
+    """
+
+    holds: Literal["any", "shard", "router"] = "any"  # what is on it
     _is_lost: bool = False
 
+    async def prepare(self, world: World) -> None:
+        await self._candidates(world)
+        await world.rest()
+
     async def inject(self, world: World, chance: random.Random) -> str:
-        node = chance.choice(self._candidates(world))
+        node = chance.choice(await self._candidates(world))
         self._is_lost = True
         await world.ray.kill(node)
         return f"node {node.number}"
@@ -40,12 +51,25 @@ class NodeKill(msgspec.Struct, forbid_unknown_fields=True):
         if self._is_lost:
             await world.ray.add()
 
-    def _candidates(self, world: World) -> list[RayNode]:
+    async def _candidates(self, world: World) -> list[RayNode]:
+        """Return the nodes that can be lost and hold what they should.
+
+        Raises:
+            Unavailable: that stays on the head's node.
+        """
         others = [node for node in world.ray.nodes.values() if not node.is_head]
         if self.holds == "any":
             return others
-        there = {process.environ().get(NODE) for process in world.processes(_TITLES[self.holds])}
-        return [node for node in others if str(node.number) in there] or others
+        deadline = time.monotonic() + _ELSEWHERE_S
+        while time.monotonic() < deadline:
+            there = await _nodes_with(world, _TITLES[self.holds])
+            if found := [node for node in others if str(node.number) in there.values()]:
+                return found
+            await _kill(there)
+        raise Unavailable(
+            f"the {self.holds} is on the head's node, which is not to be lost, and came back there "
+            f"for {_ELSEWHERE_S:g} s"
+        )
 
 
 class HeadRestart(msgspec.Struct, forbid_unknown_fields=True):
@@ -94,6 +118,19 @@ class ShardPause(msgspec.Struct, forbid_unknown_fields=True):
         with suppress(psutil.NoSuchProcess):
             paused.send_signal(signal.SIGCONT)
         await until(lambda: not lives(paused), _END_S, "a shard that has a successor to end")
+
+
+async def _nodes_with(world: World, title: str) -> dict[psutil.Process, str | None]:
+    """Return the processes of a title, one at least, and the number of each one's node."""
+    found = await until(lambda: world.processes(title), _BACK_S, f"a process {title} to be on some node")
+    return {process: node_of(process.pid) for process in found}
+
+
+async def _kill(processes: Collection[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    await until(lambda: not any(map(lives, processes)), _END_S, "processes that were killed to end")
 
 
 def _epochs(world: World) -> dict[int, int]:

@@ -51,6 +51,13 @@ class RayNode:
         return self.number == 0
 
 
+def node_of(pid: int) -> str | None:
+    """Return the number of the node that a process is on, `None` if it is gone or on none."""
+    with suppress(psutil.Error, OSError):
+        return psutil.Process(pid).environ().get(NODE)
+    return None
+
+
 class RayNodes:
     """The nodes that live, by their numbers; the head is number 0."""
 

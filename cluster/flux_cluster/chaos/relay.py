@@ -7,7 +7,8 @@ connection that lost bytes can never go on, so it is torn when the network is me
 delayed goes on.
 
 Which connections a trouble is for is said by the process that opened them: all of a Flux may go through one
-relay, and the door of one node alone be cut off.
+relay, and the door of one node alone be cut off. Troubles add up: a connection that two are for suffers from
+both, and from the other when one is healed.
 """
 
 from __future__ import annotations
@@ -39,6 +40,15 @@ class Trouble:
     loses_up: bool = False  # what goes to the server never arrives
     loses_down: bool = False  # what the server answers never arrives
 
+    def __add__(self, other: Trouble) -> Trouble:
+        """Return what is wrong when both are."""
+        return Trouble(
+            self.refuses or other.refuses,
+            self.delay_s + other.delay_s,
+            self.loses_up or other.loses_up,
+            self.loses_down or other.loses_down,
+        )
+
 
 NONE: Final = Trouble()
 
@@ -46,6 +56,22 @@ NONE: Final = Trouble()
 def everybody(_: int) -> bool:
     """Every process is meant."""
     return True
+
+
+class Suffering:
+    """A trouble that some connections of one relay are in, until it is healed."""
+
+    def __init__(self, trouble: Trouble, who: Who) -> None:
+        self.trouble = trouble
+        self.who = who
+        self.met: set[int] = set()  # the connections that it was for, by their ports
+
+    def of(self, owner: int, port: int) -> Trouble:
+        """Return what a connection suffers from it."""
+        if not self.who(owner):
+            return NONE
+        self.met.add(port)
+        return self.trouble
 
 
 class Relay:
@@ -57,8 +83,7 @@ class Relay:
         self._target = target
         self._random = random.Random(seed)
         self._links: dict[int, _Link] = {}
-        self._trouble = NONE
-        self._who: Who = everybody
+        self._sufferings: tuple[Suffering, ...] = ()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
         self._server: asyncio.Server | None = None
@@ -90,13 +115,15 @@ class Relay:
         """Tear about so many of the connections; their owners may come again at once."""
         self._on_loop(self._cut(share, who))
 
-    def suffer(self, trouble: Trouble, who: Who = everybody) -> None:
-        """Have the connections of some, those to come too, be in trouble until `heal`."""
-        self._on_loop(self._suffer(trouble, who))
+    def suffer(self, trouble: Trouble, who: Who = everybody) -> Suffering:
+        """Have the connections of some, those to come too, be in trouble until that is healed."""
+        suffering = Suffering(trouble, who)
+        self._on_loop(self._suffer(suffering))
+        return suffering
 
-    def heal(self) -> None:
-        """Mend the network; connections that lost bytes are torn."""
-        self._on_loop(self._suffer(NONE, everybody))
+    def heal(self, *healed: Suffering) -> None:
+        """End some troubles, all if none is named; connections that lost bytes and lose none now are torn."""
+        self._on_loop(self._heal(healed))
 
     def _on_loop(self, work: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_TURN_S)
@@ -107,32 +134,46 @@ class Relay:
                 self.cuts += 1
                 link.tear()
 
-    async def _suffer(self, trouble: Trouble, who: Who) -> None:
-        self._trouble, self._who = trouble, who
-        meant = await self._of(who)
-        for link in self._links.values():
-            link.change(trouble if link in meant else NONE)
+    async def _suffer(self, suffering: Suffering) -> None:
+        self._sufferings = (*self._sufferings, suffering)
+        await self._settle()
+
+    async def _heal(self, healed: tuple[Suffering, ...]) -> None:
+        self._sufferings = tuple(one for one in self._sufferings if healed and one not in healed)
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Have each connection suffer what it should now; those that come meanwhile begin so."""
+        sufferings, before = self._sufferings, dict(self._links)
+        owners = await self._owners(*(one.who for one in sufferings))
+        if self._sufferings is sufferings:  # else whoever has changed it sees to all connections
+            for port, link in before.items():
+                link.change(self._trouble(owners.get(port, 0), port))
 
     async def _of(self, who: Who) -> list[_Link]:
         """Return the connections of some, in the order of their ports."""
         owners = await self._owners(who)
         return [link for port, link in sorted(self._links.items()) if who(owners.get(port, 0))]
 
-    async def _owners(self, who: Who) -> dict[int, int]:
+    async def _owners(self, *whos: Who) -> dict[int, int]:
         """Return the pids of those who connected, by their ports, unless it is all the same who they are."""
-        return {} if who is everybody else await asyncio.to_thread(owners_of, self.port)
+        return {} if set(whos) <= {everybody} else await asyncio.to_thread(owners_of, self.port)
+
+    def _trouble(self, owner: int, port: int) -> Trouble:
+        """Return all that a connection suffers from now."""
+        return sum((one.of(owner, port) for one in self._sufferings), NONE)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         port = writer.get_extra_info("peername")[1]
-        trouble = await self._trouble_of(port)
         try:
-            if trouble.refuses:
-                raise ConnectionRefusedError
             far_reader, far_writer = await asyncio.open_connection(_HOST, self._target)
         except OSError:
             writer.transport.abort()
             return
+        trouble = await self._trouble_of(port)
         self._links[port] = link = _Link(trouble, (writer, far_writer))
+        if trouble.refuses:
+            link.tear()
         try:
             await link.run(reader, far_reader)
         finally:
@@ -141,10 +182,10 @@ class Relay:
     async def _trouble_of(self, port: int) -> Trouble:
         """Return the trouble of a new connection; the network may change while it is asked whose that is."""
         while True:
-            trouble, who = self._trouble, self._who
-            owners = await self._owners(who)
-            if (trouble, who) == (self._trouble, self._who):
-                return trouble if who(owners.get(port, 0)) else NONE
+            sufferings = self._sufferings
+            owners = await self._owners(*(one.who for one in sufferings))
+            if sufferings is self._sufferings:
+                return self._trouble(owners.get(port, 0), port)
 
     async def _close(self, server: asyncio.Server) -> None:
         server.close()
@@ -160,13 +201,15 @@ class _Link:
 
     def __init__(self, trouble: Trouble, writers: tuple[asyncio.StreamWriter, asyncio.StreamWriter]) -> None:
         self._trouble = trouble
-        self._has_lost = False
+        self._has_lost_up = self._has_lost_down = False
         self._near, self._far = writers
 
     def change(self, trouble: Trouble) -> None:
         """Have it be in another trouble, or in none."""
-        loses = trouble.loses_up or trouble.loses_down
-        if trouble.refuses or (self._has_lost and not loses):
+        is_mended = (self._has_lost_up and not trouble.loses_up) or (
+            self._has_lost_down and not trouble.loses_down
+        )
+        if trouble.refuses or is_mended:
             self.tear()
         self._trouble = trouble
 
@@ -197,7 +240,8 @@ class _Link:
                 while data := await reader.read(_PIECE_BYTES):
                     trouble = self._trouble
                     if trouble.loses_up if up else trouble.loses_down:
-                        self._has_lost = True
+                        self._has_lost_up |= up
+                        self._has_lost_down |= not up
                         continue
                     await lane.put((loop.time() + trouble.delay_s, data))
                 await lane.join()

@@ -11,6 +11,8 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from flux_actors.errors import Refused
 
 _BALLAST: Final = "ballast"
@@ -35,11 +37,11 @@ class SmallDisk:
         if any(self.folder.iterdir()):
             raise Refused(f"{self.folder} is not empty; a small disk would hide what is there")
         options = f"size={self._size_bytes},mode=0700"
-        self._run(["mount", "-t", "tmpfs", "-o", options, "flux-small-disk", str(self.folder)])
+        _run(["mount", "-t", "tmpfs", "-o", options, "flux-small-disk", str(self.folder)])
 
     def unmount(self) -> None:
         """Take it away with all that is on it; whoever still uses it keeps it until they end."""
-        self._run(["umount", "--lazy", str(self.folder)])
+        _run(["umount", "--lazy", str(self.folder)])
 
     @property
     def free_bytes(self) -> int:
@@ -61,9 +63,17 @@ class SmallDisk:
         """Give the room back."""
         self._ballast.unlink(missing_ok=True)
 
-    @staticmethod
-    def _run(command: list[str]) -> None:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_MOUNT_S, check=False)
-        if done.returncode:
-            why = done.stderr.strip() or f"status {done.returncode}"
-            raise Refused(f"a small disk needs the right to mount, which root has: {why}")
+
+def unmount_below(folder: Path) -> None:
+    """Take away the small disks that are still mounted somewhere in a folder."""
+    mounted = [Path(one.mountpoint) for one in psutil.disk_partitions(all=True)]
+    for place in sorted(mounted, reverse=True):  # what is mounted on another one first
+        if folder.resolve() in place.parents:
+            SmallDisk(place, 0).unmount()
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_MOUNT_S, check=False)
+    if done.returncode:
+        why = done.stderr.strip() or f"status {done.returncode}"
+        raise Refused(f"a small disk needs the right to mount, which root has: {why}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import shutil
 import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +24,7 @@ from flux_actors.reporting import Say
 from flux_cluster.chaos.nats_servers import NatsServers
 from flux_cluster.chaos.ray_nodes import RayNodes
 from flux_cluster.chaos.relay import Relay
+from flux_cluster.chaos.small_disk import unmount_below
 from flux_cluster.chaos.waiting import until
 from flux_cluster.data_folder import write_secret
 from flux_cluster.ports import free_ports
@@ -57,6 +60,7 @@ class World:
         self.nats = NatsServers(self.folder, self.environment)
         self.relays = [Relay(port) for port in self.nats.clients]  # Flux knows of no other way to the servers
         self.ray = RayNodes(self.folder, self._ray_environment())
+        self._played = Counter[str]()
 
     async def start(self) -> None:
         """Start everything and return when all doors and partitions are ready.
@@ -76,11 +80,12 @@ class World:
         await self.rest(_START_S)
 
     async def stop(self) -> None:
-        """End everything by pid, and remove its folder."""
-        await asyncio.to_thread(self.end)
+        """End everything by pid, and remove its folder; what a fault still does in a thread is done first."""
+        await asyncio.get_running_loop().shutdown_default_executor()
+        self.end()
 
     def end(self) -> None:
-        """End everything, now."""
+        """End everything, now, healed or not."""
         self.nats.stop()
         deadline = time.monotonic() + _END_S
         while (left := of_run(self.mark)) and time.monotonic() < deadline:
@@ -90,6 +95,7 @@ class World:
             time.sleep(_POLL_S)
         for relay in self.relays:
             relay.stop()
+        unmount_below(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     async def rest(self, timeout_s: float = _REST_S) -> None:
@@ -122,6 +128,15 @@ class World:
             await process.wait()
             raise Unavailable(f"{module} did not end within {timeout_s:.0f} s") from None
         return process.returncode or 0, output.decode(errors="replace")
+
+    def fresh_prefix(self, play: str) -> str:
+        """Return what the namespaces of a play begin with.
+
+        In another world the same play has the same; only what is played twice in one world has others then.
+        """
+        told = f"{play} {self._played[play]}"
+        self._played[play] += 1
+        return f"c{hashlib.blake2b(told.encode(), digest_size=4).hexdigest()}-"
 
     def processes(self, title: str) -> list[psutil.Process]:
         """Return the living processes whose title begins so, in the order of their pids."""

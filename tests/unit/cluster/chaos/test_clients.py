@@ -16,6 +16,7 @@ from flux_cluster.chaos.counter import Counter
 from flux_cluster.chaos.prober import Prober
 from flux_cluster.chaos.publisher import Publisher
 
+SPACES = ("n0", "n1")
 DROP = 0  # the connection breaks without an answer
 
 
@@ -80,7 +81,7 @@ def script(monkeypatch) -> Iterator[Script]:
 
 def test_a_publisher_sends_the_same_again_until_it_is_taken(script):
     script.answers = [(503, {}), (DROP, None), (200, {"failed": 1}), (200, {"failed": 0})]
-    made = Publisher(script.url, "n", 0, 2, script.stop)
+    made = Publisher(script.url, SPACES, 0, 2, script.stop)
     made.run()
     assert len(script.asked) == 4
     assert all(request == script.asked[0] for request in script.asked)
@@ -93,7 +94,7 @@ def test_a_publisher_sends_the_same_again_until_it_is_taken(script):
 
 def test_a_publisher_knows_what_must_come_of_what_was_taken(script):
     script.answers = [(200, {"failed": 0})] * 40
-    made = Publisher(script.url, "n", 1, 3, script.stop)
+    made = Publisher(script.url, SPACES, 1, 3, script.stop)
     made.run()
     expected: dict[str, dict[str, Any]] = {}
     order: dict[str, list[str]] = {}
@@ -112,7 +113,7 @@ def test_a_publisher_knows_what_must_come_of_what_was_taken(script):
         "/api/events/batch",
         "/api/events/batch?atomic=true",
     }
-    again = Publisher(script.url, "n", 1, 3, script.stop)
+    again = Publisher(script.url, SPACES, 1, 3, script.stop)
     script.answers = [(200, {"failed": 0})] * 40
     script.stop.clear()
     again.run()
@@ -121,14 +122,14 @@ def test_a_publisher_knows_what_must_come_of_what_was_taken(script):
 
 def test_a_publisher_that_is_refused_says_so_and_ends(script):
     script.answers = [(400, {"error": "no"}), (200, {})]
-    made = Publisher(script.url, "n", 0, 2, script.stop)
+    made = Publisher(script.url, SPACES, 0, 2, script.stop)
     made.run()
     assert made.trouble == ['400 {"error": "no"}']
     assert made.acked == {}
 
 
 def test_one_that_gives_up_does_not_wait_for_an_answer(script):
-    made = Publisher("http://127.0.0.1:1", "n", 0, 2, script.stop)
+    made = Publisher("http://127.0.0.1:1", SPACES, 0, 2, script.stop)
     made.give_up.set()
     made.run()
     assert made.acked == {}
@@ -136,7 +137,7 @@ def test_one_that_gives_up_does_not_wait_for_an_answer(script):
 
 
 def counting(script: Script) -> Counter:
-    return Counter(script.url, "n", 0, 1, script.stop, threading.Event())
+    return Counter(script.url, SPACES, 0, 1, script.stop, threading.Event())
 
 
 def test_a_counter_counts_on_what_it_has_read_and_asks_again_under_the_same_id(script):
@@ -179,14 +180,48 @@ def test_a_prober_notes_the_longest_time_without_an_answer(script, writes):
         assert {path for path, _ in script.asked} == {"/api/state/entities?prefix=n%2F&limit=5"}
 
 
-def test_a_prober_that_is_never_answered_has_been_without_all_the_time():
-    stop = threading.Event()
-    made = Prober("http://127.0.0.1:1", "n", stop, writes=True)
+def test_a_prober_ends_with_its_last_event_acknowledged_and_knows_what_its_entity_must_be(script):
+    script.answers = [(200, {}), (503, {})]  # it is told to stop with the second
+    made = Prober(script.url, "n", script.stop, writes=True)
+    assert made.state == {}
+    made.run()
+    assert (len(script.asked), made.state, made.trouble) == (3, {"n/probe": {"n": 1}}, [])
+
+
+def test_a_prober_whose_last_event_is_never_taken_says_so(script, monkeypatch):
+    monkeypatch.setattr(prober, "RETRY_S", 0.01)
+    script.stop.set()
+    script.answers = [(503, {})] * 1_000
+    made = Prober(script.url, "n", threading.Event(), writes=True)
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    while made.longest_s < 0.02:
+        thread.join(0.001)
+    assert thread.is_alive()  # before it is to end, an outage is only measured
+    made.stop.set()
+    thread.join(10)
+    assert (made.trouble, made.state) == (["event 0 was not acknowledged within 0 s"], {})
+
+
+def test_the_seed_decides_under_which_ids_a_prober_publishes(script):
+    ids = []
+    for seed in (1, 1, 2):
+        script.stop.clear()
+        script.answers = [(200, {})] * 3
+        Prober(script.url, "n", script.stop, writes=True, seed=seed).run()
+        ids.append([body["eventId"] for _, body in script.asked[-3:]])
+    assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_a_prober_that_is_never_answered_has_been_without_all_the_time(writes):
+    stop, give_up = threading.Event(), threading.Event()
+    made = Prober("http://127.0.0.1:1", "n", stop, writes, give_up=give_up)
     thread = threading.Thread(target=made.run)
     thread.start()
     while made.longest_s < 0.05:
         thread.join(0.001)
-    stop.set()
+    (give_up if writes else stop).set()
     thread.join(10)
     assert not thread.is_alive()
     assert made.answered == 0

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -57,3 +62,54 @@ def test_the_command_teaches(arguments, code, told):
     done = CliRunner().invoke(app, ["chaos", *arguments])
     assert done.exit_code == code
     assert told in done.output
+
+
+class World:
+    """One whose user asks for an end while it starts, and again while it is cleared away."""
+
+    ends_with: signal.Signals
+    done: list[str]
+
+    def __init__(self, _: Any) -> None:
+        World.done = []
+
+    async def start(self) -> None:
+        os.kill(os.getpid(), self.ends_with)
+        await asyncio.sleep(0.1)
+        self.done.append("started")
+
+    async def stop(self) -> None:
+        os.kill(os.getpid(), self.ends_with)
+        await asyncio.sleep(0.01)
+        self.done.append("cleared away")
+
+
+@pytest.fixture
+def interrupted(monkeypatch) -> Iterator[Any]:
+    """Run the command on nothing, and end it by a signal; return its exit code and what it said aside."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.setattr(command, "World", World)
+    monkeypatch.setattr(command, "chosen", lambda _: [])
+    monkeypatch.setattr(command, "set_up_logs", lambda _: None)
+    monkeypatch.setattr(command.os, "umask", lambda _: 0)
+
+    def run(number: signal.Signals, before: Any = lambda *_: None) -> tuple[int, list[str]]:
+        World.ends_with = number
+        signal.signal(number, before)
+        said: list[str] = []
+        return command.run(command.Wanted(), said.append, said.append), said
+
+    yield run
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_who_asks_twice_for_an_end_does_not_keep_it_from_clearing_away(interrupted, number):
+    assert interrupted(number) == (130, ["ended before all was played; nothing of it is left"])
+    assert World.done == ["cleared away"]
+
+
+def test_under_nohup_it_outlives_the_terminal(interrupted):
+    assert interrupted(signal.SIGHUP, signal.SIG_IGN) == (0, [])
+    assert World.done == ["started", "cleared away"]

@@ -182,6 +182,64 @@ def test_a_trouble_is_for_the_processes_that_it_is_said_of(relay, connect):
     assert (said(ours), said(connect())) == (b"", b"")
 
 
+def test_troubles_add_up_and_each_is_healed_alone(relay, connect, echo):
+    connection = connect()
+    assert said(connection) == b"hello"
+    slow = relay.suffer(Trouble(delay_s=0.1))
+    dead = relay.suffer(Trouble(loses_up=True))
+    connection.sendall(b"lost")
+    connection.settimeout(NOT_YET_S)
+    with pytest.raises(TimeoutError):
+        connection.recv(1)
+    relay.heal(slow)
+    with pytest.raises(TimeoutError):  # it is still dead
+        connection.recv(1)
+    slow = relay.suffer(Trouble(delay_s=0.1))
+    connection.settimeout(SOON_S)
+    relay.heal(dead)
+    assert received(connection, 1) == b""
+    began = time.monotonic()
+    assert said(connect()) == b"hello"
+    assert time.monotonic() - began >= 0.2  # and slow since then
+    relay.heal(slow)
+    assert echo.heard == b"hellohello"
+
+
+def test_a_trouble_that_is_healed_leaves_another_process_its_own(relay, connect):
+    other = relay.suffer(Trouble(refuses=True), lambda pid: pid != os.getpid())
+    ours = relay.suffer(Trouble(refuses=True), lambda pid: pid == os.getpid())
+    assert said(connect()) == b""
+    relay.heal(other)
+    assert said(connect()) == b""
+    relay.heal(ours)
+    assert said(connect()) == b"hello"
+
+
+def test_a_direction_that_is_mended_while_the_other_is_not_tears_what_lost_bytes(relay, connect, echo):
+    connection = connect()
+    assert said(connection) == b"hello"
+    up = relay.suffer(Trouble(loses_up=True))
+    relay.suffer(Trouble(loses_down=True))
+    connection.sendall(b"lost")
+    connection.settimeout(NOT_YET_S)
+    with pytest.raises(TimeoutError):
+        connection.recv(1)
+    connection.settimeout(SOON_S)
+    relay.heal(up)
+    assert received(connection, 1) == b""  # else what follows would arrive behind a hole
+    assert echo.heard == b"hello"
+
+
+def test_a_trouble_knows_the_connections_that_it_has_met(relay, connect):
+    nobody = relay.suffer(Trouble(delay_s=0.001), lambda pid: pid != os.getpid())
+    before = connect()
+    assert said(before) == b"hello"
+    ours = relay.suffer(Trouble(delay_s=0.001), lambda pid: pid == os.getpid())
+    after = connect()
+    assert said(after) == b"hello"
+    assert (nobody.met, ours.met) == (set(), {before.getsockname()[1], after.getsockname()[1]})
+
+
 def test_a_server_that_is_away_is_away_behind_it_too(relay, connect, echo):
     echo.close()
     assert said(connect()) == b""
