@@ -41,7 +41,8 @@ class JetStreamGenerations:
     async def close(self, generation: int, partition: int, last_block: bytes) -> int:
         """Take the subject away, then store the last block under the one that is nobody's."""
         name, subject = stream_name(partition, generation), closed_subject(partition, generation)
-        await self._listen(name, subject)
+        if await self._subjects(name) != [subject]:
+            await self._listen(name, subject)
         headers = {"Nats-Expected-Stream": name}
         answer = await self._answers.ask(subject, last_block, _TIMEOUT_S, headers)
         try:
@@ -52,9 +53,21 @@ class JetStreamGenerations:
             raise Unavailable(f"the log of partition {partition} could not be closed")
         return sequence
 
+    async def is_open(self, generation: int, partition: int) -> bool:
+        """Look under which subject it listens."""
+        return await self._subjects(stream_name(partition, generation)) == [
+            event_subject(partition, generation)
+        ]
+
     async def reopen(self, generation: int, partition: int) -> None:
-        """Give the subject back."""
+        """Give the subject back, behind whatever took it away: the server takes updates in their order.
+
+        One that takes it away may be on its way though nobody waits for it any more, and the subject still
+        be there; so this is never left out.
+        """
         await self._listen(stream_name(partition, generation), event_subject(partition, generation))
+        if not await self.is_open(generation, partition):
+            raise Unavailable(f"the log of partition {partition} could not be opened again")
 
     async def remove(self, *, but: int, closed_too: bool) -> int:
         """Delete streams."""
@@ -66,14 +79,23 @@ class JetStreamGenerations:
             for name in gone:
                 await self._jetstream.delete_stream(name)
         except _FAULTS as error:
-            raise Unavailable(f"the log cannot be reached ({type(error).__name__})") from error
+            raise _away(error) from error
         return len(gone)
+
+    async def _subjects(self, name: str) -> list[str] | None:
+        try:
+            return (await self._jetstream.stream_info(name)).config.subjects
+        except _FAULTS as error:
+            raise _away(error) from error
 
     async def _listen(self, name: str, subject: str) -> None:
         try:
             config = (await self._jetstream.stream_info(name)).config
-            if config.subjects != [subject]:
-                config.subjects = [subject]
-                await self._jetstream.update_stream(config)
+            config.subjects = [subject]
+            await self._jetstream.update_stream(config)
         except _FAULTS as error:
-            raise Unavailable(f"the log cannot be reached ({type(error).__name__})") from error
+            raise _away(error) from error
+
+
+def _away(error: Exception) -> Unavailable:
+    return Unavailable(f"the log cannot be reached ({type(error).__name__})")

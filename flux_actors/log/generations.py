@@ -67,8 +67,16 @@ class Generations(Protocol):
         """
         ...
 
+    async def is_open(self, generation: int, partition: int) -> bool:
+        """Whether a partition takes writes; raises `Unavailable`."""
+        ...
+
     async def reopen(self, generation: int, partition: int) -> None:
-        """Have a partition take writes again; raises `Unavailable`."""
+        """Have a partition take writes again, also if it seems to: it may be closed at this moment.
+
+        Raises:
+            Unavailable: not known to be open; opening it again is safe.
+        """
         ...
 
     async def remove(self, *, but: int, closed_too: bool) -> int:

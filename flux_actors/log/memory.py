@@ -199,9 +199,14 @@ class MemoryGenerations:
         log.closed.add(partition)
         return last
 
+    async def is_open(self, generation: int, partition: int) -> bool:
+        """Whether it takes blocks."""
+        self.logs[generation]._check()  # noqa: SLF001 - twins are one
+        return partition not in self.logs[generation].closed
+
     async def reopen(self, generation: int, partition: int) -> None:
         """Have it take blocks again."""
-        self.logs[generation]._check()  # noqa: SLF001 - twins are one
+        self.logs[generation]._check()  # noqa: SLF001
         self.logs[generation].closed.discard(partition)
 
     async def remove(self, *, but: int, closed_too: bool) -> int:

@@ -59,6 +59,7 @@ class Switch:
         self._revision = revision
         self._pasts = pasts
         self._after = copier.after
+        self._closing: list[asyncio.Task[int]] = []
 
     async def carry_through(self) -> Switched:
         """Switch, or leave everything as it was.
@@ -89,11 +90,7 @@ class Switch:
 
     async def _prepare(self) -> int:
         """Close the log and make the copy whole; return how many entities were compared."""
-        copier, before, hand = self._copier, self._copier.before, self._copier.hand
-        block = closing_block(hand.identity, hand.now_us())
-        partitions = range(before.partitions)
-        closing = (self._generations.close(before.generation, p, block) for p in partitions)
-        ends = await asyncio.gather(*closing)
+        copier, ends = self._copier, await self._close()
         if max(ends) >= origin_of(self._after.generation):
             raise Unavailable("the log has grown into the range of its next generation; begin anew")
         await copier.finish(ends)
@@ -102,6 +99,21 @@ class Switch:
         compare_totals(copier.recutter)
         return compared
 
+    async def _close(self) -> list[int]:
+        """Close the log, and return where its partitions end."""
+        before, hand = self._copier.before, self._copier.hand
+        block = closing_block(hand.identity, hand.now_us())
+        self._closing = [
+            asyncio.create_task(self._generations.close(before.generation, partition, block))
+            for partition in range(before.partitions)
+        ]
+        await asyncio.wait(self._closing)  # which leaves them alone when this is cancelled
+        return [closing.result() for closing in self._closing]
+
     async def _stands(self) -> bool:
-        """Have the log that the registry names go on; return whether that is the next one."""
+        """Have the log that the registry names go on; return whether that is the next one.
+
+        Nothing is opened before all that is being closed is: else it would be closed behind that, for good.
+        """
+        await asyncio.gather(*self._closing, return_exceptions=True)
         return await end_switch(self._store, self._generations) == self._after

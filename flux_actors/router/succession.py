@@ -79,6 +79,7 @@ class Succession:
         self._store = store
         self._registry = registry
         self._noted: tuple[bytes, float] | None = None  # the note of a switch, and since when it is seen
+        self._due_s = 0.0  # when it is looked next whether the log is open
 
     def is_earlier(self, position: int) -> bool:
         """Whether a packed position is one of an earlier generation."""
@@ -100,14 +101,27 @@ class Succession:
                 return
 
     async def look_after(self, generations: Generations) -> None:
-        """End a switch whose note stands for longer than one takes."""
+        """End a switch whose note stands for longer than one takes, and one that left a partition closed."""
         note = await self._store.get(SWITCHING_KEY)
         now_s = asyncio.get_running_loop().time()
         if note is None:
             self._noted = None
+            if now_s >= self._due_s:
+                self._due_s = now_s + limits.closed_look_s
+                await self._see_it_open(generations)
         elif self._noted is None or self._noted[0] != note.value:
             self._noted = (note.value, now_s)
         elif now_s - self._noted[1] >= limits.switch_patience_s:
             _log.warning("log.switch_ended", note=note.value.decode(errors="replace"))
             await end_switch(self._store, generations)
             self._noted = None
+
+    async def _see_it_open(self, generations: Generations) -> None:
+        """Open what is closed with no switch under way: who closed it was told that it had failed to."""
+        partitions, generation = range(self._registry.partitions), self._registry.generation
+        found = await asyncio.gather(*(generations.is_open(generation, p) for p in partitions))
+        if all(found) or await self._store.get(SWITCHING_KEY) is not None:  # or one has begun just now
+            return
+        closed = [partition for partition in partitions if not found[partition]]
+        _log.warning("log.found_closed", partitions=closed)
+        await end_switch(self._store, generations)

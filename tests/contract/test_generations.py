@@ -112,6 +112,15 @@ async def test_what_a_run_has_left_goes(logs: Logs):
     assert (await logs.first.bounds(1)).last == 0
 
 
+async def test_what_is_open_is_told(logs: Logs):
+    assert await logs.generations.is_open(1, 0)
+    await logs.generations.close(1, 0, LAST)
+    assert not await logs.generations.is_open(1, 0)
+    assert await logs.generations.is_open(1, 1)
+    await logs.generations.reopen(1, 0)
+    assert await logs.generations.is_open(1, 0)
+
+
 @pytest.mark.real
 async def test_a_stream_is_otherwise_as_it_was(nats_server: Any):
     client = await connect(nats_server.access, "test")

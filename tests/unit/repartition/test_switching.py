@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from contextlib import suppress
 from typing import Any
@@ -212,6 +213,43 @@ async def test_a_switch_that_somebody_has_ended_is_not_made():
     with pytest.raises(Refused, match="run it again"):
         await switch(world, copier).carry_through()
     await world.write(1)
+    assert await world.state() == world.acked
+
+
+class Tardy(MemoryGenerations):
+    """Closing one partition takes as long as it takes, and fails for another one."""
+
+    def __init__(self, world: World, *, fails: bool) -> None:
+        super().__init__(world.logs)
+        self.goes_on = asyncio.Event()
+        self._fails = fails
+
+    async def close(self, generation: int, partition: int, last_block: bytes) -> int:
+        if partition == 0 and self._fails:
+            asyncio.get_running_loop().call_later(0.01, self.goes_on.set)
+            raise Unavailable("the log of partition 0 could not be closed")
+        sent = asyncio.create_task(self._sent(generation, partition, last_block))
+        return await asyncio.shield(sent)  # the server does what it was asked for, whoever waits
+
+    async def _sent(self, generation: int, partition: int, last_block: bytes) -> int:
+        await self.goes_on.wait()
+        return await super().close(generation, partition, last_block)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_what_is_closed_late_is_open_when_the_switch_has_failed(monkeypatch: Any, *, fails: bool):
+    world = World()
+    copier = await copied(world)
+    world.generations = generations = Tardy(world, fails=fails)
+    if not fails:
+        monkeypatch.setattr("flux_actors.limits.switch_s_max", 0.01)
+        asyncio.get_running_loop().call_later(0.05, generations.goes_on.set)
+    with pytest.raises(Unavailable):
+        await switch(world, copier).carry_through()
+    assert generations.goes_on.is_set()
+    await asyncio.sleep(0)
+    assert not world.log.closed
+    await world.write(4)
     assert await world.state() == world.acked
 
 

@@ -87,6 +87,16 @@ async def test_a_switch_that_nobody_carries_through_is_ended(around, monkeypatch
             await take_over(store, before.revision, LogRegistry("late", 8, generation=2))
 
 
+async def test_a_partition_that_a_switch_has_left_closed_is_opened(around, monkeypatch):
+    monkeypatch.setattr("flux_actors.limits.closed_look_s", 0.01)
+    around.log.closed.add(2)
+    async with routing() as router:
+        await router.open()
+        await until(lambda: not around.log.closed)
+        around.log.closed.add(1)  # later than anybody expects
+        await until(lambda: not around.log.closed)
+
+
 async def test_a_router_that_starts_ends_a_switch_at_once(around):
     async with routing() as router:
         await router.open()
