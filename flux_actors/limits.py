@@ -173,6 +173,7 @@ repartition_turn_blocks: Final = 50  # copied between two turns of others
 switch_s_max: Final = 8.0  # that writes wait for a switch; then the log goes on as it was
 switch_patience_s: Final = 12.0  # until the router ends a switch that nobody carries through
 closed_look_s: Final = 12.0  # between two looks whether a partition is closed with no switch under way
+repartition_served_s: Final = 120.0  # that shards have to recover before the log as it was is kept after all
 log_look_s: Final = 0.25  # between two looks whether the log has a next generation
 restore_blocks_max: Final = 256  # on their way to the log at once
 restore_bytes_max: Final = 8 * MIB  # the same in bytes

@@ -7,6 +7,7 @@ one order: when the block that closes it is there, so is everything before it.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -16,7 +17,7 @@ from nats.aio.client import Client
 
 from flux_actors.errors import Unavailable
 from flux_actors.log.asking import Answers
-from flux_actors.log.generations import closed_subject, event_subject, of_generation, stream_name
+from flux_actors.log.generations import closed_subject, event_subject, generation_of, stream_name
 from flux_actors.log.stores import stream_names
 
 _TIMEOUT_S: Final = 5.0
@@ -69,18 +70,35 @@ class JetStreamGenerations:
         if not await self.is_open(generation, partition):
             raise Unavailable(f"the log of partition {partition} could not be opened again")
 
-    async def remove(self, *, but: int, closed_too: bool) -> int:
-        """Delete streams."""
-        found = await stream_names(self._client, "flux.events.>")
-        if closed_too:
-            found += await stream_names(self._client, "flux.closed.>")
-        gone = [name for name in found if not of_generation(name, but)]
+    async def remove_earlier(self, generation: int) -> int:
+        """Delete streams, open or closed."""
+        found = await self._streams("flux.events.>") | await self._streams("flux.closed.>")
+        gone = [name for name, its in found.items() if its < generation]
+        for name in gone:
+            await self._delete(name)
+        return len(gone)
+
+    async def remove_unfinished(self, generation: int, sure: Callable[[], Awaitable[object]]) -> int:
+        """Delete streams that are open."""
+        found = await self._streams("flux.events.>")
+        gone = [name for name, its in found.items() if its > generation]
+        for name in gone:
+            await sure()
+            await self._delete(name)
+        return len(gone)
+
+    async def _streams(self, subjects: str) -> dict[str, int]:
+        """Return the streams of the log that listen there, with their generations."""
+        names = await stream_names(self._client, subjects)
+        return {name: its for name in names if (its := generation_of(name)) is not None}
+
+    async def _delete(self, name: str) -> None:
         try:
-            for name in gone:
-                await self._jetstream.delete_stream(name)
+            await self._jetstream.delete_stream(name)
+        except nats.js.errors.NotFoundError:
+            return  # somebody else was faster
         except _FAULTS as error:
             raise _away(error) from error
-        return len(gone)
 
     async def _subjects(self, name: str) -> list[str] | None:
         try:

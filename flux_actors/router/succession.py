@@ -3,8 +3,11 @@
 Which log is the log is said by the registry alone, and changed there by one compare-and-set. Before it, the
 old log is closed, so that nothing can come that the new one has not. Whoever closed it may die: so a note
 says that it is closed, and whoever finds the note old ends the switch. That begins with a new revision of
-what the registry says, by which the compare-and-set of whoever is late after all fails; then the log is
-opened again.
+what the registry says (a `Claim`), by which the compare-and-set of whoever is late after all fails; then the
+log is opened again.
+
+Whoever makes the next generation begins with a claim, too: so of two who do it at once the later one alone
+can come to its end, and neither acts upon what a replica of the registry said that was behind.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from flux_actors.router.topology import LOG_KEY, SWITCHING_KEY, LogRegistry, dec
 
 _log = structlog.get_logger(__name__)
 _TRIES: Final = 5
+_CONFLICT: Final = 409
 
 
 async def registered(store: KeyValue) -> LogRegistry | None:
@@ -41,7 +45,57 @@ async def take_over(store: KeyValue, revision: int, after: LogRegistry) -> None:
         await store.put(LOG_KEY, encode(after), revision)
     except Refused:
         if await registered(store) != after:  # else it was done, and the answer was lost
-            raise Refused("somebody has ended this switch; run it again", 409) from None
+            raise Refused("somebody has ended this switch; run it again", _CONFLICT) from None
+
+
+class Claim:
+    """The newest revision of the registry, made by whoever holds this, and saying what the one before did.
+
+    Arguments:
+        store: the registry.
+        value: what it says.
+        revision: by our own doing.
+    """
+
+    def __init__(self, store: KeyValue, value: bytes, revision: int) -> None:
+        self._store = store
+        self._value = value
+        self.revision = revision
+        self.registry = decode_registry(value)
+
+    async def renew(self) -> None:
+        """See that nobody has come behind, by a revision more.
+
+        Raises:
+            Refused: 409, somebody has. Unavailable: that cannot be seen now.
+        """
+        try:
+            self.revision = await self._store.put(LOG_KEY, self._value, self.revision)
+        except Refused:
+            raise Refused(
+                "somebody has ended this, or works on the log as well; run it again when nobody else does",
+                _CONFLICT,
+            ) from None
+
+
+async def claim(store: KeyValue) -> Claim:
+    """Claim the registry, whoever has claimed it before.
+
+    Raises:
+        Unavailable: it cannot be reached, or others change it all the time.
+    """
+    for number in range(_TRIES):
+        if number:
+            await asyncio.sleep(limits.log_look_s)
+        known = await store.get(LOG_KEY)
+        if known is None:
+            raise Unavailable("there is no log yet")
+        try:
+            revision = await store.put(LOG_KEY, known.value, known.revision)
+        except Refused:
+            continue  # somebody was faster, or who was asked is behind: look again
+        return Claim(store, known.value, revision)
+    raise Unavailable("the registry is changed by others all the time")
 
 
 async def end_switch(store: KeyValue, generations: Generations) -> LogRegistry:
@@ -50,21 +104,10 @@ async def end_switch(store: KeyValue, generations: Generations) -> LogRegistry:
     Raises:
         Unavailable: the log cannot be reached; doing it again does no harm.
     """
-    for _ in range(_TRIES):
-        known = await store.get(LOG_KEY)
-        if known is None:
-            raise Unavailable("there is no log yet")
-        try:
-            await store.put(LOG_KEY, known.value, known.revision)
-        except Refused:
-            continue  # somebody was faster: look again
-        registry = decode_registry(known.value)
-        await asyncio.gather(
-            *(generations.reopen(registry.generation, p) for p in range(registry.partitions))
-        )
-        await store.delete(SWITCHING_KEY)
-        return registry
-    raise Unavailable("the registry is changed by others all the time")
+    registry = (await claim(store)).registry
+    await asyncio.gather(*(generations.reopen(registry.generation, p) for p in range(registry.partitions)))
+    await store.delete(SWITCHING_KEY)
+    return registry
 
 
 class Succession:
