@@ -58,10 +58,11 @@ async def _back_up(access: NatsAccess, settings: Settings, place: Place, say: Sa
     client = await connect(access, _NAME)
     try:
         stores = JetStreamStores(client, settings.log_replicas)
-        generation = (await registry_of(stores)).generation
+        registry = await registry_of(stores)
         source = Source(
-            JetStreamLog(client, generation),
-            open_store(settings.snapshot_place, generation),
+            registry,
+            JetStreamLog(client, registry.generation),
+            open_store(settings.snapshot_place, registry.generation),
             stores,
             await JetStreamCodeStore.open(client, settings.log_replicas),
         )

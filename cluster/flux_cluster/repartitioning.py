@@ -17,7 +17,8 @@ from flux_actors import limits
 from flux_actors.behaviour.code_store import JetStreamCodeStore
 from flux_actors.behaviour.reducer_code import ReducerCode
 from flux_actors.behaviour.reducing import ReducerProcess
-from flux_actors.errors import Refused
+from flux_actors.errors import Corrupt, Refused
+from flux_actors.log.bus import NatsBus
 from flux_actors.log.closing import JetStreamGenerations
 from flux_actors.log.connection import NatsAccess, connect
 from flux_actors.log.generations import generation_behind
@@ -26,13 +27,14 @@ from flux_actors.log.key_value import JetStreamKeyValue
 from flux_actors.log.ports import KeyValue
 from flux_actors.log.rebuilding import JetStreamRebuilder
 from flux_actors.past.teller import BOUNDS
+from flux_actors.repartition.awaiting import is_served
 from flux_actors.repartition.comparing import compare_entities
 from flux_actors.repartition.copying import Copier, Hand, Next, Present
 from flux_actors.repartition.pasts import Pasts
 from flux_actors.repartition.recutting import Disordered
 from flux_actors.repartition.switching import Switch, Switched
 from flux_actors.reporting import Reporter, Say
-from flux_actors.router.succession import end_switch
+from flux_actors.router.succession import Claim, claim, end_switch
 from flux_actors.router.topology import (
     LOG_KEY,
     REGISTRY_BUCKET,
@@ -41,8 +43,6 @@ from flux_actors.router.topology import (
     TENANCY_BUCKET,
     TOPOLOGY_BUCKET,
     LogRegistry,
-    decode_registry,
-    decode_topology,
 )
 from flux_actors.settings import Settings
 from flux_actors.snapshot.opening import open_store
@@ -54,7 +54,6 @@ from flux_cluster.reaching import reached
 
 _NAME: Final = "flux-repartition"
 _TRIES: Final = 3
-_SUCCEED_S: Final = 30.0
 _NOT_FOUND: Final = 404
 
 
@@ -110,7 +109,9 @@ async def _run(
         done = await run.until_done(partitions, spread)
         if keep_old:
             return done
-        await run.wait_for_shards(done.after)
+        if not await run.is_served(done.after):
+            run.say("shards do not serve the new log yet, so the one before it is not removed")
+            return done
         return done._replace(removed=await run.remove_earlier(done.before, done.after))
     finally:
         gc.enable()
@@ -130,6 +131,7 @@ class _Run:
         self._store = store
         self._code = code
         self._report = report
+        self.say = report.say
 
     async def until_done(self, partitions: int | None, spread: Sequence[str] | None) -> Repartitioned:
         """Copy and switch, and try again when a block came too late for its place."""
@@ -137,19 +139,21 @@ class _Run:
             try:
                 return await self.once(partitions, spread)
             except Disordered as error:
-                self._report.say(error.message)
+                self.say(error.message)
         return await self.once(partitions, spread)
 
     async def once(self, partitions: int | None, spread: Sequence[str] | None) -> Repartitioned:
-        """Copy and switch."""
-        before, revision = await self._registry()
+        """Copy and switch; what others have begun to make comes to nothing."""
+        claimed = await self._claim()
+        before = claimed.registry
         after = await self._wanted(before, partitions, spread)
-        await self.generations.remove(but=before.generation, closed_too=False)
+        await self.generations.remove_unfinished(before.generation, claimed.renew)
+        await claimed.renew()
         copier = self._copier(before, after, await self._pasts(before))
         began = time.monotonic()
         try:
             await copier.begin()
-            switched, copied_s = await self._copy(copier, before, revision, began)
+            switched, copied_s = await self._copy(copier, claimed, began)
         finally:
             await copier.close()
         recutter = copier.recutter
@@ -164,25 +168,21 @@ class _Run:
             removed=0,
         )
 
-    async def wait_for_shards(self, after: LogRegistry) -> None:
-        """Return when the router has turned to the new log; it may be that none runs."""
-        topology = await JetStreamKeyValue.open(self._client, TOPOLOGY_BUCKET, self._settings.log_replicas)
-        deadline = time.monotonic() + (_SUCCEED_S if _may_run(self._settings) else 0)
-        while time.monotonic() < deadline:
-            stored = [one.value for one in await topology.changes(0) if one.value is not None]  # of all sites
-            if any(decode_topology(value).registry == after for value in stored):
-                return
-            await asyncio.sleep(limits.log_look_s)
+    async def is_served(self, after: LogRegistry) -> bool:
+        """Return whether every Flux that runs on the log serves the new one; in time, or not."""
+        if not _may_run(self._settings):
+            return True
+        topologies = await JetStreamKeyValue.open(self._client, TOPOLOGY_BUCKET, self._settings.log_replicas)
+        return await is_served(topologies, partial(NatsBus, self._client), after)
 
     async def remove_earlier(self, before: LogRegistry, after: LogRegistry) -> int:
         """Remove the logs before the one that is in force, and the snapshots of the last of them."""
+        await _check_there(self._client, after)
         _remove_snapshots(open_store(self._settings.snapshot_place, before.generation), before.partitions)
-        return await self.generations.remove(but=after.generation, closed_too=True)
+        return await self.generations.remove_earlier(after.generation)
 
-    async def _copy(
-        self, copier: Copier, before: LogRegistry, revision: int, began: float
-    ) -> tuple[Switched, float]:
-        say = self._report.say
+    async def _copy(self, copier: Copier, claimed: Claim, began: float) -> tuple[Switched, float]:
+        say, before = self.say, claimed.registry
         await copier.catch_up()
         say(f"{copier.events} events copied; comparing {len(copier.recutter.touched)} entities")
         compare_entities(copier.recutter)
@@ -190,7 +190,7 @@ class _Run:
         await copier.catch_up()
         copied_s = time.monotonic() - began
         say("switching")
-        switch = Switch(copier, self.generations, self._store, revision, partial(self._pasts, before))
+        switch = Switch(copier, self.generations, self._store, claimed, partial(self._pasts, before))
         return await switch.carry_through(), copied_s
 
     async def _pasts(self, registry: LogRegistry) -> Pasts:
@@ -216,16 +216,13 @@ class _Run:
             pasts,
         )
 
-    async def _registry(self) -> tuple[LogRegistry, int]:
-        """Return what the registry says, with its revision; a switch that somebody left is ended."""
+    async def _claim(self) -> Claim:
+        """Claim the registry, by which no other run comes to its end; end a switch that was left."""
         if await self._store.get(RESTORING_KEY) is not None:
             raise Refused("a restore of this log was not finished; begin it again with `flux restore`")
         if await self._store.get(SWITCHING_KEY) is not None:
             await end_switch(self._store, self.generations)
-        known = await self._store.get(LOG_KEY)
-        if known is None:
-            raise Refused("there is no log there yet; start Flux once", _NOT_FOUND)
-        return decode_registry(known.value), known.revision
+        return await _claimed(self._store)
 
     async def _wanted(
         self, before: LogRegistry, partitions: int | None, spread: Sequence[str] | None
@@ -249,13 +246,27 @@ async def _forget(access: NatsAccess, settings: Settings) -> int:
     client = await connect(access, _NAME)
     try:
         store = await JetStreamKeyValue.open(client, REGISTRY_BUCKET, settings.log_replicas)
-        known = await store.get(LOG_KEY)
-        if known is None:
-            raise Refused("there is no log there yet; start Flux once", _NOT_FOUND)
-        generations = JetStreamGenerations(client)
-        return await generations.remove(but=decode_registry(known.value).generation, closed_too=True)
+        claimed = await _claimed(store)
+        await _check_there(client, claimed.registry)
+        generations, generation = JetStreamGenerations(client), claimed.registry.generation
+        unfinished = await generations.remove_unfinished(generation, claimed.renew)
+        return unfinished + await generations.remove_earlier(generation)
     finally:
         await client.close()
+
+
+async def _claimed(store: KeyValue) -> Claim:
+    if await store.get(LOG_KEY) is None:
+        raise Refused("there is no log there yet; start Flux once", _NOT_FOUND)
+    return await claim(store)
+
+
+async def _check_there(client: Client, registry: LogRegistry) -> None:
+    """See that the log is there before others are removed; raises `Corrupt`."""
+    log = JetStreamLog(client, registry.generation)
+    for partition in range(registry.partitions):
+        if (await log.bounds(partition)).log_id != registry.log_id:
+            raise Corrupt(f"partition {partition} is none of the log that is registered; nothing was removed")
 
 
 def _may_run(settings: Settings) -> bool:

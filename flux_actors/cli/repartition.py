@@ -41,7 +41,10 @@ def repartition(
         bool, typer.Option("--keep-old", help="Keep the log as it was, closed, until --forget-old.")
     ] = False,
     forget_old: Annotated[
-        bool, typer.Option("--forget-old", help="Only remove what earlier runs have kept, or left.")
+        bool,
+        typer.Option(
+            "--forget-old", help="Only remove what earlier runs have kept, or left. Ends one that copies."
+        ),
     ] = False,
     data: Annotated[
         Path | None, typer.Option("--data", help="Data folder; default ./flux-data or FLUX_DATA.")
@@ -55,7 +58,8 @@ def repartition(
 
     The log is copied into a new one while events go on; both are folded and compared. Then the log is closed
     for a moment (writers wait), the rest is copied, and the new one takes its place, at once and as a whole.
-    Up to then the log is untouched: whatever dies, run the command again. ETags and positions of before match
+    Up to then the log is untouched: whatever dies, run the command again, but not beside one that still runs:
+    the earlier one would end with an error. ETags and positions of before match
     nothing afterwards, and watchers are told to begin anew. Needs memory for all entities twice, and the
     settings that Flux has (FLUX_SNAPSHOTS, FLUX_HISTORY_POSITIONS).
     """

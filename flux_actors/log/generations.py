@@ -9,12 +9,13 @@ room for 512 of them below 2^53, up to where every JSON reader takes the token o
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 SEQUENCE_BITS: Final = 32  # of the blocks of one generation and partition
 FIRST_GENERATION: Final = 1
 _ROOM: Final = 1 << (SEQUENCE_BITS - 1)  # for a log to go on while it is copied
-_FIRST: Final = re.compile(r"FLUX_EVENTS_\d+")
+_STREAM: Final = re.compile(r"FLUX_EVENTS_(?:G(\d+)_)?\d+")
 
 
 def origin_of(generation: int) -> int:
@@ -42,11 +43,12 @@ def closed_subject(partition: int, generation: int) -> str:
     return f"flux.closed.{_part(partition, generation, '.')}"
 
 
-def of_generation(stream: str, generation: int) -> bool:
-    """Whether a stream of the log is one of that generation."""
-    if generation == FIRST_GENERATION:
-        return _FIRST.fullmatch(stream) is not None
-    return stream.startswith(f"FLUX_EVENTS_G{generation}_")
+def generation_of(stream: str) -> int | None:
+    """Return of which generation a stream is; `None` for one that is none of the log."""
+    found = _STREAM.fullmatch(stream)
+    if found is None:
+        return None
+    return FIRST_GENERATION if found[1] is None else int(found[1])
 
 
 def _part(partition: int, generation: int, between: str) -> str:
@@ -67,13 +69,29 @@ class Generations(Protocol):
         """
         ...
 
-    async def reopen(self, generation: int, partition: int) -> None:
-        """Have a partition take writes again; raises `Unavailable`."""
+    async def is_open(self, generation: int, partition: int) -> bool:
+        """Whether a partition takes writes; raises `Unavailable`."""
         ...
 
-    async def remove(self, *, but: int, closed_too: bool) -> int:
-        """Remove what other generations than `but` have left, and return how many partitions that were.
+    async def reopen(self, generation: int, partition: int) -> None:
+        """Have a partition take writes again, also if it seems to: it may be closed at this moment.
 
-        Of closed ones, each of which once was the log, only if `closed_too`. Raises `Unavailable`.
+        Raises:
+            Unavailable: not known to be open; opening it again is safe.
+        """
+        ...
+
+    async def remove_earlier(self, generation: int) -> int:
+        """Remove all that is in front of a generation, and return how many partitions that were.
+
+        Raises `Unavailable`.
+        """
+        ...
+
+    async def remove_unfinished(self, generation: int, sure: Callable[[], Awaitable[object]]) -> int:
+        """Remove copies behind a generation that never became the log; return how many partitions that were.
+
+        What is closed there was the log once, and stays. `sure` is awaited in front of each: what it raises
+        ends the removal. Raises `Unavailable`.
         """
         ...

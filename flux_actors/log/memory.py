@@ -156,7 +156,7 @@ class MemoryRebuilder:
 
     def __init__(self, log: MemoryLog) -> None:
         self._log = log
-        self._made: set[int] = set()
+        self._made: dict[int, str] = {}  # the ids of the logs that they are of
 
     @property
     def payload_bytes_max(self) -> int:
@@ -168,13 +168,15 @@ class MemoryRebuilder:
         self._log._check()  # noqa: SLF001 - twin and rebuilder are one
         if partition in self._made:
             raise Refused(f"there is a log of partition {partition} already", 409)
-        self._made.add(partition)
+        self._made[partition] = log_id
         self._log.log_id = log_id
         self._log._partitions[partition].last = first - 1  # noqa: SLF001
 
     async def append(self, partition: int, sequence: int, blocks: list[bytes]) -> None:
         """Store blocks where they stood."""
-        self._log._check()  # noqa: SLF001
+        bounds = await self.bounds(partition)
+        if self._made.get(partition, bounds.log_id) != bounds.log_id:
+            raise Refused(f"the log of partition {partition} was made anew by somebody else", 409)
         kept = self._log._partitions[partition]  # noqa: SLF001
         if kept.last < sequence - 1:
             raise Corrupt(f"the log of partition {partition} ends at {kept.last}, not in front of {sequence}")
@@ -182,6 +184,10 @@ class MemoryRebuilder:
             if number > kept.last:
                 kept.blocks[number] = data
                 kept.last = number
+
+    async def bounds(self, partition: int) -> LogBounds:
+        """Return what the partition holds."""
+        return await self._log.bounds(partition)
 
 
 class MemoryGenerations:
@@ -199,17 +205,28 @@ class MemoryGenerations:
         log.closed.add(partition)
         return last
 
+    async def is_open(self, generation: int, partition: int) -> bool:
+        """Whether it takes blocks."""
+        self.logs[generation]._check()  # noqa: SLF001 - twins are one
+        return partition not in self.logs[generation].closed
+
     async def reopen(self, generation: int, partition: int) -> None:
         """Have it take blocks again."""
-        self.logs[generation]._check()  # noqa: SLF001 - twins are one
+        self.logs[generation]._check()  # noqa: SLF001
         self.logs[generation].closed.discard(partition)
 
-    async def remove(self, *, but: int, closed_too: bool) -> int:
+    async def remove_earlier(self, generation: int) -> int:
         """Forget logs."""
-        gone = [
-            number for number, log in self.logs.items() if number != but and (closed_too or not log.closed)
-        ]
-        return sum(self.logs.pop(number).partitions for number in gone)
+        return sum(self.logs.pop(number).partitions for number in list(self.logs) if number < generation)
+
+    async def remove_unfinished(self, generation: int, sure: Callable[[], Awaitable[object]]) -> int:
+        """Forget logs that are open."""
+        found = [number for number, log in self.logs.items() if number > generation and not log.closed]
+        removed = 0
+        for number in found:
+            await sure()
+            removed += self.logs.pop(number).partitions
+        return removed
 
 
 class MemoryStores:

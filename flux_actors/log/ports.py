@@ -146,8 +146,13 @@ class Rebuilder(Protocol):
 
         Raises:
             Unavailable: not known to be stored; appending the same again is safe.
+            Refused: 409, it was made here, and by now somebody else has made it anew.
             Corrupt: the log does not end right in front of them.
         """
+        ...
+
+    async def bounds(self, partition: int) -> LogBounds:
+        """Return what the partition holds now; raises `Corrupt` if there is none."""
         ...
 
 

@@ -21,6 +21,7 @@ from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.asking import Answers
 from flux_actors.log.generations import FIRST_GENERATION, event_subject, stream_name
 from flux_actors.log.jetstream import JetStreamLog, stream_config
+from flux_actors.log.ports import LogBounds
 
 _TIMEOUT_S: Final = 30.0
 _TRIES: Final = 10
@@ -45,6 +46,7 @@ class JetStreamRebuilder:
         self._generation = generation
         self._jetstream = client.jetstream(timeout=_TIMEOUT_S)
         self._log = JetStreamLog(client, generation)
+        self._made: dict[int, str] = {}  # the ids of the logs that partitions were made for
         self._answers = Answers(client)
 
     @property
@@ -61,6 +63,7 @@ class JetStreamRebuilder:
             except nats.js.errors.NotFoundError:
                 config = stream_config(partition, log_id, self._replicas, first, generation)
                 await self._jetstream.add_stream(config)
+                self._made[partition] = log_id
                 return
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise Unavailable(f"the log cannot be made ({type(error).__name__})") from error
@@ -78,8 +81,15 @@ class JetStreamRebuilder:
                         raise
                     await asyncio.sleep(_RETRY_S)
 
+    async def bounds(self, partition: int) -> LogBounds:
+        """Return the stream's first and last sequence, and whose it is."""
+        return await self._log.bounds(partition)
+
     async def _append(self, partition: int, first: int, blocks: list[bytes]) -> None:
-        last = (await self._log.bounds(partition)).last
+        bounds = await self._log.bounds(partition)
+        if self._made.get(partition, bounds.log_id) != bounds.log_id:
+            raise Refused(f"the log of partition {partition} was made anew by somebody else", _CONFLICT)
+        last = bounds.last
         if last < first - 1:
             raise Corrupt(f"the log of partition {partition} ends at {last}, not in front of {first}")
         left = list(enumerate(blocks, first))[last - first + 1 :]

@@ -22,6 +22,11 @@ def subject_at(site: str, subject: str) -> str:
     return f"{_ROOT}at.{site}.{subject.removeprefix(_ROOT)}" if site else subject
 
 
+def site_of(key: str) -> str:
+    """Return of which site a key is, in a store of many sites."""
+    return key.split(".")[1] if key.startswith("at.") else ""
+
+
 def at_site(store: KeyValue, site: str) -> KeyValue:
     """Return a store whose keys are those of a site."""
     return SiteKeyValue(store, site) if site else store

@@ -15,7 +15,7 @@ from flux_actors import limits
 from flux_actors.behaviour.reducer_code import ReducerCode
 from flux_actors.domain.fold import PartitionState
 from flux_actors.domain.terms import Terms
-from flux_actors.errors import Refused, Unavailable
+from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.block import has_control
 from flux_actors.log.generations import origin_of
 from flux_actors.log.ports import EventLog, LogBounds, Reader, Rebuilder, StoredBlock
@@ -24,7 +24,7 @@ from flux_actors.repartition.pasts import PastEnds, Pasts
 from flux_actors.repartition.recutting import Recutter
 from flux_actors.reporting import Reporter
 from flux_actors.router.topology import LogRegistry
-from flux_actors.snapshot.codec import verify_snapshot
+from flux_actors.snapshot.codec import read_header, verify_snapshot
 from flux_actors.snapshot.cut import Cut
 from flux_actors.snapshot.store import SnapshotStore
 
@@ -105,6 +105,7 @@ class Copier:
         self._read = [origin_of(registry.generation) - 1] * registry.partitions
         self._made: dict[int, list[bytes]] = {}
         self._made_bytes = 0
+        self._kept: dict[int, list[tuple[int, str]]] = {}  # the snapshot of each partition, and of which log
         self.blocks = 0  # of the copy
 
     @property
@@ -163,6 +164,37 @@ class Copier:
             self._add({partition: self.recutter.note(partition, terms, state.clock_us)})
         await self._flush()
 
+    async def check_stored(self) -> None:
+        """See that what is stored is this copy, to its end.
+
+        Raises:
+            Refused: 409, somebody has removed it, or made another one in its place, as a second run does.
+        """
+        partitions = range(self.after.partitions)
+        try:
+            found = await asyncio.gather(*(self._next.log.bounds(partition) for partition in partitions))
+        except Corrupt as error:
+            raise _replaced(error.message) from error
+        for state, bounds in zip(self.recutter.copy, found, strict=True):
+            is_ours = bounds.log_id == self.after.log_id and bounds.whole
+            if not is_ours or bounds.last != state.sequence:
+                raise _replaced(f"partition {state.partition} ends at {bounds.last}, not {state.sequence}")
+
+    async def check_snapshots(self) -> None:
+        """See that the snapshots which are kept are those of this copy; raises as `check_stored`."""
+        for partition in range(self.after.partitions):
+            try:
+                found = await asyncio.to_thread(self._snapshots_of, partition)
+            except Corrupt as error:
+                raise _replaced(error.message) from error
+            if found != self._kept.get(partition, []):
+                raise _replaced(f"partition {partition} has other snapshots")
+
+    def _snapshots_of(self, partition: int) -> list[tuple[int, str]]:
+        store = self._next.snapshots
+        sequences = store.sequences(partition)
+        return [(one, read_header(store.read(partition, one)).log_id) for one in sequences]
+
     async def keep_snapshots(self) -> None:
         """Keep a snapshot of each partition of the copy, for shards to begin with."""
         store, log_id = self._next.snapshots, self.after.log_id
@@ -180,6 +212,7 @@ class Copier:
                 raise
             kept = store.read(state.partition, state.sequence)
             await asyncio.to_thread(verify_snapshot, kept)
+            self._kept[state.partition] = [(state.sequence, log_id)]
 
     async def _pass(self) -> None:
         """Copy all that the log had a moment ago."""
@@ -243,3 +276,9 @@ class Copier:
     async def _bounds(self) -> list[LogBounds]:
         partitions = range(self.before.partitions)
         return await asyncio.gather(*(self._log.bounds(partition) for partition in partitions))
+
+
+def _replaced(how: str) -> Refused:
+    return Refused(
+        f"somebody else has changed the copy ({how}); run it again when nobody else does", _CONFLICT
+    )

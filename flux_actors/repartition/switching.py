@@ -2,6 +2,8 @@
 
     note that it begins ─ close the log ─ copy the rest ─ compare ─ one compare-and-set ─ note that it is done
 
+The compare-and-set names the revision of our claim (`router/succession.py`), so it fails if another run has
+begun meanwhile; and in front of it the copy is looked at as it is stored, for that run may have replaced it.
 Up to the compare-and-set the log is the one before, behind it the next; whatever dies in between, the router
 (or the next run) opens the one that the registry names (`router/succession.py`).
 """
@@ -22,7 +24,7 @@ from flux_actors.repartition.comparing import compare_entities, compare_totals, 
 from flux_actors.repartition.copying import Copier
 from flux_actors.repartition.pasts import Pasts
 from flux_actors.repartition.recutting import closing_block
-from flux_actors.router.succession import end_switch, take_over
+from flux_actors.router.succession import Claim, end_switch, take_over
 from flux_actors.router.topology import SWITCHING_KEY, LogRegistry
 
 
@@ -41,7 +43,7 @@ class Switch:
         copier: has copied nearly everything.
         generations: closes the log.
         store: the registry.
-        revision: which it had when the copy was begun.
+        claim: was made before the copy was begun.
         pasts: says where the past of namespaces' earlier owners ends, by now.
     """
 
@@ -50,23 +52,27 @@ class Switch:
         copier: Copier,
         generations: Generations,
         store: KeyValue,
-        revision: int,
+        claim: Claim,
         pasts: Callable[[], Awaitable[Pasts]],
     ) -> None:
         self._copier = copier
         self._generations = generations
         self._store = store
-        self._revision = revision
+        self._claim = claim
         self._pasts = pasts
         self._after = copier.after
+        self._closing: list[asyncio.Task[int]] = []
 
     async def carry_through(self) -> Switched:
         """Switch, or leave everything as it was.
 
         Raises:
             Unavailable: it took too long, or the log cannot be reached; the log goes on, try again.
-            Refused: 409, somebody has ended this switch. Disordered, Disagreeing: as of `Copier`.
+            Refused: 409, somebody has ended this switch, or works on the log as well.
+            Disordered, Disagreeing: as of `Copier`.
         """
+        await self._claim.renew()  # else a run that is doomed would close the log, and end that of another
+        await self._copier.check_snapshots()
         clock = asyncio.get_running_loop().time
         began_s, compared = clock(), 0
         try:
@@ -74,7 +80,8 @@ class Switch:
                 await self._store.put(SWITCHING_KEY, self._after.log_id.encode())
                 compared = await self._prepare()
                 self._after = replace(self._after, pasts=self._copier.pasts.ends(await self._pasts()))
-                await take_over(self._store, self._revision, self._after)
+                await self._copier.check_stored()
+                await take_over(self._store, self._claim.revision, self._after)
         except TimeoutError:
             if not await self._stands():
                 raise Unavailable(
@@ -89,11 +96,7 @@ class Switch:
 
     async def _prepare(self) -> int:
         """Close the log and make the copy whole; return how many entities were compared."""
-        copier, before, hand = self._copier, self._copier.before, self._copier.hand
-        block = closing_block(hand.identity, hand.now_us())
-        partitions = range(before.partitions)
-        closing = (self._generations.close(before.generation, p, block) for p in partitions)
-        ends = await asyncio.gather(*closing)
+        copier, ends = self._copier, await self._close()
         if max(ends) >= origin_of(self._after.generation):
             raise Unavailable("the log has grown into the range of its next generation; begin anew")
         await copier.finish(ends)
@@ -102,6 +105,21 @@ class Switch:
         compare_totals(copier.recutter)
         return compared
 
+    async def _close(self) -> list[int]:
+        """Close the log, and return where its partitions end."""
+        before, hand = self._copier.before, self._copier.hand
+        block = closing_block(hand.identity, hand.now_us())
+        self._closing = [
+            asyncio.create_task(self._generations.close(before.generation, partition, block))
+            for partition in range(before.partitions)
+        ]
+        await asyncio.wait(self._closing)  # which leaves them alone when this is cancelled
+        return [closing.result() for closing in self._closing]
+
     async def _stands(self) -> bool:
-        """Have the log that the registry names go on; return whether that is the next one."""
+        """Have the log that the registry names go on; return whether that is the next one.
+
+        Nothing is opened before all that is being closed is: else it would be closed behind that, for good.
+        """
+        await asyncio.gather(*self._closing, return_exceptions=True)
         return await end_switch(self._store, self._generations) == self._after

@@ -80,7 +80,7 @@ class NamespaceRouter:
         self._follower: Follower | None = None
         self._introducer: Introducer | None = None
         self._retires = False
-        self._shards = plan.shards
+        self._shards = plan.shards  # what is wished: a log of few partitions has fewer, its next one may not
         self._telling: Answerer | None = None
         # Ray runs the constructor on the actor's loop; after a restart nobody else would call `open`.
         self._opening = asyncio.get_running_loop().create_task(self._open_when_possible())
@@ -151,6 +151,7 @@ class NamespaceRouter:
         """
         (await self._deploying()).admit(admin_token)
         self._opened().scale(shards)
+        self._shards = shards
 
     async def deploy(self, request: DeployRequest, admin_token: str | None = None) -> Version:
         """Deploy a behaviour, and return the version that it has become; all below need an admin as well."""
@@ -282,7 +283,6 @@ class NamespaceRouter:
     async def _reopen(self) -> None:
         """Open anew, on what the registry says by now."""
         router, self._router = self._opened(), None
-        self._shards = router.wanted
         router.leave()
         for task in self._tasks:
             task.cancel()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from flux_actors.errors import Corrupt, Unavailable
+from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.closing import JetStreamGenerations
 from flux_actors.log.connection import connect
 from flux_actors.log.generations import Generations, origin_of
@@ -25,6 +25,19 @@ class Logs(NamedTuple):
     second: EventLog
 
 
+class Sure:
+    """Whether something may go on: it is asked, and says so, or raises."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.asked = 0
+        self._error = error
+
+    async def __call__(self) -> None:
+        self.asked += 1
+        if self._error is not None:
+            raise self._error
+
+
 @pytest.fixture(params=["memory", pytest.param("jetstream", marks=pytest.mark.real)])
 async def logs(request: pytest.FixtureRequest) -> AsyncIterator[Logs]:
     if request.param == "memory":
@@ -39,7 +52,7 @@ async def logs(request: pytest.FixtureRequest) -> AsyncIterator[Logs]:
     try:
         yield Logs(generations, *made)
     finally:
-        await generations.remove(but=9, closed_too=True)
+        await generations.remove_earlier(9)
         await client.close()
 
 
@@ -96,20 +109,44 @@ async def test_a_generation_has_sequences_of_its_own(logs: Logs):
     assert await put(logs.second, "one") == origin_of(2)
 
 
-async def test_leftovers_go_and_closed_ones_only_if_they_are_named(logs: Logs):
-    await put(logs.first, "one")
+async def test_what_is_earlier_goes_open_or_closed_and_nothing_else(logs: Logs):
     await put(logs.second, "one")
-    for partition in range(2):
-        await logs.generations.close(1, partition, LAST)
-    assert await logs.generations.remove(but=2, closed_too=False) == 0
-    assert await all_of(logs.first) == [b"one", LAST]
-    assert await logs.generations.remove(but=2, closed_too=True) == 2
-    assert await all_of(logs.second) == [b"one"]
+    assert await logs.generations.remove_earlier(1) == 0
+    await logs.generations.close(1, 0, LAST)
+    await logs.generations.close(2, 0, LAST)
+    assert await logs.generations.remove_earlier(2) == 2
+    assert await all_of(logs.second) == [b"one", LAST]
+    assert (await logs.second.bounds(1)).whole
 
 
 async def test_what_a_run_has_left_goes(logs: Logs):
-    assert await logs.generations.remove(but=1, closed_too=False) == 2
+    sure = Sure()
+    assert await logs.generations.remove_unfinished(2, sure) == 0
+    assert await logs.generations.remove_unfinished(1, sure) == 2
+    assert sure.asked
     assert (await logs.first.bounds(1)).last == 0
+
+
+async def test_what_was_the_log_once_was_not_left_by_a_run(logs: Logs):
+    for partition in range(2):
+        await logs.generations.close(2, partition, LAST)
+    assert await logs.generations.remove_unfinished(1, Sure()) == 0
+    assert await all_of(logs.second) == [LAST]
+
+
+async def test_nothing_that_a_run_has_left_goes_once_it_may_not_be_left(logs: Logs):
+    with pytest.raises(Refused, match="somebody else"):
+        await logs.generations.remove_unfinished(1, Sure(Refused("somebody else", 409)))
+    assert await put(logs.second, "one", 0) == await put(logs.second, "one", 1)
+
+
+async def test_what_is_open_is_told(logs: Logs):
+    assert await logs.generations.is_open(1, 0)
+    await logs.generations.close(1, 0, LAST)
+    assert not await logs.generations.is_open(1, 0)
+    assert await logs.generations.is_open(1, 1)
+    await logs.generations.reopen(1, 0)
+    assert await logs.generations.is_open(1, 0)
 
 
 @pytest.mark.real
@@ -125,7 +162,7 @@ async def test_a_stream_is_otherwise_as_it_was(nats_server: Any):
         after = (await client.jetstream().stream_info(name)).config
         assert after.as_dict() == before.as_dict()
     finally:
-        await generations.remove(but=1, closed_too=True)
+        await generations.remove_unfinished(1, Sure())
         with pytest.raises(Corrupt):
             await log.bounds(0)
         await client.close()

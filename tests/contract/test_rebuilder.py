@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -26,6 +27,8 @@ class Built:
 
     rebuilder: Rebuilder
     log: EventLog
+    other: Rebuilder
+    remove: Callable[[], Awaitable[object]]
 
     async def blocks(self, after: int) -> list[tuple[int, bytes]]:
         reader = self.log.reader(0, after)
@@ -42,12 +45,17 @@ class Built:
 async def built(request: pytest.FixtureRequest) -> AsyncIterator[Built]:
     if request.param == "memory":
         log = MemoryLog(2)
-        yield Built(MemoryRebuilder(log), log)
+
+        async def remove() -> None:
+            log.__init__(2)  # type: ignore[misc]
+
+        yield Built(MemoryRebuilder(log), log, MemoryRebuilder(log), remove)
         return
     server: RunningNats = request.getfixturevalue("nats_server")
     client = await connect(server.access, "test")
     try:
-        yield Built(JetStreamRebuilder(client), JetStreamLog(client))
+        remove = partial(client.jetstream().delete_stream, stream_name(0))
+        yield Built(JetStreamRebuilder(client), JetStreamLog(client), JetStreamRebuilder(client), remove)
         await client.jetstream().delete_stream(stream_name(0))
     finally:
         await client.close()
@@ -91,6 +99,17 @@ async def test_log_that_is_there_is_not_made_again(built: Built) -> None:
     with pytest.raises(Refused, match="already"):
         await built.rebuilder.make(0, 1, LOG_ID)
     assert (await built.log.bounds(0)).first == 5
+
+
+async def test_nothing_is_added_to_what_somebody_else_has_made_in_its_place(built: Built) -> None:
+    await built.rebuilder.make(0, 5, LOG_ID)
+    await built.rebuilder.append(0, 5, [b"a"])
+    await built.remove()
+    await built.other.make(0, 5, "another")
+    await built.other.append(0, 5, [b"x"])
+    with pytest.raises(Refused, match="somebody else"):
+        await built.rebuilder.append(0, 6, [b"b"])
+    assert await built.rebuilder.bounds(0) == LogBounds(5, 5, "another")
 
 
 async def test_many_large_blocks_keep_their_order(built: Built) -> None:

@@ -8,6 +8,8 @@ from flux_actors import limits
 from flux_actors.backup.manifest import newest
 from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.memory import MemoryStores
+from flux_actors.log.ports import LogBounds
+from flux_actors.router.topology import LOG_KEY, REGISTRY_BUCKET, LogRegistry, encode
 from tests.unit.backup.world import World
 
 
@@ -85,6 +87,26 @@ async def test_what_comes_while_it_is_taken_is_for_the_next_one(world: World) ->
     world.code.digests = digests  # type: ignore[method-assign]
     assert (await world.back_up()).parts[0].last == 2
     assert (await world.back_up()).parts[0].last == 3
+
+
+@pytest.mark.parametrize("removed", [False, True])
+async def test_log_that_is_replaced_by_its_next_generation_meanwhile_makes_no_backup(
+    world: World, *, removed: bool
+) -> None:
+    await world.fill([1, 2])
+    bounds_of = world.log.bounds
+
+    async def replaced(partition: int) -> LogBounds:
+        registry = await world.stores.open(REGISTRY_BUCKET)
+        await registry.put(LOG_KEY, encode(LogRegistry("next", 4, generation=2)))
+        if removed:
+            raise Corrupt("there is no such stream")
+        return await bounds_of(partition)
+
+    world.log.bounds = replaced  # type: ignore[method-assign]
+    with pytest.raises(Unavailable, match="take the backup again"):
+        await world.back_up()
+    assert newest(world.place) is None
 
 
 async def test_trimmed_log_is_backed_up_with_the_snapshot_that_stands_for_its_front(world: World) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from flux_actors.backup.manifest import Manifest, reaching
 from flux_actors.backup.restoring import Restored, Target, restore
-from flux_actors.backup.taking import Source, take
+from flux_actors.backup.taking import Source, registry_of, take
 from flux_actors.behaviour.code import digest_of
 from flux_actors.behaviour.code_store import MemoryCodeStore
 from flux_actors.behaviour.deployer import Deployer
@@ -119,7 +119,8 @@ class World:
     async def back_up(self) -> Manifest:
         """Take a backup into its place."""
         self.now_us += 1_000
-        source = Source(self.log, self.snapshots, self.stores, self.code)
+        registry = await registry_of(self.stores)
+        source = Source(registry, self.log, self.snapshots, self.stores, self.code)
         return await take(source, self.place, self.told.append, lambda: self.now_us)
 
     async def elsewhere(self, at_us: int | None = None) -> tuple[World, Restored]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from flux_actors.log.generations import (
     closed_subject,
     event_subject,
     generation_behind,
-    of_generation,
+    generation_of,
     origin_of,
     stream_name,
 )
@@ -29,11 +30,10 @@ def test_the_first_is_called_as_ever():
 @many
 @given(GENERATIONS, GENERATIONS, st.integers(0, 1_023), st.integers(0, 1_023))
 def test_no_two_have_a_stream_or_a_sequence_in_common(one, other, partition, elsewhere):
-    assert of_generation(stream_name(partition, one), one)
+    assert generation_of(stream_name(partition, one)) == one
     same = (one, partition) == (other, elsewhere)
     assert (stream_name(partition, one) == stream_name(elsewhere, other)) == same
     if one != other:
-        assert not of_generation(stream_name(partition, one), other)
         assert abs(origin_of(one) - origin_of(other)) >= 1 << 32
 
 
@@ -44,6 +44,11 @@ def test_the_next_one_begins_behind_the_log_with_room_for_it_to_go_on(generation
     following = generation_behind(generation, last)
     assert following > generation
     assert origin_of(following) - last > 1 << 31
+
+
+@pytest.mark.parametrize("name", ["KV_flux_registry", "FLUX_EVENTS_", "FLUX_EVENTS_G2", "FLUX_EVENTS_3_OLD"])
+def test_other_streams_are_of_none(name):
+    assert generation_of(name) is None
 
 
 def test_the_token_of_a_claim_is_exact_in_every_json():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from contextlib import suppress
 from typing import Any
@@ -21,10 +22,11 @@ from flux_actors.repartition.copying import Copier, Hand, Next, Present
 from flux_actors.repartition.recutting import Disagreeing
 from flux_actors.repartition.switching import Switch
 from flux_actors.reporting import Reporter
-from flux_actors.router.succession import Succession, end_switch, registered
+from flux_actors.router.succession import Claim, Succession, claim, end_switch, registered
 from flux_actors.router.topology import EVERYBODY, LOG_KEY, SWITCHING_KEY, LogRegistry, encode
 from flux_actors.shard.partition import decoded
 from flux_actors.snapshot.codec import read_snapshot
+from flux_actors.snapshot.cut import Cut
 from flux_actors.snapshot.memory import MemorySnapshotStore
 from tests.unit.past.folding import NoCode
 
@@ -144,9 +146,10 @@ def switch(world: World, copier: Copier, life: Life | None = None) -> Switch:
     async def pasts() -> Any:
         return PASTS
 
-    if life is None:
-        return Switch(copier, world.generations, world.store, 1, pasts)
-    return Switch(copier, Mortal(world.generations, life), Mortal(world.store, life), 1, pasts)
+    generations, store = world.generations, world.store
+    if life is not None:
+        generations, store = Mortal(generations, life), Mortal(store, life)
+    return Switch(copier, generations, store, Claim(store, encode(BEFORE), 1), pasts)
 
 
 async def copied(world: World) -> Copier:
@@ -212,6 +215,94 @@ async def test_a_switch_that_somebody_has_ended_is_not_made():
     with pytest.raises(Refused, match="run it again"):
         await switch(world, copier).carry_through()
     await world.write(1)
+    assert await world.state() == world.acked
+
+
+async def test_of_two_runs_the_later_one_alone_can_become_the_log():
+    world = World()
+    copier = await copied(world)
+    later = await claim(world.store)
+    with pytest.raises(Refused, match="run it again"):
+        await switch(world, copier).carry_through()
+    await later.renew()  # the earlier one has not ended this one
+    assert not world.log.closed
+    assert await world.store.get(SWITCHING_KEY) is None
+    await world.write(1)
+    assert await world.state() == world.acked
+
+
+def made_anew(world: World) -> None:
+    world.logs[2].__init__(5, "another", generation=2)  # type: ignore[misc]
+
+
+def cut_short(world: World) -> None:
+    last = next(p for p in range(5) if world.logs[2]._partitions[p].blocks)  # noqa: SLF001
+    world.logs[2].cut_off(last, world.logs[2]._partitions[last].last - 1)  # noqa: SLF001
+
+
+def with_foreign_snapshot(world: World) -> None:
+    sink = world.snapshots.begin(1, origin_of(2) + 1_000)
+    for data in iter(Cut(PartitionState(1, origin_of(2) + 1_000), "another").next_slice, None):
+        sink.write(data)
+    sink.commit()
+
+
+@pytest.mark.parametrize("change", [made_anew, cut_short, with_foreign_snapshot])
+async def test_a_copy_that_somebody_has_changed_does_not_become_the_log(change: Any):
+    world = World()
+    copier = await copied(world)
+    change(world)
+    with pytest.raises(Refused, match="somebody else"):
+        await switch(world, copier).carry_through()
+    await world.write(1)
+    assert await registered(world.store) == BEFORE
+    assert await world.state() == world.acked
+
+
+@pytest.mark.parametrize("change", [made_anew, cut_short])
+async def test_the_copy_is_looked_at_as_it_is_stored(change: Any):
+    world = World()
+    copier = await copied(world)
+    await copier.check_stored()
+    change(world)
+    with pytest.raises(Refused, match="somebody else has changed the copy"):
+        await copier.check_stored()
+
+
+class Tardy(MemoryGenerations):
+    """Closing one partition takes as long as it takes, and fails for another one."""
+
+    def __init__(self, world: World, *, fails: bool) -> None:
+        super().__init__(world.logs)
+        self.goes_on = asyncio.Event()
+        self._fails = fails
+
+    async def close(self, generation: int, partition: int, last_block: bytes) -> int:
+        if partition == 0 and self._fails:
+            asyncio.get_running_loop().call_later(0.01, self.goes_on.set)
+            raise Unavailable("the log of partition 0 could not be closed")
+        sent = asyncio.create_task(self._sent(generation, partition, last_block))
+        return await asyncio.shield(sent)  # the server does what it was asked for, whoever waits
+
+    async def _sent(self, generation: int, partition: int, last_block: bytes) -> int:
+        await self.goes_on.wait()
+        return await super().close(generation, partition, last_block)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_what_is_closed_late_is_open_when_the_switch_has_failed(monkeypatch: Any, *, fails: bool):
+    world = World()
+    copier = await copied(world)
+    world.generations = generations = Tardy(world, fails=fails)
+    if not fails:
+        monkeypatch.setattr("flux_actors.limits.switch_s_max", 0.01)
+        asyncio.get_running_loop().call_later(0.05, generations.goes_on.set)
+    with pytest.raises(Unavailable):
+        await switch(world, copier).carry_through()
+    assert generations.goes_on.is_set()
+    await asyncio.sleep(0)
+    assert not world.log.closed
+    await world.write(4)
     assert await world.state() == world.acked
 
 

@@ -100,9 +100,9 @@ def surrounded(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
 
 
 @asynccontextmanager
-async def routing(partitions=4, **more):
+async def routing(partitions=4, shards=1, **more):
     """A router that ends with the test."""
-    plan = RouterPlan("somebody", "snapshots", 1, partitions, frozenset(), 1, **more)
+    plan = RouterPlan("somebody", "snapshots", shards, partitions, frozenset(), 1, **more)
     router = NamespaceRouter(NatsAccess("nats://nowhere"), plan)
     try:
         yield router

@@ -50,6 +50,25 @@ async def test_it_goes_on_with_the_next_generation_of_the_log(around):
         assert (await another.status())["partitions"] == 8
 
 
+@pytest.mark.parametrize(("told", "shards"), [(None, 8), (3, 3)])
+async def test_more_partitions_have_as_many_shards_as_were_wished_before_there_were_so_many(
+    around, told, shards
+):
+    async with routing(4, shards=8) as router:
+        assert (await router.shards())["wanted"] == 4
+        if told is not None:
+            await router.scale(told)
+        store = around.buckets[REGISTRY_BUCKET]
+        known = await store.get(LOG_KEY)
+        await store.put(LOG_KEY, encode(LogRegistry("next", 8, generation=2)), known.revision)
+        async with asyncio.timeout(5):
+            while (await router.introduce(None)).generation == 1:  # noqa: ASYNC110 - it does not tell
+                await asyncio.sleep(0.001)
+        assert (await router.shards())["wanted"] == shards
+        seen = len(around.shards.asked)
+        await until(lambda: len(around.shards.asked) > seen)  # it looks after them
+
+
 async def test_a_switch_that_nobody_carries_through_is_ended(around, monkeypatch):
     monkeypatch.setattr("flux_actors.limits.switch_patience_s", 0.01)
     async with routing() as router:
@@ -66,6 +85,16 @@ async def test_a_switch_that_nobody_carries_through_is_ended(around, monkeypatch
         assert after.value == before.value
         with pytest.raises(Refused):  # whoever closed it comes too late
             await take_over(store, before.revision, LogRegistry("late", 8, generation=2))
+
+
+async def test_a_partition_that_a_switch_has_left_closed_is_opened(around, monkeypatch):
+    monkeypatch.setattr("flux_actors.limits.closed_look_s", 0.01)
+    around.log.closed.add(2)
+    async with routing() as router:
+        await router.open()
+        await until(lambda: not around.log.closed)
+        around.log.closed.add(1)  # later than anybody expects
+        await until(lambda: not around.log.closed)
 
 
 async def test_a_router_that_starts_ends_a_switch_at_once(around):
