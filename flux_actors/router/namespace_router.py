@@ -7,7 +7,8 @@ import os
 import secrets
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import ray
@@ -266,8 +267,8 @@ class NamespaceRouter:
         self._router = router
         self._telling = await tell(client, "router", RouterMeter(router).samples, site=self._access.site)
         succession = Succession(registry_store, registry)
-        succeeding = self._keep_succession(succession, generations)
-        keepers = router.watch(), self._keep_directory(), self._keep_behaviours(), succeeding
+        succeeding = partial(self._keep_succession, succession, generations)
+        keepers = router.watch, self._keep_directory, self._keep_behaviours, succeeding
         self._tasks = [asyncio.create_task(_unless_it_fails(keeper)) for keeper in keepers]
 
     async def _keep_succession(self, succession: Succession, generations: JetStreamGenerations) -> None:
@@ -374,10 +375,10 @@ class NamespaceRouter:
         return self._router
 
 
-async def _unless_it_fails(keeper: Coroutine[Any, Any, None]) -> None:
+async def _unless_it_fails(keeper: Callable[[], Awaitable[None]]) -> None:
     """Do what has no end, or end the process: Ray starts it again, and it takes over all that lives."""
     try:
-        await keeper
+        await keeper()
     except Exception:  # noqa: BLE001 - whatever it is, nobody would do the keeper's work any more
         _log.exception("router.failed")
         os._exit(1)
