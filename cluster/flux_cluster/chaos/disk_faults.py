@@ -10,6 +10,7 @@ import asyncio
 import random
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -21,10 +22,12 @@ from flux_cluster.chaos.nats_servers import SERVERS
 from flux_cluster.chaos.quorum import stored_bytes
 from flux_cluster.chaos.slow_disk import SlowDisk
 from flux_cluster.chaos.small_disk import SmallDisk
+from flux_cluster.chaos.waiting import until
 from flux_cluster.chaos.witness import fill, make_warm, see_refusals
 from flux_cluster.chaos.world import World
 
 _SMALL_BYTES: Final = 256 * 1024 * 1024
+_BACK_S: Final = 30.0
 _LEFT_BYTES: Final = 8 * 1024 * 1024  # what the load writes meanwhile is a tenth of it
 
 
@@ -115,9 +118,13 @@ class NatsFullDisk(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NatsFullLog(msgspec.Struct, forbid_unknown_fields=True):
-    """The stores of all servers have come to what they may have (`max_file`), and the disk has room."""
+    """The stores of all servers have come to what they may have (`max_file`), while their disks have room.
 
-    refused_within_s: float = 5.0
+    Streams lose their quorum then: each server leads none any more, one after the other. So there are no
+    copies to wait for when it is healed; the servers are started again with more, as they stand.
+    """
+
+    refused_within_s: float = 0.0  # as that of `nats-kill`
 
     async def inject(self, world: World, chance: random.Random) -> str:  # noqa: ARG002 - all of them
         for number in range(SERVERS):
@@ -130,12 +137,18 @@ class NatsFullLog(msgspec.Struct, forbid_unknown_fields=True):
         await make_warm(world)
         filled = await fill(world)
         await see_refusals(world, self.refused_within_s)
-        return f"after {filled} events that were larger than others"
+        return f"after {filled} large events"
 
     async def heal(self, world: World) -> None:
         for number in range(SERVERS):
-            await await_copies(world)
             await self._restart(world, number, None)
+            monitor = world.nats.monitors[number]
+            await until(partial(self._answers, monitor), _BACK_S, f"nats-server {number} to come back")
+        await await_copies(world)
+
+    @staticmethod
+    def _answers(monitor: int) -> bool:
+        return stored_bytes(monitor) is not None
 
     async def _restart(self, world: World, number: int, store_bytes_max: int | None) -> None:
         world.nats.store_bytes_max[number] = store_bytes_max

@@ -89,7 +89,7 @@ def test_nodes_have_no_rights_and_ports_are_for_this_machine(services) -> None:
 
 def test_nats_takes_its_configuration(tmp_path: Path) -> None:
     text = (COMPOSE / "nats.conf").read_text()
-    assert "max_file: 1TB\n" in text
+    assert "max_file: 10GB\n" in text
     assert f"max_payload: {limits.nats_payload_bytes_max}\n" in text
     (tmp_path / "nats.conf").write_text(text.replace('"/data"', f'"{tmp_path}"'))
     environment = {"PATH": os.environ["PATH"], "NATS_PASSWORD": "made-up"}
