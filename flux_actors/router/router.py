@@ -322,6 +322,7 @@ class Router:
             raise Unavailable(f"{name} still owns partitions")
         del self._names[slot]
         self.status.pop(name, None)
+        self._looks.forget(name)
         await self._drain_one(name)  # the last snapshots of what it has released
         await self._host.kill(name)
         _log.info("shard.retired", shard=name)

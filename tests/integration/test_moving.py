@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import clean_environment
 from tests.integration.api.support import event
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 SPACES = 8
 ENTITIES = 20
 
@@ -64,7 +64,7 @@ def shards(flux: Any, *arguments: str) -> str:
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
