@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from flux_cluster.chaos.slow_disk import SlowDisk
 from flux_cluster.data_folder import DataFolder
 from flux_cluster.nats_server import NatsServer, binary
 
+START_S = 30.0
 DELAY_S = 0.15
 SYNCS = """
 import os, sys, time
@@ -104,9 +106,11 @@ async def test_what_nats_acknowledges_waits_for_the_sync(tmp_path):
 
 async def connected(access):
     """Return a client as soon as the server is up."""
-    for _ in range(100):
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
         with suppress(Unavailable):
             return await connect(access, "test", 1.0)
+        await asyncio.sleep(0.05)  # one that nobody listens to refuses at once
     pytest.fail("nats-server does not answer")
 
 
