@@ -68,7 +68,7 @@ class Looks:
             _log.warning("shard.reducing", shard=shard)  # users' code keeps it from telling, which it may
             return None
         self._counts.unanswered += 1
-        stirs = isinstance(reducing_s, float)
+        stirs = isinstance(rows, TimeoutError) and isinstance(reducing_s, float)  # what fails is not busy
         unanswered = self._unanswered.get(shard, 0) + (_STIRS if stirs else _SILENT)
         self._unanswered[shard] = unanswered
         if unanswered >= _DEAD:
