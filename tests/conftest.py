@@ -81,8 +81,13 @@ class RunningFlux:
                 umask=self.umask,
             )
         wait_for(lambda: self._ready() or self._ended(), START_S, f"Flux to start; see {self.output}")
-        assert not self._ended(), self.output.read_text()
+        assert not self._ended(), self._words()
         return time.monotonic() - started
+
+    def _words(self) -> str:
+        """What it said, and what Ray said to the launcher."""
+        launcher = self.data / "logs" / "launcher.log"
+        return self.output.read_text() + (launcher.read_text() if launcher.exists() else "")
 
     def stop(self) -> None:
         """Stop as Ctrl-C does; nothing may be left."""

@@ -14,12 +14,13 @@ import logging
 import pickle
 import sys
 import time
+import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import ray
 from ray import serve
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
 from flux_actors.connectors.names import KEEPER_NAME
@@ -35,6 +36,7 @@ from flux_actors.snapshot.opening import open_store
 from flux_api.deployment import APPLICATION, application
 from flux_api.door_count import go_by_nodes, nodes_of_cluster
 from flux_cluster.orders import Orders, Site, Start, Stop, Sweep
+from flux_cluster.serve_start import start_serve
 
 _ROUTER_S: Final = 120.0
 _DRAIN_S: Final = 90.0
@@ -53,7 +55,7 @@ def start(orders: Start) -> str | None:
     router = start_router(orders.access, plan_of(settings, orders.site.owner), or_take=False)
     # Router, shards, Serve's proxy and doors take seconds each to come up: all of them do it at once.
     with ThreadPoolExecutor(1) as pool:
-        proxy = pool.submit(serve.start, http_options=_proxy_options(settings, orders.serve_port))
+        proxy = pool.submit(start_serve, _proxy_options(settings, orders.serve_port), _tell_progress)
         opened = router.open.remote()
         _wait_for_controller(proxy)
         on_nodes = go_by_nodes(nodes_of_cluster(), asked=settings.door_resource)
@@ -72,8 +74,16 @@ def start(orders: Start) -> str | None:
 
 def _some_door() -> str:
     """Return the URL of a door, as that sees it: on a cluster of several nodes none need be here."""
-    url: str = serve.get_app_handle(APPLICATION).url.remote().result(timeout_s=_ROUTER_S)
-    return url
+    deadline = time.monotonic() + _ROUTER_S
+    while True:
+        try:
+            url: str = serve.get_app_handle(APPLICATION).url.remote().result(timeout_s=_ROUTER_S)
+        except RayActorError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_POLL_S)  # Serve replaces a door that died, and asks another
+        else:
+            return url
 
 
 def check_snapshots(place: str) -> None:
@@ -129,7 +139,7 @@ def _await_recovery(router: Any) -> None:
             told_at = time.monotonic()
             left = sum(row["pending"] for row in rows)
             of = status["partitions"]
-            _tell({"progress": f"recovering: {running} of {of} partitions, {left} blocks left"})
+            _tell_progress(f"recovering: {running} of {of} partitions, {left} blocks left")
         time.sleep(_POLL_S)
 
 
@@ -218,7 +228,9 @@ def main() -> None:
             configure_logging=False,
         )
         door = _obey(orders)
-    except (FluxError, RayError, GetTimeoutError, ConnectionError, RuntimeError, ValueError) as error:
+    except (FluxError, RayError, OSError, RuntimeError, ValueError) as error:
+        if not isinstance(error, FluxError):
+            traceback.print_exc()  # where it was; the launcher's log has it
         _tell({"ok": False, "error": _sentence(error)})
         sys.exit(1)
     _tell({"ok": True, "door": door})
@@ -243,9 +255,19 @@ def _sentence(error: Exception) -> str:
         return error.message
     if isinstance(error, GetTimeoutError):
         return Unavailable("the router did not come up in time; its log may say why").message
-    lines = str(error).strip().splitlines() or [""]
-    # What Ray passes on begins with where it happened and ends with what.
-    return f"{type(error).__name__}: {lines[-1] if isinstance(error, RayTaskError) else lines[0]}"
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [""]
+    match error:
+        case RayTaskError():  # begins with where it happened and ends with what
+            text = lines[-1]
+        case RayActorError():  # says line by line which actor it was, and at last why it died
+            text = "; ".join(lines)
+        case _:
+            text = lines[0]
+    return f"{type(error).__name__}: {text}"
+
+
+def _tell_progress(text: str) -> None:
+    _tell({"progress": text})
 
 
 def _tell(value: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import errno
 import secrets
 import socket
 import time
+from collections import deque
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,10 @@ _GIVEN: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _USUALLY_GIVEN: Final = 32_768
 _BEHIND_RAYS: Final = 20_000  # Ray's workers listen on those before
 _AT_LEAST: Final = 1_000
+_CLAIM: Final = "\0flux-port-{}"  # a Unix socket without a file
+_CLAIMS_MAX: Final = 200  # who asks for more has long used those before
+
+_claims: deque[socket.socket] = deque()
 
 
 def check_free(host: str, port: int, option: str) -> None:
@@ -54,7 +59,8 @@ def free_ports(count: int) -> list[int]:
     """Return ports of 127.0.0.1 that nobody listens on, all different.
 
     They are not among those that the system gives to whoever asks for any: what is free now would else be
-    given to a connection, or to another server that starts, before it is used.
+    given to a connection, or to another server that starts, before it is used. Nor does another process get
+    one of them from here for as long as this one lives, whether it is used already or not.
 
     Raises:
         Unavailable: there are not so many.
@@ -64,11 +70,33 @@ def free_ports(count: int) -> list[int]:
     for port in secrets.SystemRandom().sample(candidates, len(candidates)):
         if len(found) == count:
             break
-        if is_free("127.0.0.1", port):
+        if _claim(port):
             found.append(port)
     if len(found) < count:
         raise Unavailable("this machine has no free ports; end some programs")
     return found
+
+
+def _claim(port: int) -> bool:
+    """Return whether `port` is free and no other process has claimed it; it is claimed by this one then.
+
+    The system takes a claim back when the process ends.
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(_CLAIM.format(port))
+    except OSError as error:
+        claim.close()
+        if error.errno == errno.EADDRINUSE:
+            return False
+        return is_free("127.0.0.1", port)  # a system that has no such sockets
+    if not is_free("127.0.0.1", port):
+        claim.close()
+        return False
+    _claims.append(claim)
+    if len(_claims) > _CLAIMS_MAX:
+        _claims.popleft().close()
+    return True
 
 
 def _first_given_port() -> int:

@@ -53,6 +53,8 @@ class RayHead:
             ),
             *(f"--dashboard-agent-grpc-port={agent_grpc}", f"--metrics-export-port={metrics}"),
             *(f"--dashboard-port={dashboard}", "--include-dashboard=false", "--no-monitor"),
+            # Two Rays on one machine would else give the same ports to their workers, from 10002 on.
+            *("--min-worker-port=0", "--max-worker-port=0"),
             *("--include-log-monitor=false", "--disable-usage-stats", f"--temp-dir={self.folder / 'ray'}"),
             f"--object-store-memory={_OBJECT_STORE_BYTES}",
         ]

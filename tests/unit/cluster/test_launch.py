@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import ActorDiedError, GetTimeoutError, RayActorError, RayTaskError
 
 from flux_actors.errors import Corrupt, Refused, Unavailable
 from flux_actors.log.connection import NatsAccess
@@ -231,6 +231,33 @@ def test_serves_controller_is_waited_for_no_longer_than_its_start_takes(cluster)
     launch._wait_for_controller(Future())  # noqa: SLF001 - it would wait for ever
 
 
+class TestSomeDoor:
+    @pytest.fixture
+    def answers(self, monkeypatch, cluster):
+        """What the doors that are asked one after the other answer."""
+        answers = []
+
+        def result(timeout_s):
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        url = SimpleNamespace(remote=lambda: SimpleNamespace(result=result))
+        monkeypatch.setattr(launch.serve, "get_app_handle", lambda _: SimpleNamespace(url=url), raising=False)
+        return answers
+
+    def test_is_another_when_one_dies_before_it_answers(self, answers):
+        answers += [RayActorError(), RayActorError(), "http://door"]
+        assert launch._some_door() == "http://door"  # noqa: SLF001 - the phase itself
+
+    def test_is_not_asked_for_without_end(self, answers, monkeypatch):
+        monkeypatch.setattr(launch, "_ROUTER_S", 0.0)
+        answers += [RayActorError(), "http://door"]
+        with pytest.raises(RayActorError):
+            launch._some_door()  # noqa: SLF001 - the phase itself
+
+
 REMOTE = RayTaskError("open", "a traceback of many lines", Refused("this log has 4 partitions"))
 
 
@@ -246,6 +273,14 @@ REMOTE = RayTaskError("open", "a traceback of many lines", Refused("this log has
             ),
             "RayTaskError: OSError: no port",
         ),
+        (
+            ActorDiedError(),
+            "ActorDiedError: The actor died unexpectedly before finishing this task.",
+        ),
+        (
+            RayActorError("a1", "The actor died.\n\tclass_name: Door\nIts process was killed."),
+            "RayActorError: The actor died.; class_name: Door; Its process was killed.",
+        ),
         (GetTimeoutError("long text"), "the router did not come up in time; its log may say why"),
         (ValueError("first\nsecond"), "ValueError: first"),
         (RuntimeError(" \n first\nsecond"), "RuntimeError: first"),
@@ -257,6 +292,8 @@ REMOTE = RayTaskError("open", "a traceback of many lines", Refused("this log has
         "remote",
         "remote-as-cause",
         "remote-fault",
+        "dead-actor",
+        "dead-actor-and-why",
         "timeout",
         "many-lines",
         "leading-blank-line",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
+from collections import deque
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +15,10 @@ import pytest
 from flux_actors.errors import Refused, Unavailable
 from flux_cluster import ports
 from flux_cluster.ports import check_free, free_ports, is_free, wait_free
+
+
+def unused(port):
+    return is_free("127.0.0.1", port)
 
 
 @pytest.fixture
@@ -66,6 +73,54 @@ def test_ports_are_all_different():
     given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     assert all(20_000 <= port < given for port in found)
     assert all(is_free("127.0.0.1", port) for port in found)
+
+
+class TestClaims:
+    """What one process was given, no other gets, although nobody listens there yet."""
+
+    @pytest.fixture
+    def few(self, monkeypatch):
+        """Four ports to choose from, the first of which is claimed."""
+        offers = (free_ports(1)[0] for _ in range(100))
+        first = next(port for port in offers if all(map(unused, range(port, port + 4))))
+        monkeypatch.setattr(ports, "_BEHIND_RAYS", first)
+        monkeypatch.setattr(ports, "_first_given_port", lambda: first + 4)
+        return range(first, first + 4)
+
+    def test_are_not_given_to_another_process(self, few):
+        asks = "from flux_cluster import ports; ports._BEHIND_RAYS = {0}; "
+        asks += "ports._first_given_port = lambda: {1}; print(*ports.free_ports(3), flush=True); input()"
+        code = asks.format(few[0], few[-1] + 1)
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as other:
+            assert sorted(map(int, other.stdout.readline().split())) == [*few[1:]]
+            with pytest.raises(Unavailable, match="no free ports"):
+                free_ports(1)
+            other.kill()
+            other.wait()
+        assert sorted(free_ports(3)) == [*few[1:]]
+
+    def test_are_not_made_on_a_port_that_is_taken(self, few):
+        with closing(socket.socket()) as listener:
+            listener.bind(("127.0.0.1", few[1]))
+            listener.listen()
+            assert sorted(free_ports(2)) == [*few[2:]]
+        assert free_ports(1) == [few[1]]
+
+    def test_are_not_kept_without_end(self, monkeypatch):
+        claims = deque()
+        monkeypatch.setattr(ports, "_CLAIMS_MAX", 2)
+        monkeypatch.setattr(ports, "_claims", claims)
+        given = free_ports(3)
+        held = [claim.getsockname() for claim in claims]
+        for claim in claims:
+            claim.close()
+        assert held == [f"\0flux-port-{port}".encode() for port in given[1:]]
+
+    def test_are_done_without_where_the_system_has_no_such_sockets(self, monkeypatch, few):
+        monkeypatch.setattr(ports, "_CLAIM", "/no/such/folder/{}")
+        assert sorted(free_ports(4)) == [*few]
 
 
 @pytest.mark.parametrize("text", ["", "no numbers", "1024\t60999"])
