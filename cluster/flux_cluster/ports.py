@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import secrets
 import socket
@@ -97,6 +98,13 @@ def _claim(port: int) -> bool:
     if len(_claims) > _CLAIMS_MAX:
         _claims.popleft().close()
     return True
+
+
+@atexit.register
+def _let_go() -> None:
+    """Close what is claimed, as everybody does who opens something."""
+    while _claims:
+        _claims.pop().close()
 
 
 def _first_given_port() -> int:

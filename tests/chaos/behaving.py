@@ -54,12 +54,14 @@ class Each(flux.Behaviour):
 
 
 class Clock(flux.Behaviour):
-    """Says when its reminder has come."""
+    """Says when its reminder was set, and when it has come."""
 
     match = f"{NEAR}/clock/*"
 
     def on_change(self, entity, change):
-        entity.remind("due", after_s=change.properties["after_s"])
+        after_s = change.properties["after_s"]
+        entity.remind("due", after_s=after_s)
+        entity.emit(f"{NEAR}/set/{entity.id.rpartition('/')[2]}", {"after_s": after_s})
 
     def on_reminder(self, entity, name):
         entity.emit(f"{FAR}/rung/{entity.id.rpartition('/')[2]}", {"rings": name})

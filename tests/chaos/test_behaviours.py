@@ -61,10 +61,16 @@ class Clocks:
             event_of(f"{NEAR}/clock/{name}-{n}", {"after_s": after_s(n)}, f"{name}{n}") for n in range(CLOCKS)
         ]
         client.post("/api/events/batch?wait=applied", events)
+        # A reminder counts from when it was set, which is a moment behind the event; or, if what acts is
+        # killed before that, as long behind it as the next start takes.
+        wait_for(lambda: len(self._set()) == CLOCKS, 30, "all reminders to be set")
         self.due = {
-            one["id"].rpartition("/")[2]: moment_of(one["lastUpdated"]) + one["properties"]["after_s"]
-            for one in client.entities(f"{NEAR}/clock/{name}-").values()
+            entity_id.rpartition("/")[2]: moment_of(one["lastUpdated"]) + one["properties"]["after_s"]
+            for entity_id, one in self._set().items()
         }
+
+    def _set(self) -> dict[str, dict[str, Any]]:
+        return self._client.entities(f"{NEAR}/set/{self._prefix}")
 
     def rung(self) -> dict[str, dict[str, Any]]:
         """Return what has rung."""
