@@ -15,11 +15,12 @@ from typing import Any, NamedTuple, Self
 import flux_actors as flux
 from flux_actors.errors import FluxError
 from flux_cluster.ray_head import ray_environment
-from tests.conftest import RunningFlux, clean_environment
+from tests.conftest import RunningFlux, clean_environment, wait_for
 
 _PAUSE_S = 0.01
 _START_S = 60.0
 _END_S = 30.0
+_ANSWER_S = 60.0
 
 
 class Heard(NamedTuple):
@@ -29,6 +30,10 @@ class Heard(NamedTuple):
     took_s: float
     error: str  # the name of its type, "" for an answer
     text: str
+
+    @property
+    def ended(self) -> float:
+        return self.began + self.took_s
 
 
 class Asker:
@@ -68,8 +73,10 @@ class Asker:
             self._process.stdout.close()
 
     def since(self, moment: float) -> list[Heard]:
-        """Return what ended after a moment."""
-        return [one for one in list(self.heard) if one.began + one.took_s > moment]
+        """Return what ended after a moment, one question that is under way now included."""
+        now = time.time()
+        wait_for(lambda: self.heard[-1].ended > now, _ANSWER_S, "the question that is under way")
+        return [one for one in list(self.heard) if one.ended > moment]
 
     def _collect(self) -> None:
         assert self._process.stdout is not None

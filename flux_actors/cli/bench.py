@@ -27,50 +27,67 @@ _EXAMPLES: Final = examples(
 )
 
 
+UrlOption = Annotated[
+    str | None,
+    typer.Option(help="A running server, whatever speaks the API.", show_default="starts a Flux"),
+]
+OnlyOption = Annotated[str | None, typer.Option(metavar="CASE[,…]", help="Measure these cases.")]
+ListCasesOption = Annotated[bool, typer.Option("--list", help="Name the cases and their targets.")]
+QuickOption = Annotated[bool, typer.Option("--quick", help="Tiny: shows that it works, not how fast.")]
+TimesOption = Annotated[int, typer.Option(min=1, help="Repetitions; the median counts.")]
+SecondsOption = Annotated[
+    float | None, typer.Option(min=0.05, help="Of each timed repetition.", show_default="4")
+]
+EntitiesOption = Annotated[
+    int | None, typer.Option(min=100, help="Of the large state.", show_default="200,000")
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 1 when a target is missed.")]
+JsonFileOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Save the run.")]
+MarkdownOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tables for a document.")]
+GrowthOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME[,…]", help="How cost grows: these series, or `all`, without the cases."),
+]
+ScaleOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME[,…]", help="What more processes carry, and recovery: the same of these."),
+]
+PlotsOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Draw the series into a folder, as SVG.")
+]
+ProfileOption = Annotated[
+    str | None, typer.Option(metavar="CASE", help="Show where door and shard spend a case's time.")
+]
+StacksOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="With --profile: keep the sampled stacks here.")
+]
+CompareOption = Annotated[
+    tuple[Path, Path] | None, typer.Option(metavar="OLD NEW", help="Set two saved runs side by side.")
+]
+SavedOption = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="FILE", help="Show, write or draw a saved run; measure nothing."),
+]
+
+
 def bench(
-    url: Annotated[
-        str | None,
-        typer.Option(help="A running server, whatever speaks the API.", show_default="starts a Flux"),
-    ] = None,
-    only: Annotated[str | None, typer.Option(metavar="CASE[,…]", help="Measure these cases.")] = None,
-    list_cases: Annotated[bool, typer.Option("--list", help="Name the cases and their targets.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Tiny: shows that it works, not how fast.")] = False,
-    times: Annotated[int, typer.Option(min=1, help="Repetitions; the median counts.")] = 3,
-    seconds: Annotated[
-        float | None, typer.Option(min=0.05, help="Of each timed repetition.", show_default="4")
-    ] = None,
-    entities: Annotated[
-        int | None, typer.Option(min=100, help="Of the large state.", show_default="200,000")
-    ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when a target is missed.")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Save the run.")] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the tables for a document.")
-    ] = None,
-    growth: Annotated[
-        str | None,
-        typer.Option(metavar="NAME[,…]", help="How cost grows: these series, or `all`, without the cases."),
-    ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(metavar="NAME[,…]", help="What more processes carry, and recovery: the same of these."),
-    ] = None,
-    plots: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Draw the series into a folder, as SVG.")
-    ] = None,
-    profile: Annotated[
-        str | None, typer.Option(metavar="CASE", help="Show where door and shard spend a case's time.")
-    ] = None,
-    stacks: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="With --profile: keep the sampled stacks here.")
-    ] = None,
-    compare: Annotated[
-        tuple[Path, Path] | None, typer.Option(metavar="OLD NEW", help="Set two saved runs side by side.")
-    ] = None,
-    saved: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="FILE", help="Show, write or draw a saved run; measure nothing."),
-    ] = None,
+    url: UrlOption = None,
+    only: OnlyOption = None,
+    list_cases: ListCasesOption = False,
+    quick: QuickOption = False,
+    times: TimesOption = 3,
+    seconds: SecondsOption = None,
+    entities: EntitiesOption = None,
+    strict: StrictOption = False,
+    json_file: JsonFileOption = None,
+    markdown: MarkdownOption = None,
+    growth: GrowthOption = None,
+    scale: ScaleOption = None,
+    plots: PlotsOption = None,
+    profile: ProfileOption = None,
+    stacks: StacksOption = None,
+    compare: CompareOption = None,
+    saved: SavedOption = None,
 ) -> None:
     """Measure Flux, verify what was measured, and set it beside baselines of the same run.
 

@@ -37,6 +37,39 @@ UrlOption = Annotated[
     str | None, typer.Option("--url", help="Ask this door; default the one that `flux up` has started.")
 ]
 OutputOption = Annotated[str, typer.Option("--output", "-o", help="`table` or `json`.")]
+HostOption = Annotated[str | None, typer.Option(help="Address to listen on; default 127.0.0.1.")]
+PortOption = Annotated[int | None, typer.Option(help="Port to listen on; default 3000.")]
+PartitionsOption = Annotated[int | None, typer.Option(help="Partitions of a new log; default 4, then fixed.")]
+ShardsOption = Annotated[int | None, typer.Option(help="Shard actors that share the partitions; default 1.")]
+MemoryBytesOption = Annotated[
+    int | None,
+    typer.Option(help="Bytes of entities a shard keeps in memory, the rest on disk; default all."),
+]
+LogMaxAgeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="30d", help="Forget events that are older, behind three kept snapshots; default none."
+    ),
+]
+LogMaxBytesOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="10GB",
+        help="About what the log may take in all, each partition an equal share: the oldest events are "
+        "forgotten, behind three kept snapshots; default all stay.",
+    ),
+]
+DoorsOption = Annotated[int | None, typer.Option(help="Door replicas; default one for two cores.")]
+NatsUrlOption = Annotated[str | None, typer.Option(help="Use this NATS server instead of the embedded one.")]
+TlsCertOption = Annotated[
+    Path | None, typer.Option(help="Certificate chain in PEM: the doors speak HTTPS and WSS alone.")
+]
+TlsKeyOption = Annotated[
+    Path | None, typer.Option(help="Private key of the certificate in PEM, without a passphrase.")
+]
+DetachOption = Annotated[
+    bool, typer.Option("--detach", help="Return when Flux is ready and leave it running.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -48,47 +81,20 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    host: Annotated[str | None, typer.Option(help="Address to listen on; default 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; default 3000.")] = None,
+    host: HostOption = None,
+    port: PortOption = None,
     data: DataOption = None,
-    partitions: Annotated[
-        int | None, typer.Option(help="Partitions of a new log; default 4, then fixed.")
-    ] = None,
-    shards: Annotated[
-        int | None, typer.Option(help="Shard actors that share the partitions; default 1.")
-    ] = None,
-    memory_bytes: Annotated[
-        int | None,
-        typer.Option(help="Bytes of entities a shard keeps in memory, the rest on disk; default all."),
-    ] = None,
-    log_max_age: Annotated[
-        str | None,
-        typer.Option(
-            metavar="30d", help="Forget events that are older, behind three kept snapshots; default none."
-        ),
-    ] = None,
-    log_max_bytes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="10GB",
-            help="About what the log may take in all, each partition an equal share: the oldest events are "
-            "forgotten, behind three kept snapshots; default all stay.",
-        ),
-    ] = None,
-    doors: Annotated[int | None, typer.Option(help="Door replicas; default one for two cores.")] = None,
-    nats_url: Annotated[
-        str | None, typer.Option(help="Use this NATS server instead of the embedded one.")
-    ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(help="Certificate chain in PEM: the doors speak HTTPS and WSS alone.")
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(help="Private key of the certificate in PEM, without a passphrase.")
-    ] = None,
+    partitions: PartitionsOption = None,
+    shards: ShardsOption = None,
+    memory_bytes: MemoryBytesOption = None,
+    log_max_age: LogMaxAgeOption = None,
+    log_max_bytes: LogMaxBytesOption = None,
+    doors: DoorsOption = None,
+    nats_url: NatsUrlOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
     config: ConfigOption = None,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Return when Flux is ready and leave it running.")
-    ] = False,
+    detach: DetachOption = False,
 ) -> None:
     """Start Flux here and keep it running; Ctrl-C stops it.
 

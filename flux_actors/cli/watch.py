@@ -31,44 +31,53 @@ class WatchFormat(StrEnum):
     DELTA = "delta"
 
 
+PatternsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PATTERN", help="An id, 'namespace/*' or '*'.", show_default="*"),
+]
+WhereOption = Annotated[
+    str | None,
+    typer.Option(metavar="CONDITION", help="Only while this holds of them.", show_default=False),
+]
+FieldsOption = Annotated[
+    str | None, typer.Option(metavar="NAME,…", help="Only these properties.", show_default=False)
+]
+PositionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="POSITION",
+        help="First what happened behind this Flux-Position, instead of the state.",
+        show_default=False,
+    ),
+]
+InitialOption = Annotated[
+    bool | None,
+    typer.Option("--initial/--no-initial", help="First the state.", show_default="unless --from"),
+]
+FormOption = Annotated[
+    WatchFormat,
+    typer.Option("--format", help="A message per property, or one per event with its position."),
+]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="Stop after so many messages.")]
+MetricsOption = Annotated[bool, typer.Option("--metrics", help="With -o json: the server's figures too.")]
+OutputOption = Annotated[
+    OutputFormat | None,
+    typer.Option("-o", "--output", show_default="table on a terminal, else json"),
+]
+
+
 def watch(
-    patterns: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="PATTERN", help="An id, 'namespace/*' or '*'.", show_default="*"),
-    ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option(metavar="CONDITION", help="Only while this holds of them.", show_default=False),
-    ] = None,
-    fields: Annotated[
-        str | None, typer.Option(metavar="NAME,…", help="Only these properties.", show_default=False)
-    ] = None,
-    position: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="POSITION",
-            help="First what happened behind this Flux-Position, instead of the state.",
-            show_default=False,
-        ),
-    ] = None,
-    initial: Annotated[
-        bool | None,
-        typer.Option("--initial/--no-initial", help="First the state.", show_default="unless --from"),
-    ] = None,
-    form: Annotated[
-        WatchFormat,
-        typer.Option("--format", help="A message per property, or one per event with its position."),
-    ] = WatchFormat.UPDATE,
-    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many messages.")] = None,
-    metrics: Annotated[
-        bool, typer.Option("--metrics", help="With -o json: the server's figures too.")
-    ] = False,
+    patterns: PatternsArgument = None,
+    where: WhereOption = None,
+    fields: FieldsOption = None,
+    position: PositionOption = None,
+    initial: InitialOption = None,
+    form: FormOption = WatchFormat.UPDATE,
+    limit: LimitOption = None,
+    metrics: MetricsOption = False,
     url: Url = DEFAULT_URL,
-    output: Annotated[
-        OutputFormat | None,
-        typer.Option("-o", "--output", show_default="table on a terminal, else json"),
-    ] = None,
+    output: OutputOption = None,
 ) -> None:
     """Watch entities live, until Ctrl-C.
 

@@ -28,6 +28,7 @@ class Writer:
     refusals: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
     pace_s: float = 0.0  # between two of its events
+    headers: dict[str, str] = field(default_factory=dict)  # its token, where one is asked for
 
     def run(self) -> None:
         number = 0
@@ -48,7 +49,7 @@ class Writer:
         began = time.monotonic()
         while time.monotonic() < began + RETRY_S:
             try:
-                answer = httpx.post(f"{self.url}/api/events", json=body, timeout=15)
+                answer = httpx.post(f"{self.url}/api/events", json=body, headers=self.headers, timeout=15)
             except httpx.HTTPError:
                 self.retries += 1
                 time.sleep(0.05)

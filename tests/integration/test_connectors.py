@@ -185,34 +185,9 @@ def test_github_from_its_token_to_its_end(polled, hub, key, eventually):
     assert (told["status"], told["enabled"], told["poll_interval_seconds"]) == ("configured", True, 60)
     assert told["last_poll"] is not None
 
-    # Killed without warning, it comes back, asks conditionally, and writes nothing again.
-    victim = polled.flux.pid_of(ACTOR)
-    asked = len(hub.asked)
-    os.kill(victim, signal.SIGKILL)
-    eventually(lambda: polled.flux.pid_of(ACTOR) != victim, 30, "another actor")
-    eventually(lambda: polled.detail()["last_poll"] is not None, 10, "its status")
-    assert polled.detail()["status"] == "configured"
-    assert len(polled.history(f"default/github/issues/{REPO}/1")) == 1
-    assert len(hub.asked) == asked  # the time until the next poll was remembered
-
-    # The keeper killed, the actor lives on, and another keeper finds it.
-    survivor, keeper = polled.flux.pid_of(ACTOR), polled.flux.pid_of(KEEPER)
-    os.kill(keeper, signal.SIGKILL)
-    eventually(lambda: polled.flux.pid_of(KEEPER) != keeper, 30, "another keeper")
-    assert polled.flux.pid_of(ACTOR) == survivor
-
-    # The key is changed: everything is under the new one, and the old one can go.
+    _kill(polled, hub, eventually)
     account.issues = [issue(REPO, 1, "2026-02-02T00:00:00Z", state="closed")]
-    fresh = new_key()
-    for keys in (f"{fresh},{key}", fresh):
-        polled.flux.stop()
-        polled.flux.environment["FLUX_ENCRYPTION_KEY"] = keys
-        polled.flux.start()
-        eventually(
-            lambda: polled.roles() == [ACTOR, KEEPER], BEGIN_S, "the connectors to begin by themselves"
-        )
-        eventually(lambda: polled.detail()["status"] == "configured", 10, "its status")
-        assert polled.detail()["last_error"] is None
+    fresh = _change_key(polled, key, eventually)
     eventually(
         lambda: polled.entity(f"default/github/issues/{REPO}/1")["state"] == "closed",
         90,
@@ -228,6 +203,39 @@ def test_github_from_its_token_to_its_end(polled, hub, key, eventually):
     eventually(lambda: polled.roles() == [KEEPER], 15, "the actor to end")
     assert polled.detail()["status"] == "not_configured"
     assert polled.entity(f"default/github/issues/{REPO}/1")["state"] == "closed"
+
+
+def _kill(polled, hub, eventually):
+    """Kill the actor, which comes back, and then the keeper, whose successor finds the actor."""
+    victim = polled.flux.pid_of(ACTOR)
+    asked = len(hub.asked)
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: polled.flux.pid_of(ACTOR) != victim, 30, "another actor")
+    eventually(lambda: polled.detail()["last_poll"] is not None, 10, "its status")
+    assert polled.detail()["status"] == "configured"
+    assert len(polled.history(f"default/github/issues/{REPO}/1")) == 1
+    assert len(hub.asked) == asked  # the time until the next poll was remembered
+
+    # The keeper killed, the actor lives on, and another keeper finds it.
+    survivor, keeper = polled.flux.pid_of(ACTOR), polled.flux.pid_of(KEEPER)
+    os.kill(keeper, signal.SIGKILL)
+    eventually(lambda: polled.flux.pid_of(KEEPER) != keeper, 30, "another keeper")
+    assert polled.flux.pid_of(ACTOR) == survivor
+
+
+def _change_key(polled, key, eventually):
+    """Change the key: everything is under the new one, and the old one can go. Return the new one."""
+    fresh = new_key()
+    for keys in (f"{fresh},{key}", fresh):
+        polled.flux.stop()
+        polled.flux.environment["FLUX_ENCRYPTION_KEY"] = keys
+        polled.flux.start()
+        eventually(
+            lambda: polled.roles() == [ACTOR, KEEPER], BEGIN_S, "the connectors to begin by themselves"
+        )
+        eventually(lambda: polled.detail()["status"] == "configured", 10, "its status")
+        assert polled.detail()["last_error"] is None
+    return fresh
 
 
 def _holding(flux: RunningFlux, secrets: list[str]) -> list[str]:

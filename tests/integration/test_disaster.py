@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,31 +24,13 @@ from flux_actors.snapshot.opening import open_store
 from flux_actors.snapshot.store import SnapshotStore
 from flux_cluster.data_folder import DataFolder
 from flux_cluster.reaching import started
-from tests.conftest import RunningFlux, clean_environment
+from tests.conftest import RunningFlux
 from tests.contract.s3 import fresh_url, in_environment, s3_server
+from tests.flux_command import flux_json, run_flux
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
 LISTED = "/api/state/entities"
-COMMAND_S = 90
-
-
-def command(*arguments: str, **environment: str) -> Any:
-    """Run `flux`, which must succeed, and return its JSON."""
-    done = flux_command(*arguments, **environment)
-    assert done.returncode == 0, done.stderr
-    return msgspec.json.decode(done.stdout)
-
-
-def flux_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flux_actors", *arguments, "-o", "json"],
-        env=clean_environment() | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=COMMAND_S,
-    )
 
 
 def publish(api: httpx.Client, entity_id: str, value: int) -> str:
@@ -125,7 +105,7 @@ def by_id(listed: list[Any]) -> dict[str, Any]:
 
 def verified(data: Path, **environment: str) -> Any:
     """Return what `flux verify` finds, whatever that is."""
-    done = flux_command("verify", "--data", str(data), **environment)
+    done = run_flux("verify", "--data", str(data), **environment)
     rows = msgspec.json.decode(done.stdout)
     assert done.returncode == (0 if all(row["same"] for row in rows) else 1), done.stderr
     return rows
@@ -155,14 +135,14 @@ def test_backup_that_was_taken_while_events_flow_is_restored_whole_and_to_a_time
     between = datetime.now(UTC).isoformat()
     then = api.get(LISTED, params={"namespace": namespace}).json()
     with events_flow(flux.url, namespace):
-        first = command("backup", backup, "--data", data)
+        first = flux_json("backup", backup, "--data", data)
         assert all(row["same"] for row in verified(flux.data))
     api.delete(f"{LISTED}/{namespace}/3")
-    second = command("backup", backup, "--data", data)
+    second = flux_json("backup", backup, "--data", data)
     assert second["blocks"] > first["blocks"]
     now = api.get(LISTED, params={"namespace": namespace}).json()
     for name, expected, more in (("now", now, []), ("then", then, ["--at", between])):
-        command("restore", backup, "--data", str(tmp_path / name), *more)
+        flux_json("restore", backup, "--data", str(tmp_path / name), *more)
         files = [path for path in (tmp_path / name).rglob("*") if path.is_file()]
         assert files
         assert all(path.stat().st_mode & 0o077 == 0 for path in files)
@@ -180,10 +160,10 @@ def test_restored_flux_answers_as_the_old_one_did_and_goes_on(
             position = publish(api, f"{namespace}/{number % 4}", number)
         api.delete(f"{LISTED}/{namespace}/3")
         publish(api, f"{namespace}/0", 99)
-        command("backup", backup, "--data", str(flux.data), **s3)
+        flux_json("backup", backup, "--data", str(flux.data), **s3)
         expected = told(api, namespace, position)
         other = make_flux([], s3 | {"FLUX_SNAPSHOTS": snapshots})
-        command("restore", backup, "--data", str(other.data), FLUX_SNAPSHOTS=snapshots, **s3)
+        flux_json("restore", backup, "--data", str(other.data), FLUX_SNAPSHOTS=snapshots, **s3)
         other.start()
         with httpx.Client(base_url=other.url, timeout=30) as client:
             assert told(client, namespace, position) == expected

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import threading
 import time
@@ -11,35 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.chaos.conftest import Load, Writer
-from tests.conftest import RunningFlux, clean_environment, wait_for
+from tests.conftest import RunningFlux, wait_for
+from tests.flux_command import flux_json
 
 pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.timeout(400)]
 
 HOT = "hot"
 HOT_WRITERS = 6
 PACE_S = 0.15  # so that the 450 events of a writer last for longer than the command takes
-COMMAND_S = 180
 ENTITIES = "/api/state/entities"
-
-
-def flux_command(*arguments: str) -> Any:
-    """Run a command that must succeed, and return its JSON."""
-    done = subprocess.run(
-        [sys.executable, "-m", "flux_actors", *arguments, "-o", "json"],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=COMMAND_S,
-    )
-    assert done.returncode == 0, done.stderr
-    return msgspec.json.decode(done.stdout)
 
 
 class HotLoad(Load):
@@ -161,7 +145,7 @@ def test_a_living_log_gets_more_partitions_and_a_hot_namespace_is_spread(make_fl
     load.start()
     watcher = Watcher(flux.ws_url)
     wait_for(lambda: load.acked() > 200, 60, "the load to run")
-    done = flux_command("repartition", "--partitions", "8", "--spread", HOT, "--data", str(flux.data))
+    done = flux_json("repartition", "--partitions", "8", "--spread", HOT, "--data", str(flux.data))
     acked = load.acked()
     assert (done["partitions"], done["spread"], done["removed"]) == ([4, 8], [HOT], 4)
     assert done["closed_s"] < 5
@@ -179,15 +163,15 @@ def test_a_living_log_gets_more_partitions_and_a_hot_namespace_is_spread(make_fl
     watcher.thread.join(10)
     assert watcher.times > 1  # it was sent away from a log that was none any more
     before.check()
-    assert all(row["same"] for row in flux_command("verify", "--data", str(flux.data)))
-    backup = flux_command("backup", str(tmp_path / "backup"), "--data", str(flux.data))
+    assert all(row["same"] for row in flux_json("verify", "--data", str(flux.data)))
+    backup = flux_json("backup", str(tmp_path / "backup"), "--data", str(flux.data))
     assert len(backup["partitions"]) == 8
     flux.stop()
     flux.start()  # with the number of partitions that it had when the log was new
     load.check()
     flux.stop()
     restored = make_flux()
-    flux_command("restore", str(tmp_path / "backup"), "--data", str(restored.data))
+    flux_json("restore", str(tmp_path / "backup"), "--data", str(restored.data))
     restored.start()
     Load(restored.url, writers=[Writer(**_at(writer, restored.url)) for writer in load.writers]).check()
 
@@ -205,10 +189,10 @@ def test_a_stopped_flux_is_repartitioned_and_the_old_log_can_be_kept(make_flux):
     load.finish()
     flux.stop()
     data = ("--data", str(flux.data))
-    done = flux_command("repartition", "--partitions", "3", "--keep-old", *data)
+    done = flux_json("repartition", "--partitions", "3", "--keep-old", *data)
     assert (done["partitions"], done["removed"], done["generation"]) == ([2, 3], 0, 2)
-    again = flux_command("repartition", "--spread", load.writers[0].entity_id.split("/")[0], *data)
+    again = flux_json("repartition", "--spread", load.writers[0].entity_id.split("/")[0], *data)
     assert (again["partitions"], again["generation"], again["removed"]) == ([3, 3], 3, 5)
-    assert flux_command("repartition", "--forget-old", *data) == {"removed": 0}
+    assert flux_json("repartition", "--forget-old", *data) == {"removed": 0}
     flux.start()
     load.check()
