@@ -109,14 +109,14 @@ class RunningFlux:
         self.process.wait(STOP_S)
         wait_for(lambda: not any(map(lives, victims)), STOP_S, "the killed processes to end")
 
-    def as_driver(self, code: str) -> None:
+    def as_driver(self, code: str, timeout_s: float = 90) -> None:
         """Run a line of Python that may use `ray`, connected to this Flux's cluster."""
         subprocess.run(
             [sys.executable, "-c", f"import ray\nray.init(address={self.run.ray_address!r})\n{code}"],
             env=clean_environment() | ray_environment(self.data.absolute() / "ray-token"),
             check=True,
             capture_output=True,
-            timeout=90,
+            timeout=timeout_s,
         )
 
     def pid_of(self, role: str) -> int:

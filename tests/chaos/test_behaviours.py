@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.asker import Asker
+from tests.busy import busy
 from tests.chaos.behaving import BATCH, FAR, NEAR, Feeding, moment_of
 from tests.conftest import RunningFlux, wait_for
 from tests.patient import Client, event_of
@@ -83,10 +84,11 @@ class Clocks:
         assert rung.keys() == self.due.keys()
         assert {one["properties"]["times"] for one in rung.values()} == {1}
         delays: list[float] = []
+        late_s = RINGS_S * busy()
         for name, due in self.due.items():
             expected = due
             for fell, up in down:  # what is due shortly before a fall may have to wait for its end
-                expected = up if fell - RINGS_S <= expected <= up else expected
+                expected = up if fell - late_s <= expected <= up else expected
             delays.append(moment_of(rung[name]["lastUpdated"]) - expected)
         assert min(moment_of(rung[name]["lastUpdated"]) - due for name, due in self.due.items()) > -0.002
         return max(delays)
@@ -97,7 +99,7 @@ def kill(acting: RunningFlux, role: str) -> float:
     victim = acting.pid_of(role)
     killed = time.time()
     os.kill(victim, signal.SIGKILL)
-    wait_for(lambda: acting.pid_of(role) != victim, 30, f"another {role}")
+    wait_for(lambda: acting.pid_of(role) != victim, 60, f"another {role}")
     return killed
 
 
@@ -121,8 +123,8 @@ def test_a_killed_part_leaves_no_effect_out_and_repeats_none(acting, feeding, ro
     delay_s = clocks.check(down)
     told = f"{feeding.acked()} messages, latest ring {delay_s:.2f} s"
     print(f"{role}: effects again after {took_s:.2f} s, {told}")  # noqa: T201
-    assert took_s < BOUND_S[role]
-    assert delay_s < RINGS_S
+    assert took_s < BOUND_S[role] * busy()
+    assert delay_s < RINGS_S * busy()
 
 
 def test_questions_under_way_are_answered_or_fail_by_name_and_can_be_asked_again(acting):
@@ -130,7 +132,7 @@ def test_questions_under_way_are_answered_or_fail_by_name_and_can_be_asked_again
         for role in (WORKER, SHARD, NATS, ROUTER):
             kill(acting, role)
             mark = time.time()
-            wait_for(lambda mark=mark: _answered(asker, mark), 30, f"answers behind the end of {role}")
+            wait_for(lambda mark=mark: _answered(asker, mark), 60, f"answers behind the end of {role}")
     errors = {one.error for one in asker.heard} - {""}
     print(f"{len(asker.heard)} questions, longest {max(one.took_s for one in asker.heard):.2f} s, {errors}")  # noqa: T201
     assert errors <= {"AskTimedOut", "HandlerFailed"}
@@ -156,4 +158,4 @@ def test_everything_killed_and_started_again_has_every_effect_once_and_reminders
     feeding.check()
     delay_s = clocks.check(down)
     print(f"everything: {feeding.acked()} messages, latest ring {delay_s:.2f} s")  # noqa: T201
-    assert delay_s < RINGS_S
+    assert delay_s < RINGS_S * busy()

@@ -9,6 +9,8 @@ import time
 import httpx
 import pytest
 
+from tests.busy import busy
+
 pytestmark = [pytest.mark.real, pytest.mark.chaos, pytest.mark.timeout(240)]
 
 BOUND_S = {"ray::ServeReplica": 15, "ray::ShardProcess": 15, "ray::NamespaceRouter": 15, "nats-server": 10}
@@ -21,10 +23,10 @@ def test_a_killed_part_comes_back_and_nothing_acked_is_lost(restartable_flux, lo
     victim = restartable_flux.pid_of(role)
     os.kill(victim, signal.SIGKILL)
     killed = time.monotonic()
-    eventually(lambda: restartable_flux.pid_of(role) != victim, 30, f"another {role}")
+    eventually(lambda: restartable_flux.pid_of(role) != victim, 60, f"another {role}")
     before = load.acked()
-    eventually(lambda: load.acked() > before + 30, 30, "writes to go on")
-    assert time.monotonic() - killed < BOUND_S[role]
+    eventually(lambda: load.acked() > before + 30, 60, "writes to go on")
+    assert time.monotonic() - killed < BOUND_S[role] * busy()
     load.finish()
     load.check()
 
@@ -37,7 +39,7 @@ def test_a_shard_killed_again_and_again_keeps_everything(restartable_flux, load,
         victim = restartable_flux.pid_of("ray::ShardProcess")
         os.kill(victim, signal.SIGKILL)
         eventually(
-            lambda victim=victim: restartable_flux.pid_of("ray::ShardProcess") != victim, 30, "another shard"
+            lambda victim=victim: restartable_flux.pid_of("ray::ShardProcess") != victim, 60, "another shard"
         )
     load.finish()
     load.check()

@@ -9,6 +9,7 @@ import sys
 
 import ray
 
+from flux_actors import limits
 from flux_actors.errors import Unavailable
 from flux_actors.router.lender import RouterLender
 from flux_actors.router.names import RAY_NAMESPACE
@@ -18,6 +19,7 @@ from flux_actors.tenancy.budget import Ask, Limit
 async def main(address: str) -> None:
     """Answer until standard input ends."""
     ray.init(address, namespace=RAY_NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+    limits.lease_timeout_s = 20.0  # a door goes on alone after half a second; here the answer is what counts
     lender = RouterLender()
     while line := await asyncio.to_thread(sys.stdin.readline):
         door, asks, limit = json.loads(line)

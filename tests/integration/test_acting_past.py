@@ -15,12 +15,14 @@ import pytest
 
 from tests.conftest import RunningFlux, clean_environment, wait_for
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 SHARD = "ray::ShardProcess"
 # Two versions of a reducer under one name, and its end: behind each step an event, with what came of it.
 SCRIPT = """
 import json
 import sys
+import time
+import uuid
 import httpx
 import flux_actors as flux
 
@@ -38,7 +40,13 @@ class Counts(flux.Behaviour):
 
 def publish():
     event = {"stream": "s", "source": "s", "payload": {"entity_id": space + "/e", "properties": {"n": 5}}}
-    answer = httpx.post(url + "/api/events?wait=applied", json=event).raise_for_status()
+    event["eventId"] = str(uuid.uuid4())
+    deadline = time.monotonic() + 30
+    while True:  # a reducer that is still being loaded is told by 503
+        answer = httpx.post(url + "/api/events?wait=applied", json=event, timeout=30)
+        if answer.status_code != 503 or time.monotonic() > deadline:
+            break
+    answer.raise_for_status()
     seen.append([answer.headers["flux-position"], answer.json()["entity"]["properties"]])
 
 seen = []

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.sessions import ROOT
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 ROOMS, BEFORE, AFTER = 50, 2_000, 3_000
 _EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -55,7 +55,7 @@ def test_the_example_and_ranges(flux, api, namespace, eventually):
     code = example.replace("building/", f"{namespace}/").replace("reports/", f"{namespace}r/")
     code = code.replace("2026-01-31T00:00:00Z", begin.isoformat())
     facts = {"space": namespace, "before": BEFORE, "after": AFTER, "rooms": ROOMS}
-    flux.as_driver(code + RANGES.format(middle=middle.isoformat(), **facts))
+    flux.as_driver(code + RANGES.format(middle=middle.isoformat(), **facts), timeout_s=200)
 
     def reports():
         return api.get("/api/state/entities", params={"namespace": f"{namespace}r"}).json()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import RunningFlux, clean_environment, wait_for
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 STATE = "/api/state/entities/flux-core/behaviours"
 SOURCE = """
 from {name}_limits import WARM

@@ -274,11 +274,12 @@ def test_a_keeper_that_is_gone_for_good_is_started_again(polled, weather, namesp
     """As when a door was killed between storing the first configuration and starting the keeper."""
     source_id = polled.add(weather, namespace)
     eventually(lambda: polled.entity(f"{namespace}/weather"), BEGIN_S, "the entity")
+    victims = [polled.flux.pid_of(role) for role in (KEEPER, ACTOR)]
     polled.flux.as_driver(
         "for name in ('flux-keeper', 'flux-connectors-default'):"
         " ray.kill(ray.get_actor(name, namespace='flux'), no_restart=True)"
     )
-    eventually(lambda: polled.roles() == [], 15, "keeper and actor to end")
+    eventually(lambda: not any(map(psutil.pid_exists, victims)), 15, "keeper and actor to end")
     weather.answer = lambda _: Reply.of({"celsius": 23})
     found = lambda: polled.entity(f"{namespace}/weather") == {"celsius": 23}  # noqa: E731
     eventually(found, limits.keeper_missed_s + BEGIN_S, "polls to go on")
@@ -335,7 +336,7 @@ def test_tenants_have_connectors_of_their_own(make_flux, weather, eventually):
         assert http.get(path).json() == {"sources": []}
 
         assert http.delete("/api/namespaces/acme", headers=admin).status_code == 204
-        assert Polled(flux).roles() == [ACTOR, KEEPER]
+        eventually(lambda: Polled(flux).roles() == [ACTOR, KEEPER], 15, "the actor to end")
         assert http.get("/api/state/entities/acme/weather").status_code == 404
         asked = len(weather.asked)
         eventually(lambda: len(weather.asked) >= asked + 2, 10, "polls of the other namespace")

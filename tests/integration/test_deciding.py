@@ -20,6 +20,7 @@ import pytest
 from websockets.sync.client import connect
 
 from flux_cluster.processes import of_run
+from tests.busy import busy
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 RETRY_S = 40.0
@@ -43,6 +44,7 @@ def patiently(ask) -> httpx.Response:
             answer = ask()
         except httpx.TransportError:
             assert time.monotonic() < deadline
+            time.sleep(0.05)
             continue
         if answer.status_code != 503:
             return answer
@@ -183,7 +185,7 @@ def test_a_lease_ends_within_a_second_of_its_time_although_nothing_else_is_writt
         body = event(f"{namespace}/e", {"here": True}, ttl_ms=1_200)
         httpx.post(f"{twins.url}/api/events", json=body).raise_for_status()
         gone = watching.next("entity_deleted")
-        assert 1.2 <= time.time() - began < 2.2
+        assert 1.2 <= time.time() - began < 1.2 + busy()
         assert datetime.fromisoformat(gone["timestamp"]).timestamp() - began >= 1.2
     assert httpx.get(f"{twins.url}/api/state/entities/{namespace}/e").status_code == 404
 
@@ -195,7 +197,7 @@ def test_a_property_on_lease_becomes_null(twins, namespace):
         body = event(entity_id, {"typing": True, "name": "ada"}, property_ttl_ms={"typing": 700})
         httpx.post(f"{twins.url}/api/events", json=body).raise_for_status()
         updates = [watching.next("state_update") for _ in range(3)]
-        assert 0.7 <= time.time() - began < 1.7
+        assert 0.7 <= time.time() - began < 0.7 + busy()
     assert (updates[2]["property"], updates[2]["value"]) == ("typing", None)
     entity = httpx.get(f"{twins.url}/api/state/entities/{entity_id}").json()
     assert entity["properties"] == {"typing": None, "name": "ada"}
@@ -207,7 +209,7 @@ def test_what_ran_out_while_everything_was_dead_ends_after_the_start(twins, name
     twins.kill_everything()
     twins.start()
     path = f"{twins.url}/api/state/entities/{entity_id}"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 10 * busy()
     while patiently(lambda: httpx.get(path)).status_code == 200:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -224,8 +226,8 @@ def test_presence_ends_with_its_socket(twins, namespace):
             time.sleep(5)  # longer than it would live without its socket
             assert httpx.get(f"{twins.url}/api/state/entities/{entity_id}").status_code == 200
         closed = time.monotonic()
-        watching.next("entity_deleted", 6)
-        assert time.monotonic() - closed < 5
+        watching.next("entity_deleted", 6 * busy())
+        assert time.monotonic() - closed < 5 * busy()
 
 
 def test_presence_ends_when_its_door_is_killed(twins, namespace, eventually):
@@ -233,20 +235,20 @@ def test_presence_ends_when_its_door_is_killed(twins, namespace, eventually):
     with watching_of(twins, "none") as present:
         present.say(type="publish", id=1, presence=True, **event(entity_id, {"here": True}))
         present.next("ack")
-        killed = time.monotonic()
         for process in of_run(twins.run.run_id):
             try:
                 if "ray::ServeReplica" in " ".join(process.cmdline()[:1]):
                     process.kill()
             except psutil.NoSuchProcess:
                 continue
+        killed = time.time()
     path = f"{twins.url}/api/state/entities/{entity_id}"
     deadline = time.monotonic() + 30
     while patiently(lambda: httpx.get(path)).status_code != 404:
         assert time.monotonic() < deadline
     history = patiently(lambda: httpx.get(f"{twins.url}/api/events?entity={entity_id}")).json()
     assert history[0]["stream"] == "flux.expire"
-    assert history[0]["timestamp"] / 1_000 < time.time() - (time.monotonic() - killed) + 5
+    assert history[0]["timestamp"] / 1_000 < killed + 5 * busy()
 
 
 def test_a_claim_has_one_holder_at_both_doors_and_after_a_crash(twins, namespace):
@@ -274,7 +276,7 @@ def test_a_claim_has_one_holder_at_both_doors_and_after_a_crash(twins, namespace
     released = patiently(lambda: httpx.delete(f"{twins.url}/api/claims", params=query))
     assert released.json()["released"] is True
     assert take("late", 1_000).json()["token"] > winners[0]["token"]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 10 * busy()
     while take("next").status_code == 409:
         assert time.monotonic() < deadline
         time.sleep(0.05)

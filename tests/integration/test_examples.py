@@ -100,9 +100,9 @@ def without_behaviours(flux) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("without_behaviours")
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 def test_a_building_cools_what_is_warm_and_believes_no_sensor_alone(flux, api, namespace):
-    run(flux, str(EXAMPLES / "building.py"), "--namespace", namespace, timeout_s=150)
+    run(flux, str(EXAMPLES / "building.py"), "--namespace", namespace, "--timeout-s", "140", timeout_s=290)
     listed = api.get("/api/state/entities", params={"namespace": namespace}).raise_for_status().json()
     entities = {one["id"]: one["properties"] for one in listed}
     celsius = {
@@ -126,9 +126,11 @@ def beside(room):
     return [f"{floor}-{int(number) - 1:02}", f"{floor}-{int(number) + 1:02}"]
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(240)
 def test_an_agent_that_is_killed_remembers(flux, api, namespace):
-    told = run(flux, str(EXAMPLES / "agent_memory.py"), "--world", namespace, timeout_s=120)
+    told = run(
+        flux, str(EXAMPLES / "agent_memory.py"), "--world", namespace, "--think-s", "0.4", timeout_s=200
+    )
     assert "WRONG" not in told
     answers = [line.rpartition("says: ")[2] for line in told.splitlines() if "says: " in line]
     assert answers[0] == answers[1] != answers[2]

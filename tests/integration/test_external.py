@@ -10,6 +10,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import pytest
 
 from flux_cluster.nats_server import binary
 from flux_cluster.ports import free_ports
-from flux_cluster.processes import of_run
+from flux_cluster.processes import lives, of_run
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 PASSWORD = "a password that nobody may see"
@@ -51,7 +52,21 @@ class Elsewhere:
         }
 
     def processes(self, title: str) -> list[psutil.Process]:
-        return [process for process in of_run(self.mark) if title in " ".join(process.cmdline()[:1])]
+        return [process for process in of_run(self.mark) if title in _title(process)]
+
+
+def _title(process: psutil.Process) -> str:
+    with suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline()[:1])
+    return ""
+
+
+def _names(mark: str) -> set[str]:
+    names = set()
+    for process in of_run(mark):
+        with suppress(psutil.NoSuchProcess):
+            names.add(process.name())
+    return names
 
 
 @pytest.fixture
@@ -82,19 +97,22 @@ def elsewhere(tmp_path, eventually) -> Iterator[Elsewhere]:
         yield Elsewhere(f"nats://127.0.0.1:{nats_port}", f"127.0.0.1:{ray_ports[0]}", mark)
     finally:
         for process in of_run(mark):
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # Ray ends some of its own when others die
+                process.kill()
         nats.wait(10)
-        eventually(lambda: not [p for p in of_run(mark) if p.status() != psutil.STATUS_ZOMBIE], 20)
+        eventually(lambda: not any(map(lives, of_run(mark))), 20)
         shutil.rmtree(folder)
 
 
-def test_flux_lives_on_them_survives_its_supervisor_and_leaves_them_as_they_were(elsewhere, make_flux):
+def test_flux_lives_on_them_survives_its_supervisor_and_leaves_them_as_they_were(
+    elsewhere, make_flux, eventually
+):
     flux = make_flux(["--nats-url", elsewhere.nats_url], elsewhere.environment)
     flux.start()
     publish(flux.url, 1)
     assert flux.run.nats_url == elsewhere.nats_url
     assert flux.run.ray_address == elsewhere.ray_address
-    assert not {"raylet", "gcs_server", "nats-server"} & {p.name() for p in of_run(flux.run.run_id)}
+    assert not {"raylet", "gcs_server", "nats-server"} & _names(flux.run.run_id)
     assert elsewhere.processes("ray::ShardProcess")
 
     os.kill(flux.process.pid, signal.SIGKILL)
@@ -117,10 +135,9 @@ def test_flux_lives_on_them_survives_its_supervisor_and_leaves_them_as_they_were
     assert state(flux.url)["n"] == 2
 
     flux.stop()
-    assert not elsewhere.processes("ray::ShardProcess")
-    assert not elsewhere.processes("ray::NamespaceRouter")
-    assert not elsewhere.processes("ray::ServeController")
-    assert {"raylet", "gcs_server", "nats-server"} <= {process.name() for process in of_run(elsewhere.mark)}
+    for title in ("ray::ShardProcess", "ray::NamespaceRouter", "ray::ServeController"):
+        eventually(lambda title=title: not elsewhere.processes(title), 20, f"the end of {title}")
+    assert {"raylet", "gcs_server", "nats-server"} <= _names(elsewhere.mark)
     flux.start()
     assert state(flux.url) == {"n": 2, "n1": True, "n2": True}
     flux.stop()

@@ -6,17 +6,20 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.busy import busy
 from tests.conftest import clean_environment
 from tests.integration.api.support import event
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 SPACES = 8
 ENTITIES = 20
+RETRY_S = 30.0
 
 
 class Traffic:
@@ -37,16 +40,12 @@ class Traffic:
 
     def _round(self, client: httpx.Client) -> None:
         body = [event(f"{self.name}/{number}", {"v": self.rounds}) for number in range(ENTITIES)]
-        began = time.monotonic()
-        written = client.post("/api/events/batch", json=body)
-        self.slowest_s[0] = max(self.slowest_s[0], time.monotonic() - began)
+        written = self._ask(0, lambda: client.post("/api/events/batch", json=body))
         position = {"Flux-Position": written.headers.get("Flux-Position", "")}
         one = f"/api/state/entities/{self.name}/{self.rounds % ENTITIES}"
         listed = f"/api/state/entities?namespace={self.name}&limit={ENTITIES}"
         for path in (one, listed):
-            began = time.monotonic()
-            answer = client.get(path, headers=position)
-            self.slowest_s[1] = max(self.slowest_s[1], time.monotonic() - began)
+            answer = self._ask(1, lambda path=path: client.get(path, headers=position))
             if answer.status_code != 200:
                 self.trouble.append(f"{path}: {answer.status_code} {answer.text[:200]}")
                 continue
@@ -54,6 +53,14 @@ class Traffic:
             values = {entity["properties"]["v"] for entity in (found if path == listed else [found])}
             if values != {self.rounds}:
                 self.trouble.append(f"{path}: {values} after {self.rounds} was acknowledged")
+
+    def _ask(self, kind: int, ask: Callable[[], httpx.Response]) -> httpx.Response:
+        """Ask as a client does: 503 is tried again, and counts in the time that it took."""
+        began = time.monotonic()
+        while (answer := ask()).status_code == 503 and time.monotonic() < began + RETRY_S:
+            time.sleep(0.05)
+        self.slowest_s[kind] = max(self.slowest_s[kind], time.monotonic() - began)
+        return answer
 
 
 def shards(flux: Any, *arguments: str) -> str:
@@ -91,8 +98,7 @@ def test_partitions_move_while_they_are_written_and_read(flux, namespace):
     write_s, read_s = (max(slowest) for slowest in zip(*(one.slowest_s for one in traffic), strict=True))
     rounds = sum(one.rounds for one in traffic)
     print(f"{rounds} rounds; slowest write {write_s:.2f} s, read {read_s:.2f} s")  # noqa: T201
-    assert read_s < 2.0
-    assert write_s < 2.0
+    assert max(read_s, write_s) < 2.0 * busy()
 
 
 def test_there_cannot_be_more_shards_than_partitions(flux):

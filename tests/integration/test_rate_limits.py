@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.busy import busy
 from tests.integration.conftest import ADMIN_TOKEN
 from tests.integration.test_replicas import each_door
 
@@ -68,16 +69,15 @@ def configure(doors: list[httpx.Client], eventually: Any, **change: Any) -> floa
     """Set the config; return how many seconds it took to be in force on both doors."""
     whole = doors[0].put(CONFIG, json=change, headers=ADMIN).raise_for_status().json()
     set_at = time.monotonic()
-    eventually(lambda: [door.get(CONFIG).json() for door in doors] == [whole, whole], 2)
+    eventually(lambda: [door.get(CONFIG).json() for door in doors] == [whole, whole], 2 * busy())
     return time.monotonic() - set_at
 
 
 def test_a_small_limit_is_exact_and_a_retry_after_it_works(doors, tenant, eventually):
     configure(doors, eventually, rate_limit_per_namespace_per_minute=30)
     door, other = doors
-    while tenant.one(door).status_code == 200:
+    while (refused := tenant.one(door)).status_code == 200:
         pass
-    refused = tenant.one(door)
     assert refused.status_code == 429
     assert "30 events per minute" in refused.json()["error"]
     wait_s = int(refused.headers["Retry-After"])
@@ -97,7 +97,7 @@ def test_two_doors_together_hold_the_limit_within_ten_percent(doors, tenant, eve
     configure(doors, eventually, rate_limit_per_namespace_per_minute=per_minute)
     began, landed, number = time.monotonic(), 0, 0
     while time.monotonic() < began + 12:
-        landed += tenant.batch(doors[number % 2], max(1, per_minute // 100))
+        landed += tenant.batch(doors[number % 2], max(1, per_minute // 25))
         number += 1
     allowed = per_minute * (1 + (time.monotonic() - began) / 60)
     assert landed == pytest.approx(allowed, rel=0.1)
@@ -110,11 +110,13 @@ def test_a_change_is_in_force_within_a_second_and_so_is_the_switch(doors, tenant
         pass
     doors[0].put(CONFIG, json={"rate_limit_enabled": False}, headers=ADMIN).raise_for_status()
     set_at = time.monotonic()
-    eventually(lambda: [tenant.one(door).status_code for door in doors] == [200, 200], 2)
-    assert time.monotonic() - set_at <= 1
+    eventually(lambda: [tenant.one(door).status_code for door in doors] == [200, 200], 2 * busy())
+    assert time.monotonic() - set_at <= busy()
     assert tenant.batch(doors[1], 2_000) == 2_000
+    began = time.monotonic()
     configure(doors, eventually, rate_limit_enabled=True, rate_limit_per_namespace_per_minute=100)
-    assert tenant.batch(doors[0], 500) + tenant.batch(doors[1], 500) <= 101
+    landed = tenant.batch(doors[0], 500) + tenant.batch(doors[1], 500)
+    assert landed <= 101 + (time.monotonic() - began) * 100 / 60
 
 
 def test_deletes_count_and_say_so(doors, tenant, eventually):

@@ -12,6 +12,8 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
+from tests.busy import busy
+
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 DOORS = SHARDS = 2
 START_S = 30.0  # the first door is ready some seconds before the second
@@ -106,8 +108,10 @@ def test_what_an_admin_sets_is_in_force_on_both_doors_within_a_second_and_after_
     with each_door(twins.url) as doors:
         whole = doors[0].put("/api/admin/config", json=change).raise_for_status().json()
         set_at = time.monotonic()
-        eventually(lambda: [door.get("/api/admin/config").json() for door in doors] == [whole, whole], 2)
-        assert time.monotonic() - set_at <= 1
+        eventually(
+            lambda: [door.get("/api/admin/config").json() for door in doors] == [whole, whole], 2 * busy()
+        )
+        assert time.monotonic() - set_at <= busy()
         assert [door.post("/api/events", json=large).status_code for door in doors] == [413, 413]
     twins.kill_everything()
     twins.start()

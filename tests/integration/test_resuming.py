@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from websockets.sync.client import connect
 
 from flux_cluster.processes import of_run
+from tests.conftest import wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 TIMEOUT_S = 30.0
@@ -109,11 +111,18 @@ def test_it_resumes_from_the_log_when_the_shard_that_knew_is_gone(twins, namespa
 
 
 def kill_shards(flux):
-    """`kill -9` of both shards."""
-    shards = [one for one in of_run(flux.run.run_id) if "ray::ShardProcess" in " ".join(one.cmdline()[:1])]
-    assert len(shards) == SHARDS
-    for shard in shards:
+    """`kill -9` of both shards, once there are both."""
+    for shard in wait_for(lambda: shards_of(flux), 60, "both shards"):
         shard.kill()
+
+
+def shards_of(flux):
+    found = []
+    for one in of_run(flux.run.run_id):
+        with suppress(psutil.NoSuchProcess):
+            if "ray::ShardProcess" in " ".join(one.cmdline()[:1]):
+                found.append(one)
+    return found if len(found) == SHARDS else []
 
 
 def test_a_watcher_that_stays_misses_nothing_when_shards_die(twins, namespace):

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
+from tests.busy import busy
 from tests.conftest import wait_for
 from tests.integration.api.support import event
 from tests.integration.conftest import ADMIN_TOKEN
@@ -82,9 +83,9 @@ def test_a_revoked_or_rotated_token_is_good_nowhere_within_a_second(doors, names
         answer = other.post("/api/events", json=event(f"{namespace}/x", {"v": 1}), headers=bodies[0])
         return answer.status_code == 401
 
-    assert seconds_until(refused) < IN_FORCE_S
+    assert seconds_until(refused) < IN_FORCE_S * busy()
     fresh = other.post(path, json={"rotate": True}, headers=bearer(main)).json()["token"]
-    assert seconds_until(lambda: write(one, main, f"{namespace}/x").status_code == 401) < IN_FORCE_S
+    assert seconds_until(lambda: write(one, main, f"{namespace}/x").status_code == 401) < IN_FORCE_S * busy()
     assert write(one, fresh, f"{namespace}/x").status_code == 200
 
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.busy import busy
 from tests.integration.api.support import assert_error, body_of, post
 
 pytestmark = pytest.mark.real
@@ -194,7 +195,7 @@ def test_slow_and_silent_connections_hold_up_nobody(raw, api):
     for _ in range(200):
         connection = raw()
         connection.send(b"POST /api/events HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
-    assert api.get("/api/health").elapsed.total_seconds() < 1
+    assert api.get("/api/health").elapsed.total_seconds() < 1 * busy()
 
 
 def test_a_client_that_goes_away_in_the_middle_does_no_harm(raw, api, namespace):

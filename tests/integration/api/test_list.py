@@ -11,6 +11,7 @@ import httpx
 import pytest
 import zstandard
 
+from tests.busy import busy
 from tests.integration.api.support import assert_error, event
 
 pytestmark = pytest.mark.real
@@ -353,4 +354,4 @@ def test_a_condition_that_matches_nothing_holds_nobody_up(flux, api, crowd, publ
         finally:
             ended.set()
         assert all(reader.result() >= 1 for reader in readers)
-    assert slowest_s < 1.0
+    assert slowest_s < 1.0 * busy()

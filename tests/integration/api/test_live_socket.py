@@ -14,6 +14,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from tests.busy import busy
 from tests.integration.api.support import about, assert_error, event
 
 pytestmark = pytest.mark.real
@@ -75,18 +76,22 @@ def test_a_malformed_message_gets_an_error_and_the_socket_stays_open(namespace, 
     assert watcher.next()["value"] == 1
 
 
+# Counts as twenty messages, so that a slow client is soon beyond its pace as well.
+HEAVY = json.dumps({"type": "dance", "pad": "x" * 20_000})
+
+
 def test_one_that_floods_is_told_so_and_then_sent_away_alone(namespace, publish, watch):
     flood, other = watch(f"{namespace}/none"), watch(f"{namespace}/e")
     with suppress(ConnectionClosed):
-        for _ in range(200_000):
-            flood.socket.send('{"type":"dance"}')
+        for _ in range(20_000):
+            flood.socket.send(HEAVY)
     told = []
     with suppress(ConnectionClosed):
         while True:
             told.append(json.loads(flood.socket.recv(5)))
     assert flood.socket.close_code == 1008
     reasons = Counter(message["error"] for message in told if message["type"] == "error")
-    assert sum(reasons.values()) > 20_000
+    assert sum(reasons.values()) > 900
     assert any("too many messages" in reason for reason in reasons)
     publish(f"{namespace}/e", {"n": 1})
     assert other.next()["value"] == 1
@@ -195,8 +200,8 @@ def test_metrics_have_exactly_this_shape_and_count(namespace, publish, watch, ev
     assert first["websocket"]["connections"] >= 1
     for n in range(10):
         publish(f"{namespace}/{n}", {"n": 1}, source=f"{namespace}-{n}")
-    later = watcher.next_metrics()
-    assert later["events"]["total"] >= first["events"]["total"] + 10
+    told = (watcher.next_metrics() for _ in range(5))  # the first may have been made amid the ten
+    later = next(one for one in told if one["events"]["total"] >= first["events"]["total"] + 10)
     assert later["entities"]["total"] >= first["entities"]["total"] + 10
     assert later["events"]["rate_per_second"] > 0
     assert later["publishers"]["active"] >= 10
@@ -205,7 +210,7 @@ def test_metrics_have_exactly_this_shape_and_count(namespace, publish, watch, ev
 def test_metrics_come_every_two_seconds(watch, namespace):
     watcher = watch(f"{namespace}/none")
     times = [datetime.fromisoformat(watcher.next_metrics()["timestamp"]) for _ in range(2)]
-    assert 1.5 < (times[1] - times[0]).total_seconds() < 3
+    assert 1.5 < (times[1] - times[0]).total_seconds() < 3 * busy()
 
 
 def test_compression_is_declined(flux):

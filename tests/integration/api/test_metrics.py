@@ -92,9 +92,9 @@ def test_what_is_published_and_read_shows(api, whole, namespace, eventually):
     assert namespace not in text
 
 
-def test_the_second_entrance_tells_the_same(proxy, whole):
+def test_the_second_entrance_tells_the_same(proxy, whole, eventually):
     whole()
-    assert total(scraped(proxy), "flux_partition_running") == 4
+    eventually(lambda: total(scraped(proxy), "flux_partition_running") == 4, 10)
 
 
 BEHAVIOUR = """

@@ -18,7 +18,7 @@ def connect(request):
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
-    monkeypatch.setattr(limits, "presence_ttl_ms", 300)
+    monkeypatch.setattr(limits, "presence_ttl_ms", 1_500)
     monkeypatch.setattr(limits, "presence_renew_s", 0.05)
 
 

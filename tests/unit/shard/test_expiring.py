@@ -55,10 +55,10 @@ def changes(hosting):
 async def test_an_entity_ends_at_its_time_although_nothing_else_is_written(hosting, living):
     host = await living()
     began_us = HERE.now_us()
-    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=60), event("n/stays", {"v": 1}), clock_us=began_us)
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=300), event("n/stays", {"v": 1}), clock_us=began_us)
     await until(lambda: properties_of(host).keys() == {"n/e", "n/stays"})
     await until(lambda: properties_of(host).keys() == {"n/stays"})
-    assert 60_000 <= HERE.now_us() - began_us < SECOND_US
+    assert 300_000 <= HERE.now_us() - began_us < 4 * SECOND_US
     await until(lambda: changes(hosting)[-1] == ("n/e", None))
 
 
@@ -72,10 +72,10 @@ async def test_a_property_ends_as_null(hosting, living):
 
 async def test_a_lease_that_is_renewed_again_and_again_lives_on(hosting, living):
     host = await living()
-    await hosting.write(leased("n/e", {"v": 0}, ttl_ms=80), clock_us=HERE.now_us())
+    await hosting.write(leased("n/e", {"v": 0}, ttl_ms=500), clock_us=HERE.now_us())
     for _ in range(8):
-        await asyncio.sleep(0.03)
-        await hosting.write(leased("n/e", {}, ttl_ms=80), clock_us=HERE.now_us())
+        await asyncio.sleep(0.1)
+        await hosting.write(leased("n/e", {}, ttl_ms=500), clock_us=HERE.now_us())
     await until(lambda: host.state.sequence >= 9)
     assert "n/e" in properties_of(host)
     await until(lambda: properties_of(host) == {})
@@ -100,10 +100,10 @@ async def test_a_shard_that_was_replaced_and_does_not_know_it_ends_nothing_twice
 
 async def test_while_the_log_is_away_it_is_tried_again(hosting, living, lines):
     host = await living()
-    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=20), clock_us=HERE.now_us())
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=300), clock_us=HERE.now_us())
     await until(lambda: "n/e" in properties_of(host))
     hosting.log.away = True
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.35)
     hosting.log.away = False
     await until(lambda: properties_of(host) == {})
 
@@ -125,12 +125,12 @@ async def test_the_log_that_takes_nothing_is_asked_again_in_a_moment(hosting, li
 async def test_many_that_are_due_at_once_end_at_once(hosting, living):
     host = await living()
     began_us = HERE.now_us()
-    events = [leased(f"n/{number}", {"v": 1}, ttl_ms=100) for number in range(3_000)]
+    events = [leased(f"n/{number}", {"v": 1}, ttl_ms=1_500) for number in range(3_000)]
     for first in range(0, 3_000, 1_000):
         await hosting.write(*events[first : first + 1_000], clock_us=began_us)
     await until(lambda: host.state.alive == 3_000)
     await until(lambda: host.state.alive == 0)
-    assert HERE.now_us() - began_us < 2 * SECOND_US
+    assert HERE.now_us() - began_us < 4 * SECOND_US
 
 
 async def test_it_waits_no_longer_than_for_what_is_due_next(hosting):
@@ -148,18 +148,18 @@ async def test_names_as_long_as_events_end_in_as_many_blocks_as_they_need(hostin
     names = [f"{number}".ljust(limits.nats_payload_bytes_max // 8, "x") for number in range(9)]
     began_us = HERE.now_us()
     for name in names:
-        await hosting.write(leased("n/e", {name: 1}, property_ttl_ms={name: 300}), clock_us=began_us)
+        await hosting.write(leased("n/e", {name: 1}, property_ttl_ms={name: 2_000}), clock_us=began_us)
     await until(lambda: properties_of(host) == {"n/e": dict.fromkeys(names, 1)})
     await until(lambda: properties_of(host) == {"n/e": dict.fromkeys(names)})
 
 
 async def test_a_lease_ends_in_time_although_the_clock_of_the_log_is_ahead(hosting, living):
     host = await living()
-    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=60), clock_us=HERE.now_us() + 3_600 * SECOND_US)
+    await hosting.write(leased("n/e", {"v": 1}, ttl_ms=300), clock_us=HERE.now_us() + 3_600 * SECOND_US)
     began_us = HERE.now_us()
     await until(lambda: properties_of(host).keys() == {"n/e"})
     await until(lambda: properties_of(host) == {})
-    assert 50_000 <= HERE.now_us() - began_us < SECOND_US
+    assert 250_000 <= HERE.now_us() - began_us < 4 * SECOND_US
 
 
 async def test_a_lease_that_a_door_with_a_slow_clock_took_lasts_as_long_as_it_should(hosting, living):
@@ -171,7 +171,7 @@ async def test_a_lease_that_a_door_with_a_slow_clock_took_lasts_as_long_as_it_sh
     )
     await until(lambda: properties_of(host).keys() == {"n/e", "n/r"})
     await until(lambda: properties_of(host).keys() == {"n/r"})
-    assert 200_000 <= HERE.now_us() - began_us < SECOND_US
+    assert 200_000 <= HERE.now_us() - began_us < 4 * SECOND_US
 
 
 @pytest.mark.parametrize(("stored_after_us", "ends"), [(1_000, ["n/e"]), (3 * SECOND_US, [])])
@@ -194,9 +194,9 @@ async def test_an_end_does_not_put_the_clock_of_the_log_past_what_was_given_long
     host = await living()
     slow_us = HERE.now_us() - 3_600 * SECOND_US
     await hosting.write(leased("n/short", {"v": 1}, ttl_ms=60), clock_us=slow_us)
-    await hosting.write(leased("n/long", {"v": 1}, ttl_ms=400), clock_us=slow_us)
+    await hosting.write(leased("n/long", {"v": 1}, ttl_ms=1_500), clock_us=slow_us)
     await until(lambda: properties_of(host).keys() == {"n/long"})
-    assert host.state.clock_us < slow_us + 400_000  # else a claim would be free by now
+    assert host.state.clock_us < slow_us + 1_500_000  # else a claim would be free by now
     await until(lambda: properties_of(host) == {})
 
 
@@ -204,9 +204,9 @@ async def test_a_held_lease_that_is_renewed_lives_on(hosting, living):
     host = await living()
     slow_us = HERE.now_us() - 3_600 * SECOND_US
     for number in range(8):
-        await hosting.write(leased("n/e", {"v": number}, ttl_ms=150), clock_us=slow_us + number)
+        await hosting.write(leased("n/e", {"v": number}, ttl_ms=500), clock_us=slow_us + number)
         await until(lambda number=number: properties_of(host) == {"n/e": {"v": number}})
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.1)
     await until(lambda: properties_of(host) == {})
 
 

@@ -105,7 +105,7 @@ async def test_a_claim_that_has_run_out_is_free_already(client, take, release, m
 
 
 async def test_a_claim_runs_out_by_itself(client, take):
-    first = (await take("me", 40)).json()["token"]
+    first = (await take("me", 400)).json()["token"]
     async with asyncio.timeout(5):
         while (await take("you", 60_000)).status_code == 409:  # noqa: ASYNC110 - time has to pass
             await asyncio.sleep(0.005)

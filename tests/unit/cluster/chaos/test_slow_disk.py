@@ -19,7 +19,7 @@ from flux_cluster.data_folder import DataFolder
 from flux_cluster.nats_server import NatsServer, binary
 
 START_S = 30.0
-DELAY_S = 0.15
+DELAY_S = 0.8
 SYNCS = """
 import os, sys, time
 for sync in (os.fsync, os.fdatasync):

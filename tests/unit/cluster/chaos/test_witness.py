@@ -134,15 +134,15 @@ class Clocked:
 
 @pytest.fixture
 def short(monkeypatch):
-    """Leases of half a second."""
-    monkeypatch.setattr(clock_witness, "_TTL_S", 0.5)
-    monkeypatch.setattr(clock_witness, "_EARLY_S", 0.4)
+    """Leases of a second and a half."""
+    monkeypatch.setattr(clock_witness, "_TTL_S", 1.5)
+    monkeypatch.setattr(clock_witness, "_EARLY_S", 0.5)
     monkeypatch.setattr(clock_witness, "_LATE_S", 0.5)
 
 
 @pytest.mark.usefixtures("short")
 async def test_one_clock_that_goes_on_is_what_must_be_seen(flux):
-    Clocked(flux, [0.1, 130.0], 0.5)
+    Clocked(flux, [0.1, 130.0], 1.5)
     await see_one_clock(flux.world, 100.0, early=False)
 
 
@@ -150,10 +150,10 @@ async def test_one_clock_that_goes_on_is_what_must_be_seen(flux):
 @pytest.mark.parametrize(
     ("steps", "lease_s", "objection"),
     [
-        ([130.0, 0.1, -1.0], 0.5, "went back"),
-        ([], 0.5, "the clocks do not differ"),
-        ([130.0], 0.0, "a lease of 0.5 s ended after"),
-        ([130.0], 9.0, "has not ended after 1 s"),
+        ([130.0, 0.1, -1.0], 1.5, "went back"),
+        ([], 1.5, "the clocks do not differ"),
+        ([130.0], 0.0, "a lease of 1.5 s ended after"),
+        ([130.0], 9.0, "has not ended after 2 s"),
     ],
     ids=["back", "alike", "early", "late"],
 )
@@ -165,7 +165,7 @@ async def test_anything_else_is_objected_to(flux, steps, lease_s, objection):
 
 @pytest.mark.usefixtures("short")
 async def test_a_past_that_is_another_one_is_objected_to(flux):
-    clocked = Clocked(flux, [130.0], 0.5)
+    clocked = Clocked(flux, [130.0], 1.5)
     clocked.lie = {(clocked.clock + timedelta(seconds=130)).isoformat(): 7}
     with pytest.raises(Unavailable, match="not that of event 0"):
         await see_one_clock(flux.world, 100.0, early=False)
