@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import ray
 from ray import serve
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError
 from ray.serve.exceptions import RayServeException
 
 from flux_actors.connectors.names import KEEPER_NAME
@@ -36,6 +36,7 @@ from flux_actors.snapshot.opening import open_store
 from flux_api.deployment import APPLICATION, application
 from flux_api.door_count import go_by_nodes, nodes_of_cluster
 from flux_cluster.orders import Orders, Site, Start, Stop, Sweep
+from flux_cluster.ray_words import words_of
 from flux_cluster.serve_start import start_serve
 
 _ROUTER_S: Final = 120.0
@@ -255,15 +256,7 @@ def _sentence(error: Exception) -> str:
         return error.message
     if isinstance(error, GetTimeoutError):
         return Unavailable("the router did not come up in time; its log may say why").message
-    lines = [line.strip() for line in str(error).strip().splitlines()] or [""]
-    match error:
-        case RayTaskError():  # begins with where it happened and ends with what
-            text = lines[-1]
-        case RayActorError():  # says line by line which actor it was, and at last why it died
-            text = "; ".join(lines)
-        case _:
-            text = lines[0]
-    return f"{type(error).__name__}: {text}"
+    return f"{type(error).__name__}: {words_of(error)}"
 
 
 def _tell_progress(text: str) -> None:

@@ -11,6 +11,7 @@ from ray.exceptions import RayError
 from ray.serve.schema import ProxyStatus
 
 from flux_actors.errors import Unavailable
+from flux_cluster.ray_words import words_of
 
 _PROXIES_S: Final = 30.0
 _POLL_S: Final = 0.1
@@ -28,7 +29,7 @@ def start_serve(options: dict[str, Any], progress: Callable[[str], None]) -> Non
     try:
         serve.start(http_options=options)
     except (RayError, TimeoutError) as error:
-        progress(f"waiting for another of Serve's proxies ({_last_line(error)})")
+        progress(f"waiting for another of Serve's proxies ({_words(error)})")
         _await_proxies(error)
 
 
@@ -39,10 +40,9 @@ def _await_proxies(fault: Exception) -> None:
         if proxies and all(proxy == ProxyStatus.HEALTHY for proxy in proxies):
             return
         time.sleep(_POLL_S)
-    reason = f"Ray Serve's proxy does not come up: {_last_line(fault)}"
+    reason = f"Ray Serve's proxy does not come up: {_words(fault)}"
     raise Unavailable(f"{reason}; if another program took its port, choose with FLUX_SERVE_PORT") from fault
 
 
-def _last_line(error: Exception) -> str:
-    """Return what Ray says at last: what comes before is where it happened."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip().rstrip(".")
+def _words(error: Exception) -> str:
+    return words_of(error).rstrip(".") or type(error).__name__

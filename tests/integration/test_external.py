@@ -21,6 +21,7 @@ import pytest
 from flux_cluster.nats_server import binary
 from flux_cluster.ports import free_ports
 from flux_cluster.processes import lives, of_run
+from tests.busy import busy
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 PASSWORD = "a password that nobody may see"
@@ -136,7 +137,7 @@ def test_flux_lives_on_them_survives_its_supervisor_and_leaves_them_as_they_were
 
     flux.stop()
     for title in ("ray::ShardProcess", "ray::NamespaceRouter", "ray::ServeController"):
-        eventually(lambda title=title: not elsewhere.processes(title), 20, f"the end of {title}")
+        eventually(lambda title=title: not elsewhere.processes(title), 5 * busy(), f"the end of {title}")
     assert {"raylet", "gcs_server", "nats-server"} <= _names(elsewhere.mark)
     flux.start()
     assert state(flux.url) == {"n": 2, "n1": True, "n2": True}

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=_positive,
         default=os.cpu_count() or 1,
         metavar="N",
         help="in so many processes; one per core",
@@ -49,6 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _replay(asked.replay)
     seeds = asked.seeds if asked.seeds is not None or asked.minutes is not None else 1_000
     return _run_many(asked.start, seeds, None if asked.minutes is None else asked.minutes * 60, asked.jobs)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not a positive number")
+    return number
 
 
 def _run_many(start: int, seeds: int | None, seconds: float | None, jobs: int) -> int:
