@@ -61,7 +61,8 @@ def free_ports(count: int) -> list[int]:
 
     They are not among those that the system gives to whoever asks for any: what is free now would else be
     given to a connection, or to another server that starts, before it is used. Nor does another process get
-    one of them from here for as long as this one lives, whether it is used already or not.
+    one of them from here while this one lives, whether it is used already or not, or until this one has
+    asked for two hundred more.
 
     Raises:
         Unavailable: there are not so many.
