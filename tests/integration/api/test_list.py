@@ -335,19 +335,19 @@ def test_who_lives_while_pages_are_read_comes_once_whatever_others_write(flux, a
 def test_a_condition_that_matches_nothing_holds_nobody_up(flux, api, crowd, publish):
     """Six readers have the shard look at all entities again and again; events are applied meanwhile."""
     query = {"namespace": crowd, "where": " or ".join(["n < 0"] * 400), "count": "true"}
+    all_ask = threading.Barrier(6 + 1)
     ended = threading.Event()
 
     def ask():
         with httpx.Client(base_url=flux.url, timeout=20) as client:
-            rounds = 0
+            all_ask.wait(30)
             while not ended.is_set():
                 assert client.get(ENTITIES, params=query).json() == {"count": 0}
-                rounds += 1
-            return rounds
 
     with ThreadPoolExecutor(6) as pool:
         readers = [pool.submit(ask) for _ in range(6)]
         try:
+            all_ask.wait(30)
             slowest_s = max(
                 publish(f"{crowd}/late", {"n": number}).elapsed.total_seconds() for number in range(20)
             )
