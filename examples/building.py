@@ -69,7 +69,9 @@ class Alarm(flux.Behaviour):
         if entity.state.get("felt") is None:
             return  # it has cooled down since
         rooms = next_door(room_of(entity.id))
-        answers = await asyncio.gather(*(entity.ask(f"{room}/sensor", "how warm?") for room in rooms))
+        answers = await asyncio.gather(
+            *(entity.ask(f"{room}/sensor", "how warm?", deadline_s=30) for room in rooms)
+        )
         if any(celsius is not None and celsius > FELT for celsius in answers):
             entity.set(raised=True, looks=times)
         elif times < LOOKS:

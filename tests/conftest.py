@@ -28,6 +28,7 @@ from flux_cluster.ray_head import ray_environment
 hypothesis.settings.register_profile("flux", deadline=None)
 hypothesis.settings.load_profile("flux")
 
+READ_WAIT_MS = 8_000  # the default is for people; here all of a machine may be busy with tests
 START_S = 90.0
 STOP_S = 60.0
 
@@ -73,7 +74,9 @@ class RunningFlux:
                     *(sys.executable, "-m", "flux_actors", "up"),
                     *("--port", str(self.port), "--data", str(self.data), *self.options),
                 ],
-                env=clean_environment() | {"FLUX_SERVE_PORT": str(self.serve_port)} | self.environment,
+                env=clean_environment()
+                | {"FLUX_SERVE_PORT": str(self.serve_port), "FLUX_READ_WAIT_MS": str(READ_WAIT_MS)}
+                | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -233,11 +236,11 @@ def namespace() -> str:
 @pytest.fixture
 def eventually():
     """Wait for a condition with a deadline: `eventually(lambda: …, timeout_s)`."""
-    return lambda condition, timeout_s=5.0, what="the condition": wait_for(condition, timeout_s, what)
+    return lambda condition, timeout_s=20.0, what="the condition": wait_for(condition, timeout_s, what)
 
 
 @pytest.fixture
 def api(flux: RunningFlux) -> Iterator[httpx.Client]:
     """A client of the shared Flux."""
-    with httpx.Client(base_url=flux.url, timeout=10) as client:
+    with httpx.Client(base_url=flux.url, timeout=20) as client:
         yield client

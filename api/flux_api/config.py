@@ -99,7 +99,7 @@ class ConfigKeeper:
         return stored.revision
 
     def _hold(self, config: RuntimeConfig, revision: int) -> None:
-        if revision == self._revision:
+        if revision <= self._revision:  # an older one: read before a change was stored, or of a server behind
             return
         self.config, self._revision = config, revision
         for listener in self._listeners:

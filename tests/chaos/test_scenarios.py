@@ -15,12 +15,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from flux_cluster.chaos.command import chosen, report
 from flux_cluster.chaos.playing import Play
 from flux_cluster.chaos.scenario import Scenario
 from flux_cluster.chaos.world import World
 from flux_cluster.processes import of_run
+from tests.busy import busy
 from tests.conftest import clean_environment
 
 pytestmark = [pytest.mark.real, pytest.mark.chaos, pytest.mark.timeout(400)]
@@ -42,6 +44,14 @@ def world() -> Iterator[World]:
 
 
 def play(world: World, scenario: Scenario) -> None:
+    scale = busy()  # what others take of the cores is missing to all three nodes
+    check = scenario.check
+    scenario = replace(
+        scenario,
+        check=replace(
+            check, write_outage_s=check.write_outage_s * scale, read_outage_s=check.read_outage_s * scale
+        ),
+    )
     told: list[str] = []
     outcome = asyncio.run(Play(world, scenario, SEED, told.append).run())
     print("\n".join([*told, *report(outcome)]))  # noqa: T201 - the seed and what was done, for whoever reads a failure

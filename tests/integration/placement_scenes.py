@@ -22,6 +22,7 @@ from ray.exceptions import RayActorError
 import flux_actors as flux
 from flux_actors.domain.acting.faults import fault_id
 from flux_actors.errors import AskTimedOut, FluxError, NotAskable, Refused
+from tests.busy import busy
 
 ANSWER = "scene: "
 DEADLINE_S = 20.0
@@ -157,11 +158,14 @@ def tell(stage: Stage) -> None:
 def reminder(stage: Stage) -> None:
     stage.ask()  # so that the process of its own is there
     stage.entity.tell({"remind_s": 0.5})
-    until(lambda: stage.row().reminders == 1, "the reminder to be shown")
+    until(
+        lambda: stage.row().reminders == 1 or stage.state(stage.id).get("times"),
+        "the reminder to be shown, or to have come",
+    )
     until(lambda: stage.state(stage.id).get("times"), "the reminder")
     state = stage.ask()["state"]
     assert (state["reminded"], state["times"]) == ("later", 1)
-    assert 0.5 <= state["at"] - state["from"] <= 0.5 + LATE_S, state["at"] - state["from"]
+    assert 0.5 <= state["at"] - state["from"] <= 0.5 + LATE_S * busy(), state["at"] - state["from"]
     assert stage.row().reminders == 0
 
 
@@ -241,13 +245,13 @@ def killed_from_outside(stage: Stage) -> None:
     again = stage.ask()["pid"]
     assert again != pid
     assert stage.row().faults == 0
-    stage.publish(n=2, sleep_s=1)
+    stage.publish(n=2, sleep_s=5)
     until(lambda: any(row.state == "running" for row in flux.actors.find(stage.id)), "the work to begin")
     os.kill(again, signal.SIGKILL)
     until(lambda: "n2" in stage.seen, "the message to be handled again")
     answer = stage.ask()
     assert answer["pid"] not in {pid, again}
-    assert answer["state"] == {"n": 2, "sleep_s": 1}
+    assert answer["state"] == {"n": 2, "sleep_s": 5}
     assert stage.seen == {"n1": 1, "n2": 1}
     assert stage.row().fault.startswith("lost: ")
 
@@ -256,8 +260,8 @@ def woken(stage: Stage, wake: Callable[[], object]) -> int:
     """Wake an actor and return its process; on a busy machine it may sleep again before it is asked."""
     for _ in range(5):
         wake()
-        with suppress(RayActorError):
-            pid: int = ray.get(until(stage.named, "the actor to wake").facts.remote())[0]
+        with suppress(RayActorError, AssertionError):
+            pid: int = ray.get(until(stage.named, "the actor to wake", 5).facts.remote())[0]
             return pid
     raise AssertionError("the actor sleeps whenever it is asked")
 
@@ -269,7 +273,7 @@ def passivation(stage: Stage) -> None:
         until(lambda: stage.named() is None, f"sleep {number}")
         until(lambda: not Path(f"/proc/{pids[-1]}").exists(), "the process to end")
     assert len(set(pids)) == 3
-    stage.entity.tell({"remind_s": 3})
+    stage.entity.tell({"remind_s": 6})
     until(lambda: stage.row().reminders == 1, "the reminder")
     until(lambda: stage.named() is None, "sleep before the reminder")
     until(lambda: stage.state(stage.id).get("times") == 1, "the reminder")
@@ -278,11 +282,11 @@ def passivation(stage: Stage) -> None:
 def no_room(stage: Stage) -> None:
     stage.publish(n=1)
     for _ in range(2):
-        told = refusal(AskTimedOut, lambda: stage.ask(deadline_s=4))
+        told = refusal(AskTimedOut, lambda: stage.ask(deadline_s=6))
         assert "asks for CPU 1000, and no node of this Ray cluster has that" in told, told
     until(lambda: (stage.row().state, stage.row().messages) == ("waiting", 1), "nothing but the message")
     assert "CPU 1000" in stage.row().fault
-    assert stage.ask("hosted/beside-greedy", 5)["handled"] == 1
+    assert stage.ask("hosted/beside-greedy")["handled"] == 1
 
 
 def pinning(stage: Stage) -> None:

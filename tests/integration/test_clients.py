@@ -69,7 +69,9 @@ def test_the_published_examples_through_the_shell(shell, namespace, eventually):
     assert answer["stream"] == "sensors"
     shell("publish", sensor, '{"temperature": 23.5}')
     both = {"temperature": 23.5, "status": "active"}
-    eventually(lambda: shell("get", sensor)["properties"] == both)
+    listed = ("list", "--prefix", sensor)  # which is no failure while there is none
+    eventually(lambda: [entity["properties"] for entity in shell(*listed)] == [both])
+    assert shell("get", sensor)["properties"] == both
 
     names = [f"{namespace}/room/{number}" for number in range(3)]
     events = [
@@ -96,8 +98,8 @@ def test_odd_ids_work_through_the_shell(shell, namespace, eventually, name):
     assert shell("batch-delete", entity_id) == {"deleted": 1, "failed": 0, "errors": []}
 
 
-def test_the_rest_of_the_shell(shell):
-    assert shell("health")["status"] == "ok"
+def test_the_rest_of_the_shell(shell, eventually):
+    eventually(lambda: shell("health")["status"] == "ok")
     assert [one["name"] for one in shell("connectors")["connectors"]] == [
         *("github", "gmail", "linkedin", "calendar")
     ]
@@ -147,7 +149,7 @@ def test_a_watch_tells_the_state_and_then_every_change(flux, command, namespace)
 
 def test_a_watch_with_options_begins_behind_a_position_and_tells_what_was_asked(flux, command, namespace):
     lamp, position = f"{namespace}/lamp", ""
-    with httpx.Client(base_url=flux.url) as client:
+    with httpx.Client(base_url=flux.url, timeout=20) as client:
         for n in range(4):
             payload = {"entity_id": lamp, "properties": {"n": n, "m": -n}}
             body = {"stream": "s", "source": "s", "payload": payload}

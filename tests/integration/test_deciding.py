@@ -136,15 +136,17 @@ def test_an_atomic_batch_is_seen_whole_or_not_at_all(twins, namespace):
             event(i, {"coins": n}) | {"condition": {"etag": read[i].headers["etag"]}}
             for i, n in zip(ids, moved, strict=True)
         ]
-        answer = httpx.post(f"{twins.url}/api/events/batch?atomic=true", json=bodies).json()
+        batch = f"{twins.url}/api/events/batch?atomic=true"
+        answer = patiently(lambda: httpx.post(batch, json=bodies, timeout=20)).json()
         assert answer["successful"] in (0, 2)
         return answer["successful"] == 2
 
     threads = [threading.Thread(target=lambda: [move(1) for _ in range(20)], daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
+    read = f"{twins.url}/api/state/entities/get"
     while any(thread.is_alive() for thread in threads):
-        entities = httpx.post(f"{twins.url}/api/state/entities/get", json={"ids": ids}).json()["entities"]
+        entities = patiently(lambda: httpx.post(read, json={"ids": ids}, timeout=20)).json()["entities"]
         assert sum(entity["properties"]["coins"] for entity in entities) == 100
     for thread in threads:
         thread.join(RETRY_S)
@@ -184,8 +186,10 @@ def test_a_lease_ends_within_a_second_of_its_time_although_nothing_else_is_writt
         began = time.time()
         body = event(f"{namespace}/e", {"here": True}, ttl_ms=1_200)
         httpx.post(f"{twins.url}/api/events", json=body).raise_for_status()
+        taken = time.time()
         gone = watching.next("entity_deleted")
-        assert 1.2 <= time.time() - began < 1.2 + busy()
+        assert time.time() - began >= 1.2
+        assert time.time() - taken < 1.2 + busy()
         assert datetime.fromisoformat(gone["timestamp"]).timestamp() - began >= 1.2
     assert httpx.get(f"{twins.url}/api/state/entities/{namespace}/e").status_code == 404
 
@@ -196,8 +200,10 @@ def test_a_property_on_lease_becomes_null(twins, namespace):
         began = time.time()
         body = event(entity_id, {"typing": True, "name": "ada"}, property_ttl_ms={"typing": 700})
         httpx.post(f"{twins.url}/api/events", json=body).raise_for_status()
+        taken = time.time()
         updates = [watching.next("state_update") for _ in range(3)]
-        assert 0.7 <= time.time() - began < 0.7 + busy()
+        assert time.time() - began >= 0.7
+        assert time.time() - taken < 0.7 + busy()
     assert (updates[2]["property"], updates[2]["value"]) == ("typing", None)
     entity = httpx.get(f"{twins.url}/api/state/entities/{entity_id}").json()
     assert entity["properties"] == {"typing": None, "name": "ada"}
@@ -213,7 +219,7 @@ def test_what_ran_out_while_everything_was_dead_ends_after_the_start(twins, name
     while patiently(lambda: httpx.get(path)).status_code == 200:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    history = httpx.get(f"{twins.url}/api/events?entity={entity_id}").json()
+    history = patiently(lambda: httpx.get(f"{twins.url}/api/events?entity={entity_id}")).json()
     assert [one["stream"] for one in history] == ["flux.expire", "race"]
 
 

@@ -128,9 +128,7 @@ def beside(room):
 
 @pytest.mark.timeout(240)
 def test_an_agent_that_is_killed_remembers(flux, api, namespace):
-    told = run(
-        flux, str(EXAMPLES / "agent_memory.py"), "--world", namespace, "--think-s", "0.4", timeout_s=200
-    )
+    told = run(flux, str(EXAMPLES / "agent_memory.py"), "--world", namespace, "--think-s", "1", timeout_s=200)
     assert "WRONG" not in told
     answers = [line.rpartition("says: ")[2] for line in told.splitlines() if "says: " in line]
     assert answers[0] == answers[1] != answers[2]

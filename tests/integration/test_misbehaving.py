@@ -234,7 +234,7 @@ def test_megabytes_that_a_handler_prints_hold_nobody_up(acting, client, neighbou
     began = time.time()
     client.publish(f"{SPACE}/bad/print", {"how": "print"})
     eventually(lambda: client.properties(f"{SPACE}/effect/print") == {"of": "print"}, 20, "the effect")
-    assert neighbour.worst_since(began) < BUSY
+    assert neighbour.worst_since(began) < max(BUSY, busy())
     assert fault_of(client, f"{SPACE}/bad/print") == {}
 
 

@@ -16,15 +16,17 @@ from tests.conftest import RunningFlux, clean_environment
 from tests.integration.placement_scenes import ANSWER
 
 pytestmark = pytest.mark.real
-SCENES = Path(__file__).with_name("placement_scenes.py")
-SECOND_NODE = Path(__file__).with_name("second_node.py")
+ROOT = Path(__file__).parents[2]
+SCENES = "tests.integration.placement_scenes"
+SECOND_NODE = "tests.integration.second_node"
 Play = Callable[[str, str], None]
 
 
-def begin(flux: RunningFlux, script: Path, stderr: Any) -> subprocess.Popen[str]:
-    """Run a script that may join the Ray of a Flux."""
+def begin(flux: RunningFlux, script: str, stderr: Any) -> subprocess.Popen[str]:
+    """Run a module that may join the Ray of a Flux."""
     return subprocess.Popen(
-        [sys.executable, "-P", str(script)],
+        [sys.executable, "-m", script],
+        cwd=ROOT,
         env=clean_environment()
         | ray_environment(flux.data.absolute() / "ray-token")
         | {"RAY_ADDRESS": flux.run.ray_address},

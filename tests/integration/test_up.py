@@ -19,7 +19,7 @@ import pytest
 
 from flux_cluster.data_folder import DataFolder
 from flux_cluster.ports import is_free
-from flux_cluster.processes import of_run
+from flux_cluster.processes import lives, of_run
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 SECOND_START_S = 12.0
@@ -67,7 +67,7 @@ def test_a_second_up_on_the_same_folder_is_refused_and_names_the_first(flux):
     assert result.returncode == 1
     assert "already runs" in last_line(result)
     assert "flux down" in last_line(result)
-    assert httpx.get(f"{flux.url}/api/health").status_code == 200
+    assert httpx.get(f"{flux.url}/api/live").status_code == 200
 
 
 def test_an_unknown_setting_is_refused(tmp_path):
@@ -139,7 +139,10 @@ def test_no_secret_is_in_a_command_line_or_a_log(flux):
     assert (flux.data / "nats" / "server.conf").stat().st_mode & 0o077 == 0
     assert (flux.data / "ray-token").stat().st_mode & 0o077 == 0
     for process in of_run(flux.run.run_id):
-        line = " ".join(process.cmdline())
+        try:
+            line = " ".join(process.cmdline())
+        except psutil.NoSuchProcess:  # Ray ends workers that idle
+            continue
         assert password not in line
         assert token not in line
     ray_logs = Path(flux.run.ray_folder).glob("ray/session_*/logs/**/*")
@@ -205,5 +208,5 @@ def test_a_killed_supervisor_leaves_flux_serving_and_the_next_up_takes_over(rest
     left = of_run(run.run_id)
     assert left
     restartable_flux.start()
-    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in left)
+    assert not any(map(lives, left))
     assert not Path(run.ray_folder).exists()

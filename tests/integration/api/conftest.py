@@ -20,7 +20,7 @@ class ReadingItsWrites(httpx.Client):
 
     def __init__(self, url: str) -> None:
         super().__init__(
-            base_url=url, timeout=10, trust_env=False, event_hooks={"response": [self._remember]}
+            base_url=url, timeout=60, trust_env=False, event_hooks={"response": [self._remember]}
         )
 
     def _remember(self, answer: httpx.Response) -> None:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.busy import busy
 from tests.integration.api.support import assert_error, event
 
 pytestmark = pytest.mark.real
@@ -99,18 +100,18 @@ def test_a_body_that_is_no_object_is_refused(api, body):
 def test_a_single_event_limit_is_in_force_within_a_second(api, namespace, eventually):
     small, large = event(f"{namespace}/e", {"a": 1}), event(f"{namespace}/e", {"a": "x" * 2000})
     api.put(CONFIG, json={"body_size_limit_single_bytes": 1024})
-    eventually(lambda: api.post("/api/events", json=large).status_code == 413, 1)
+    eventually(lambda: api.post("/api/events", json=large).status_code == 413, busy())
     assert "1024" in assert_error(api.post("/api/events", json=large), 413)
     assert api.post("/api/events", json=small).status_code == 200
     assert api.post("/api/events/batch", json=[large]).json()["successful"] == 1
     api.put(CONFIG, json={"body_size_limit_single_bytes": 4096})
-    eventually(lambda: api.post("/api/events", json=large).status_code == 200, 1)
+    eventually(lambda: api.post("/api/events", json=large).status_code == 200, busy())
 
 
 def test_a_batch_limit_is_in_force_within_a_second(api, namespace, eventually):
     batch = [event(f"{namespace}/e", {"a": "x" * 2000})]
     api.put(CONFIG, json={"body_size_limit_batch_bytes": 1024})
-    eventually(lambda: api.post("/api/events/batch", json=batch).status_code == 413, 1)
+    eventually(lambda: api.post("/api/events/batch", json=batch).status_code == 413, busy())
     assert api.post("/api/events", json=batch[0]).status_code == 200
 
 
@@ -118,7 +119,7 @@ def test_an_event_of_the_largest_limit_is_taken(api, namespace, read, eventually
     api.put(CONFIG, json={"body_size_limit_single_bytes": 8 * MIB})
     text = "x" * (8 * MIB - 1000)
     body = event(f"{namespace}/e", {"text": text})
-    eventually(lambda: api.post("/api/events", json=body).status_code == 200, 5)
+    eventually(lambda: api.post("/api/events", json=body).status_code == 200, 30)
     assert read(f"{namespace}/e") == {"text": text}
     assert api.post(DELETE, json={"namespace": namespace}).json()["deleted"] == 1
 
@@ -126,7 +127,7 @@ def test_an_event_of_the_largest_limit_is_taken(api, namespace, read, eventually
 def test_a_batch_above_the_default_limit_is_split_and_lands_whole(api, namespace, eventually):
     api.put(CONFIG, json={"body_size_limit_batch_bytes": 64 * MIB})
     batch = [event(f"{namespace}/e{n}", {"text": "x" * MIB}) for n in range(20)]
-    eventually(lambda: api.post("/api/events/batch", json=batch).status_code == 200, 5)
+    eventually(lambda: api.post("/api/events/batch", json=batch).status_code == 200, 30)
     assert api.post(DELETE, json={"namespace": namespace}).json()["deleted"] == 20
 
 

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.busy import busy
 from tests.integration.api.support import assert_error, event
 
 pytestmark = pytest.mark.real
@@ -56,7 +57,7 @@ def test_values_that_are_hard_to_read_are_judged_soon(api, value, status):
     assert answer.status_code == status
     if status >= 400:
         assert_error(answer, status)
-    assert time.monotonic() - started < ENOUGH_S
+    assert time.monotonic() - started < ENOUGH_S * busy()
 
 
 def test_the_last_of_a_hundred_thousand_equal_keys_counts(api):
@@ -81,7 +82,7 @@ def test_a_batch_of_millions_of_nothings_is_one_refusal(api, element):
     answer = api.post("/api/events/batch", content=b"[" + b",".join([element] * count) + b"]")
     assert "events" in assert_error(answer, 413)
     assert len(answer.content) < KIB
-    assert time.monotonic() - started < 2 * ENOUGH_S
+    assert time.monotonic() - started < 2 * ENOUGH_S * busy()
 
 
 @pytest.mark.parametrize(

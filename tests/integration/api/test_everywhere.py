@@ -42,7 +42,7 @@ def openapi(_own_client):
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
-@pytest.mark.parametrize("path", ["/api/health", "/api/state/entities/no/body", "/nowhere", "/api/events"])
+@pytest.mark.parametrize("path", ["/api/live", "/api/state/entities/no/body", "/nowhere", "/api/events"])
 def test_a_page_of_any_origin_may_read_every_answer_errors_included(api, origin, path):
     answer = api.get(path, headers={"Origin": origin})
     assert answer.headers["access-control-allow-origin"] in {"*", origin}
@@ -68,7 +68,7 @@ def test_a_preflight_allows_every_origin_method_and_header(api, method, origin):
 
 @pytest.mark.parametrize("name", ["flux-position", "etag", "flux-count", "link", "retry-after"])
 def test_a_page_may_read_the_headers_that_matter(api, name):
-    answer = api.get("/api/health", headers={"Origin": ORIGINS[0]})
+    answer = api.get("/api/live", headers={"Origin": ORIGINS[0]})
     exposed = answer.headers["access-control-expose-headers"].lower()
     assert name in [part.strip() for part in exposed.split(",")]
 
@@ -76,8 +76,8 @@ def test_a_page_may_read_the_headers_that_matter(api, name):
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        *(("GET", "/api/health"), ("GET", "/nowhere"), ("PATCH", "/api/events"), ("POST", "/api/events")),
-        *(("GET", "/api/state/entities"), ("HEAD", "/api/health"), ("DELETE", "/api/state/entities/%FF")),
+        *(("GET", "/api/live"), ("GET", "/nowhere"), ("PATCH", "/api/events"), ("POST", "/api/events")),
+        *(("GET", "/api/state/entities"), ("HEAD", "/api/live"), ("DELETE", "/api/state/entities/%FF")),
         *(("GET", "/docs"), ("PUT", "/api/admin/config")),
     ],
 )
@@ -88,14 +88,14 @@ def test_a_request_id_is_echoed_on_every_answer(api, method, path, request_id):
 
 
 def test_a_request_id_is_not_made_up(api):
-    assert "x-request-id" not in api.get("/api/health").headers
+    assert "x-request-id" not in api.get("/api/live").headers
 
 
 @pytest.mark.parametrize(
     "request_id", [b"", b"a b", b"\xff", b"x" * 5000, b"a\tb"], ids=lambda b: ascii(b[:5])
 )
 def test_an_odd_request_id_does_no_harm(api, request_id):
-    answer = api.get("/api/health", headers={"X-Request-Id": request_id})
+    answer = api.get("/api/live", headers={"X-Request-Id": request_id})
     assert answer.status_code == 200
     assert answer.headers.get("x-request-id", "").encode("latin-1") in {b"", request_id}
 
@@ -203,8 +203,8 @@ def test_a_wrong_method_is_405_with_allow_and_a_sentence(api, path, allowed, met
         ),
         *(
             "/api/events/batch/",
-            "/api/health/",
-            "/api//health",
+            "/api/live/",
+            "/api//live",
             "/api/events/batch/x",
             "/favicon.ico",
             "/%00",

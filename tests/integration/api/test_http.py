@@ -9,7 +9,7 @@ from tests.integration.api.support import assert_error, body_of, chunked, post
 pytestmark = pytest.mark.real
 KIB = 1024
 MIB = 1024 * KIB
-GET_HEALTH = b"GET /api/health HTTP/1.1\r\nHost: a\r\n\r\n"
+GET_LIVE = b"GET /api/live HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_what_is_no_http_is_400_and_the_connection_closes(raw, data):
 )
 def test_a_body_whose_end_is_in_doubt_is_400_and_the_connection_closes(raw, headers):
     connection = raw()
-    connection.send(b"POST /api/events HTTP/1.1\r\nHost: a\r\n" + headers + b"\r\n\r\n0\r\n\r\n" + GET_HEALTH)
+    connection.send(b"POST /api/events HTTP/1.1\r\nHost: a\r\n" + headers + b"\r\n\r\n0\r\n\r\n" + GET_LIVE)
     assert_error(connection.answer(), 400)
     assert connection.closed_by_server()
 
@@ -86,7 +86,7 @@ def test_a_body_whose_end_is_in_doubt_is_400_and_the_connection_closes(raw, head
 def test_broken_chunks_are_400_and_the_connection_closes(raw, chunks):
     connection = raw()
     connection.send(
-        b"POST /api/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + GET_HEALTH
+        b"POST /api/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + GET_LIVE
     )
     assert_error(connection.answer(), 400)
     assert connection.closed_by_server()
@@ -108,10 +108,10 @@ def test_chunk_extensions_and_trailers_do_no_harm(raw, namespace):
     connection.send(
         b"POST /api/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n"
         + b"%X;name=value\r\n%s\r\n0\r\nX-Trailer: 1\r\n\r\n" % (len(body), body)
-        + GET_HEALTH
+        + GET_LIVE
     )
     assert connection.answer().status_code == 200
-    assert connection.answer().json()["status"] == "ok"
+    assert connection.answer().json()["status"] == "live"
 
 
 @pytest.mark.parametrize("size", [64 * KIB + 100, 200 * KIB, 2 * MIB])
@@ -141,28 +141,28 @@ def test_a_request_line_that_never_ends_is_refused_before_it_does(raw):
 )
 def test_headers_over_64_kib_are_refused(raw, headers):
     connection = raw()
-    connection.send(b"GET /api/health HTTP/1.1\r\nHost: a\r\n" + headers + b"\r\n\r\n")
+    connection.send(b"GET /api/live HTTP/1.1\r\nHost: a\r\n" + headers + b"\r\n\r\n")
     assert_error(connection.answer(), 431)
     assert connection.closed_by_server()
 
 
 def test_headers_that_never_end_are_refused_before_they_do(raw):
     connection = raw()
-    connection.send(b"GET /api/health HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 12_000)
+    connection.send(b"GET /api/live HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 12_000)
     assert_error(connection.answer(), 431)
 
 
 @pytest.mark.parametrize("name", [b"X", b"Cookie", b"Authorization"])
 def test_headers_of_60_kib_are_taken(raw, name):
     connection = raw()
-    connection.send(b"GET /api/health HTTP/1.1\r\nHost: a\r\n%s: %s\r\n\r\n" % (name, b"a" * 60 * KIB))
+    connection.send(b"GET /api/live HTTP/1.1\r\nHost: a\r\n%s: %s\r\n\r\n" % (name, b"a" * 60 * KIB))
     assert connection.answer().status_code == 200
 
 
 def test_the_bound_counts_for_each_request_of_a_connection_alone(raw):
     connection = raw()
     for _ in range(4):
-        connection.send(b"GET /api/health HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n" % (b"a" * 30 * KIB))
+        connection.send(b"GET /api/live HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n" % (b"a" * 30 * KIB))
         assert connection.answer().status_code == 200
 
 

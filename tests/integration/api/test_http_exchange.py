@@ -12,7 +12,7 @@ from tests.integration.api.support import assert_error, body_of, post
 pytestmark = pytest.mark.real
 KIB = 1024
 MIB = 1024 * KIB
-GET_HEALTH = b"GET /api/health HTTP/1.1\r\nHost: a\r\n\r\n"
+GET_LIVE = b"GET /api/live HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 def test_pipelined_requests_are_answered_in_order(raw, namespace):
@@ -39,7 +39,7 @@ def test_pipelined_writes_and_reads_see_each_other_in_order(raw, namespace):
 
 def test_a_broken_request_behind_good_ones_is_answered_last(raw):
     connection = raw()
-    connection.send(GET_HEALTH * 3 + b"nonsense\r\n\r\n")
+    connection.send(GET_LIVE * 3 + b"nonsense\r\n\r\n")
     assert [connection.answer().status_code for _ in range(3)] == [200] * 3
     assert_error(connection.answer(), 400)
     assert connection.closed_by_server()
@@ -48,7 +48,7 @@ def test_a_broken_request_behind_good_ones_is_answered_last(raw):
 def test_pipelined_behind_an_error_goes_on(raw):
     connection = raw()
     connection.send(
-        post(b"no json") + b"PATCH /api/events HTTP/1.1\r\nHost: a\r\n\r\n" + post(b"{}") + GET_HEALTH
+        post(b"no json") + b"PATCH /api/events HTTP/1.1\r\nHost: a\r\n\r\n" + post(b"{}") + GET_LIVE
     )
     assert [connection.answer().status_code for _ in range(4)] == [400, 405, 400, 200]
 
@@ -56,17 +56,17 @@ def test_pipelined_behind_an_error_goes_on(raw):
 def test_a_list_and_what_is_pipelined_behind_it(raw, namespace):
     connection = raw()
     connection.send(
-        b"GET /api/state/entities?namespace=%s HTTP/1.1\r\nHost: a\r\n\r\n" % namespace.encode() + GET_HEALTH
+        b"GET /api/state/entities?namespace=%s HTTP/1.1\r\nHost: a\r\n\r\n" % namespace.encode() + GET_LIVE
     )
     assert connection.answer().json() == []
-    assert connection.answer().json()["status"] == "ok"
+    assert connection.answer().json()["status"] == "live"
 
 
 def test_http_1_0_is_answered_and_closed(raw):
     connection = raw()
-    connection.send(b"GET /api/health HTTP/1.0\r\n\r\n")
+    connection.send(b"GET /api/live HTTP/1.0\r\n\r\n")
     answer = connection.answer()
-    assert answer.json()["status"] == "ok"
+    assert answer.json()["status"] == "live"
     assert "transfer-encoding" not in answer.headers
     assert connection.closed_by_server()
 
@@ -84,7 +84,7 @@ def test_http_1_0_may_publish_and_list(raw, namespace):
 
 def test_connection_close_is_honoured(raw):
     connection = raw()
-    connection.send(b"GET /api/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    connection.send(b"GET /api/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     assert connection.answer().headers["connection"] == "close"
     assert connection.closed_by_server()
 
@@ -92,7 +92,7 @@ def test_connection_close_is_honoured(raw):
 def test_a_connection_is_kept_by_default(raw):
     connection = raw()
     for _ in range(20):
-        connection.send(GET_HEALTH)
+        connection.send(GET_LIVE)
         assert connection.answer().status_code == 200
 
 
@@ -139,13 +139,13 @@ def test_a_chunked_body_over_the_limit_is_413_while_it_streams_in(raw, path, lim
     assert_error(connection.answer(), 413)
 
 
-@pytest.mark.parametrize("path", [b"/api/events", b"/nowhere", b"/api/health"])
+@pytest.mark.parametrize("path", [b"/api/events", b"/nowhere", b"/api/live"])
 def test_the_body_of_a_refused_request_is_never_taken_for_requests(raw, path):
     smuggled = (b"GET /api/connectors HTTP/1.1\r\nHost: a\r\n\r\n" * 40_000)[: MIB + 500_000]
     connection = raw()
     connection.send(post(smuggled, path=path))
     assert_error(connection.answer(), range(400, 500))
-    connection.send(GET_HEALTH)
+    connection.send(GET_LIVE)
     try:
         answer = connection.answer()
     except (AssertionError, ConnectionError):
@@ -153,24 +153,22 @@ def test_the_body_of_a_refused_request_is_never_taken_for_requests(raw, path):
     assert "partitions" in answer.json()
 
 
-@pytest.mark.parametrize("path", [b"/api/health", b"/api/state/entities/no/body", b"/nowhere"])
+@pytest.mark.parametrize("path", [b"/api/live", b"/api/state/entities/no/body", b"/nowhere"])
 def test_a_get_with_a_body_leaves_the_connection_in_order(raw, path):
     connection = raw()
-    connection.send(
-        b"GET %s HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world" % path + GET_HEALTH
-    )
+    connection.send(b"GET %s HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world" % path + GET_LIVE)
     connection.answer()
-    assert connection.answer().json()["status"] == "ok"
+    assert connection.answer().json()["status"] == "live"
 
 
 def test_head_has_no_body_and_leaves_the_connection_in_order(raw):
     connection = raw()
     connection.send(
-        b"HEAD /api/health HTTP/1.1\r\nHost: a\r\n\r\nHEAD /nowhere HTTP/1.1\r\nHost: a\r\n\r\n" + GET_HEALTH
+        b"HEAD /api/live HTTP/1.1\r\nHost: a\r\n\r\nHEAD /nowhere HTTP/1.1\r\nHost: a\r\n\r\n" + GET_LIVE
     )
     assert connection.answer(to_head=True).status_code == 200
     assert connection.answer(to_head=True).status_code in {404, 405}
-    assert connection.answer().json()["status"] == "ok"
+    assert connection.answer().json()["status"] == "live"
 
 
 def test_a_request_split_at_every_byte_is_understood(raw, api, namespace):
@@ -195,7 +193,7 @@ def test_slow_and_silent_connections_hold_up_nobody(raw, api):
     for _ in range(200):
         connection = raw()
         connection.send(b"POST /api/events HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
-    assert api.get("/api/health").elapsed.total_seconds() < 1 * busy()
+    assert api.get("/api/live").elapsed.total_seconds() < busy()
 
 
 def test_a_client_that_goes_away_in_the_middle_does_no_harm(raw, api, namespace):
@@ -207,23 +205,23 @@ def test_a_client_that_goes_away_in_the_middle_does_no_harm(raw, api, namespace)
         connection = raw()
         connection.send(cut)
         connection.socket.close()
-    assert api.get("/api/health").status_code == 200
+    assert api.get("/api/live").status_code == 200
     assert api.get("/api/state/entities", params={"namespace": namespace}).json() == []
 
 
 @pytest.mark.parametrize(
     "target",
     [
-        b"http://other.example/api/health",
-        b"http://a:80/api/health?x=1",
-        b"/api/health?",
-        b"/api/health?a=%FF&&=&b",
+        b"http://other.example/api/live",
+        b"http://a:80/api/live?x=1",
+        b"/api/live?",
+        b"/api/live?a=%FF&&=&b",
     ],
 )
 def test_other_forms_of_the_target_are_understood(raw, target):
     connection = raw()
     connection.send(b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % target)
-    assert connection.answer().json()["status"] == "ok"
+    assert connection.answer().json()["status"] == "live"
 
 
 @pytest.mark.parametrize(
@@ -231,7 +229,7 @@ def test_other_forms_of_the_target_are_understood(raw, target):
 )
 def test_an_odd_host_is_answered_without_a_fault(raw, host):
     connection = raw()
-    connection.send(b"GET /api/health HTTP/1.1\r\n%s\r\n" % host)
+    connection.send(b"GET /api/live HTTP/1.1\r\n%s\r\n" % host)
     assert connection.answer().status_code in {200, 400}
 
 
@@ -239,7 +237,7 @@ def test_an_odd_host_is_answered_without_a_fault(raw, host):
 def test_an_upgrade_that_is_not_offered_is_an_ordinary_answer(raw, upgrade):
     connection = raw()
     connection.send(
-        b"GET /api/health HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n" % upgrade
+        b"GET /api/live HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n" % upgrade
     )
     assert connection.answer().status_code in {200, 400, 404, 426}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -303,23 +304,28 @@ def test_the_head_of_a_list_promises_no_length_and_varies_as_the_list_does(api, 
 
 def test_who_lives_while_pages_are_read_comes_once_whatever_others_write(flux, api, crowd):
     """Two writers add, change and delete without a pause between; pages are read beside them."""
+    all_write = threading.Barrier(2 + 1)  # each has written once
     ended = threading.Event()
 
     def write(first):
         with httpx.Client(base_url=flux.url, timeout=10) as client:
-            rounds = 0
-            while not ended.is_set():
-                rounds += 1
+            for rounds in itertools.count(1):
                 bodies = [event(f"{crowd}/{n:05d}", {"touched": rounds}) for n in range(first, 2_000, 40)]
                 bodies += [event(f"{crowd}/{n:05d}+{first}", {"n": -1}) for n in range(first, 2_000, 40)]
                 assert client.post("/api/events/batch", json=bodies).json()["failed"] == 0
-                gone = [event(f"{crowd}/{n:05d}+{first}", {"__deleted__": True}) for n in range(0, 2_000, 40)]
+                gone = [
+                    event(f"{crowd}/{n:05d}+{first}", {"__deleted__": True}) for n in range(first, 2_000, 40)
+                ]
                 assert client.post("/api/events/batch", json=gone).json()["failed"] == 0
-            return rounds
+                if rounds == 1:
+                    all_write.wait(30)
+                if ended.is_set():
+                    return
 
     with ThreadPoolExecutor(2) as pool:
         writers = [pool.submit(write, first) for first in (0, 7)]
         try:
+            all_write.wait(30)
             for more in ({"limit": 37}, {"limit": 150, "where": "n >= -1", "fields": "n"}):
                 listed = [
                     entity["id"] for page in pages(api, {"namespace": crowd} | more) for entity in page.json()
@@ -329,20 +335,24 @@ def test_who_lives_while_pages_are_read_comes_once_whatever_others_write(flux, a
                 assert stayed == [f"{crowd}/{n:05d}" for n in range(2_000)]
         finally:
             ended.set()
-        assert all(writer.result() >= 1 for writer in writers)
+        for writer in writers:
+            writer.result()
 
 
 def test_a_condition_that_matches_nothing_holds_nobody_up(flux, api, crowd, publish):
     """Six readers have the shard look at all entities again and again; events are applied meanwhile."""
     query = {"namespace": crowd, "where": " or ".join(["n < 0"] * 400), "count": "true"}
-    all_ask = threading.Barrier(6 + 1)
+    all_ask = threading.Barrier(6 + 1)  # each has been answered once
     ended = threading.Event()
 
     def ask():
         with httpx.Client(base_url=flux.url, timeout=20) as client:
-            all_ask.wait(30)
-            while not ended.is_set():
+            for rounds in itertools.count(1):
                 assert client.get(ENTITIES, params=query).json() == {"count": 0}
+                if rounds == 1:
+                    all_ask.wait(30)
+                if ended.is_set():
+                    return
 
     with ThreadPoolExecutor(6) as pool:
         readers = [pool.submit(ask) for _ in range(6)]
@@ -353,5 +363,6 @@ def test_a_condition_that_matches_nothing_holds_nobody_up(flux, api, crowd, publ
             )
         finally:
             ended.set()
-        assert all(reader.result() >= 1 for reader in readers)
+        for reader in readers:
+            reader.result()
     assert slowest_s < 1.0 * busy()

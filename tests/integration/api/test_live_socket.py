@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections import Counter
 from contextlib import suppress
 from datetime import datetime
@@ -15,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.busy import busy
-from tests.integration.api.support import about, assert_error, event
+from tests.integration.api.support import ANSWER_S, about, assert_error, event
 
 pytestmark = pytest.mark.real
 BURST = 5_000
@@ -83,12 +84,14 @@ HEAVY = json.dumps({"type": "dance", "pad": "x" * 20_000})
 def test_one_that_floods_is_told_so_and_then_sent_away_alone(namespace, publish, watch):
     flood, other = watch(f"{namespace}/none"), watch(f"{namespace}/e")
     with suppress(ConnectionClosed):
-        for _ in range(20_000):
+        for number in range(20_000):
             flood.socket.send(HEAVY)
+            if number % 50 == 0:
+                time.sleep(0.001)  # so that what it is told meanwhile is read
     told = []
     with suppress(ConnectionClosed):
         while True:
-            told.append(json.loads(flood.socket.recv(5)))
+            told.append(json.loads(flood.socket.recv(ANSWER_S)))
     assert flood.socket.close_code == 1008
     reasons = Counter(message["error"] for message in told if message["type"] == "error")
     assert sum(reasons.values()) > 900
@@ -118,7 +121,7 @@ def test_a_message_in_fragments_is_understood(namespace, publish, watch):
 def test_every_answer_is_a_text_frame_of_one_object(namespace, publish, watch):
     watcher = watch(f"{namespace}/e")
     publish(f"{namespace}/e", {"n": 1})
-    frame = watcher.socket.recv(5)
+    frame = watcher.socket.recv(ANSWER_S)
     assert isinstance(frame, str)
     assert isinstance(json.loads(frame), dict)
 
@@ -149,7 +152,7 @@ def test_publishers_at_once_are_told_in_the_order_of_the_log(api, namespace, wat
     watcher = watch(f"{namespace}/e")
 
     def write(writer):
-        with httpx.Client(base_url=flux.url, trust_env=False) as client:
+        with httpx.Client(base_url=flux.url, trust_env=False, timeout=30) as client:
             for n in range(50):
                 client.post(
                     "/api/events", json=event(f"{namespace}/e", {"n": [writer, n]})
@@ -210,7 +213,7 @@ def test_metrics_have_exactly_this_shape_and_count(namespace, publish, watch, ev
 def test_metrics_come_every_two_seconds(watch, namespace):
     watcher = watch(f"{namespace}/none")
     times = [datetime.fromisoformat(watcher.next_metrics()["timestamp"]) for _ in range(2)]
-    assert 1.5 < (times[1] - times[0]).total_seconds() < 3 * busy()
+    assert 1.5 < (times[1] - times[0]).total_seconds() < 2 + busy()
 
 
 def test_compression_is_declined(flux):
@@ -239,7 +242,11 @@ def test_a_plain_get_is_told_to_open_a_socket(api):
 def test_a_page_of_any_origin_may_open_a_socket(flux, namespace, publish, origin):
     with connect(flux.ws_url, origin=origin, proxy=None) as socket:
         publish(f"{namespace}/e", {"n": 1})
-        assert json.loads(socket.recv(5))["type"] in {"state_update", "metrics_update"}
+        assert json.loads(socket.recv(ANSWER_S))["type"] in {
+            "state_update",
+            "entity_deleted",
+            "metrics_update",
+        }
 
 
 def test_a_socket_through_the_second_entrance_is_the_same(flux, namespace, publish):
@@ -248,11 +255,11 @@ def test_a_socket_through_the_second_entrance_is_the_same(flux, namespace, publi
         socket.send("malformed")
         types = set()
         while "error" not in types:
-            types.add(json.loads(socket.recv(5))["type"])
+            types.add(json.loads(socket.recv(ANSWER_S))["type"])
         publish(f"{namespace}/e", {"n": 1})
-        message = json.loads(socket.recv(5))
+        message = json.loads(socket.recv(ANSWER_S))
         while message["type"] == "metrics_update":
-            message = json.loads(socket.recv(5))
+            message = json.loads(socket.recv(ANSWER_S))
         assert (message["type"], message["entity_id"], message["value"]) == (
             "state_update",
             f"{namespace}/e",

@@ -119,10 +119,10 @@ def marking(flux, namespace) -> Iterator[str]:
 def test_processes_of_behaviours_and_of_the_past_tell_while_there_are_some(api, marking, eventually):
     written = api.post("/api/events?wait=applied", json=event(f"{marking}/e", {"v": 1})).raise_for_status()
     position = written.headers["flux-position"]
-    eventually(lambda: api.get(f"/api/state/entities/{marking}/mark").is_success, 20, "the mark")
-    api.get(f"/api/state/entities?namespace={marking}&at={position}").raise_for_status()
+    eventually(lambda: api.get(f"/api/state/entities/{marking}/mark").is_success, 60, "the mark")
+    api.get(f"/api/state/entities?namespace={marking}&at={position}", timeout=60).raise_for_status()
 
     def told() -> set[str]:
         return {s.labels["role"] for s in scraped(api) if s.name == "flux_process_info"}
 
-    eventually(lambda: told() >= {"worker", "teller"}, 10, "both to tell")
+    eventually(lambda: told() >= {"worker", "teller"}, 30, "both to tell")

@@ -11,7 +11,7 @@ from tests.integration.api.support import assert_error, body_of, post
 
 pytestmark = pytest.mark.real
 BODY = body_of("smuggled")
-HEALTH = b"GET /api/health HTTP/1.1\r\nHost: a\r\n\r\n"
+LIVE = b"GET /api/live HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /api/events HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 LENGTH = b"Content-Length: %d\r\n" % len(BODY)
@@ -19,9 +19,9 @@ CHUNK = b"%x\r\n%s\r\n" % (len(BODY), BODY)
 CHUNKS = CHUNK + b"0\r\n\r\n"
 KEY = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 REFUSED = {
-    "bare line feeds": b"GET /api/health HTTP/1.1\nHost: a\n\n",
-    "a bare line feed among others": b"GET /api/health HTTP/1.1\r\nHost: a\nX: y\r\n\r\n",
-    "bare carriage returns": b"GET /api/health HTTP/1.1\rHost: a\r\r",
+    "bare line feeds": b"GET /api/live HTTP/1.1\nHost: a\n\n",
+    "a bare line feed among others": b"GET /api/live HTTP/1.1\r\nHost: a\nX: y\r\n\r\n",
+    "bare carriage returns": b"GET /api/live HTTP/1.1\rHost: a\r\r",
     "a header in a header": POST + b"X: a\rContent-Length: 5\r\n\r\n",
     "a space before the colon": POST + b"Content-Length : %d\r\n\r\n" % len(BODY) + BODY,
     "a tab before the colon": POST + b"Content-Length\t: %d\r\n\r\n" % len(BODY) + BODY,
@@ -53,19 +53,19 @@ REFUSED = {
     "an extension with a carriage return": POST + CHUNKED + CHUNKS.replace(b"\r\n", b";a\rb\r\n", 1),
     "an extension that ends in a line feed": POST + CHUNKED + CHUNKS.replace(b"\r\n", b";a\n", 1),
     "a last chunk with line feeds": POST + CHUNKED + CHUNK + b"0\n\n",
-    "two hosts": b"GET /api/health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-    "NUL in a name": b"GET /api/health HTTP/1.1\r\nHost: a\r\nX\x00: y\r\n\r\n",
-    "NUL in the target": b"GET /api/health\x00 HTTP/1.1\r\nHost: a\r\n\r\n",
-    "tabs in the request line": b"GET\t/api/health\tHTTP/1.1\r\nHost: a\r\n\r\n",
-    "more in the request line": b"GET /api/health HTTP/1.1 x\r\nHost: a\r\n\r\n",
-    "HTTP/1.2": b"GET /api/health HTTP/1.2\r\nHost: a\r\n\r\n",
-    "HTTP/2.0": b"GET /api/health HTTP/2.0\r\nHost: a\r\n\r\n",
-    "HTTP/0.9": b"GET /api/health\r\n\r\n",
+    "two hosts": b"GET /api/live HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    "NUL in a name": b"GET /api/live HTTP/1.1\r\nHost: a\r\nX\x00: y\r\n\r\n",
+    "NUL in the target": b"GET /api/live\x00 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "tabs in the request line": b"GET\t/api/live\tHTTP/1.1\r\nHost: a\r\n\r\n",
+    "more in the request line": b"GET /api/live HTTP/1.1 x\r\nHost: a\r\n\r\n",
+    "HTTP/1.2": b"GET /api/live HTTP/1.2\r\nHost: a\r\n\r\n",
+    "HTTP/2.0": b"GET /api/live HTTP/2.0\r\nHost: a\r\n\r\n",
+    "HTTP/0.9": b"GET /api/live\r\n\r\n",
     "a tunnel": b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
     "a handshake with a body": (
         b"GET /api/ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         + KEY
-        + b"Content-Length: %d\r\n\r\n" % len(HEALTH)
+        + b"Content-Length: %d\r\n\r\n" % len(LIVE)
     ),
 }
 UNDERSTOOD = {
@@ -77,9 +77,9 @@ UNDERSTOOD = {
     "an upgrade that is not offered": (
         POST + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n" + LENGTH + b"\r\n" + BODY
     ),
-    "another host in the target": b"GET http://elsewhere/api/health HTTP/1.1\r\nHost: a\r\n\r\n",
-    "a user in the target": b"GET http://u:p@a/api/health HTTP/1.1\r\nHost: a\r\n\r\n",
-    "a body of a GET in chunks": b"GET /api/health HTTP/1.1\r\nHost: a\r\n"
+    "another host in the target": b"GET http://elsewhere/api/live HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a user in the target": b"GET http://u:p@a/api/live HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a body of a GET in chunks": b"GET /api/live HTTP/1.1\r\nHost: a\r\n"
     + CHUNKED
     + b"5\r\nhello\r\n0\r\n\r\n",
 }
@@ -88,7 +88,7 @@ UNDERSTOOD = {
 @pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED)
 def test_what_could_be_read_in_two_ways_is_refused_and_closes(raw, data):
     connection = raw()
-    connection.send(data + HEALTH)
+    connection.send(data + LIVE)
     assert_error(connection.answer(), 400)
     assert connection.closed_by_server()
 
@@ -101,20 +101,20 @@ def test_what_can_be_read_in_one_way_is_answered_once_and_what_follows_too(raw, 
         for _ in range(2):
             connection.send(post(BODY))
             assert connection.answer().status_code == 200
-    connection.send(data + HEALTH)
+    connection.send(data + LIVE)
     assert connection.answer().status_code == 200
-    assert connection.answer().json()["status"] == "ok"
-    connection.send(HEALTH)
-    assert connection.answer().json()["status"] == "ok"
+    assert connection.answer().json()["status"] == "live"
+    connection.send(LIVE)
+    assert connection.answer().json()["status"] == "live"
 
 
-@pytest.mark.parametrize("hidden", [HEALTH, post(BODY), b"DELETE /api/state/entities/a/b HTTP/1.1\r\n\r\n"])
+@pytest.mark.parametrize("hidden", [LIVE, post(BODY), b"DELETE /api/state/entities/a/b HTTP/1.1\r\n\r\n"])
 @pytest.mark.parametrize("cut", [0, 1, 20])
 def test_the_body_of_a_request_with_an_upgrade_is_never_a_request(raw, api, hidden, cut):
     connection = raw()
     head = POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: %d\r\n\r\n" % len(hidden)
     connection.send(head + hidden[:cut])
     api.get("/api/live")  # by its answer the server has had time for the first part
-    connection.send(hidden[cut:] + HEALTH)
+    connection.send(hidden[cut:] + LIVE)
     assert_error(connection.answer(), 400)  # no JSON
     assert "partitions" in connection.answer().json()

@@ -230,11 +230,11 @@ def test_nothing_of_a_client_makes_a_header_of_an_answer(api, ask, namespace, va
         api.post("/api/events", json=body),
         api.get(f"{ENTITIES}/{quote(value, safe='')}"),
         api.get("/api/events", params={"entity": value, "since": value}),
-        api.get("/api/health", headers={"If-None-Match": quote(value), "X-Request-Id": quote(value)}),
+        api.get("/api/live", headers={"If-None-Match": quote(value), "X-Request-Id": quote(value)}),
     ):
         assert "x-evil" not in answer.headers
     echoed = ask(
-        "/api/health", "GET", b"X-Request-Id: " + value.encode().partition(b"\r")[0].replace(b"\n", b"")
+        "/api/live", "GET", b"X-Request-Id: " + value.encode().partition(b"\r")[0].replace(b"\n", b"")
     )
     assert "x-evil" not in echoed.headers
 

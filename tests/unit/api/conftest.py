@@ -25,7 +25,7 @@ def lines() -> Iterator[list[Any]]:
 @pytest.fixture
 async def standing(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Standing]:
     monkeypatch.setattr(limits, "heartbeat_s", 0.002)
-    standing = await Standing.up(read_wait_ms=20)
+    standing = await Standing.up(read_wait_ms=5_000)
     yield standing
     await standing.down()
 

@@ -45,7 +45,7 @@ from flux_api.view import LiveView
 from flux_api.watching.ground import DoorGround
 from tests.unit.past.folding import no_reducers
 
-DEADLINE_S = 5.0
+DEADLINE_S = 20.0
 PARTITIONS = 3
 
 
@@ -141,8 +141,16 @@ class Standing:
     tenants: MemoryKeyValue | None = None
 
     @classmethod
-    async def up(cls, traces: Traces | None = None, **options: Any) -> Standing:
-        """Return one whose partitions are all ready; with `auth_enabled` it has tenants in memory."""
+    async def up(
+        cls,
+        traces: Traces | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        **options: Any,
+    ) -> Standing:
+        """Return one whose partitions are all ready; with `auth_enabled` it has tenants in memory.
+
+        `clock` is that of rates.
+        """
         settings = Settings(_env_file=None, **options)
         tenants = MemoryKeyValue() if settings.auth_enabled else None
         tenancy = TenancyKeeper(tenants, settings.admin_token)
@@ -169,7 +177,7 @@ class Standing:
         connectors = DoorConnectors(
             ConnectorStore(MemoryKeyValue()), Catalogue(lambda: ()), FakeConnectorActors(), settings
         )
-        rates = Rates(MemoryLender(time.monotonic), "door", in_force=settings.auth_enabled)
+        rates = Rates(MemoryLender(clock), "door", in_force=settings.auth_enabled, clock=clock)
         config.tell(rates.configure)
         door = Door(
             settings,
@@ -195,6 +203,10 @@ class Standing:
             await shard.adopt(partition, 1)
         await until(lambda: all(part.ready for part in parts))
         return cls(door, log, bus, shard, store, tenants)
+
+    def hurry(self) -> None:
+        """Let reads wait for a moment only, where what they wait for does not come."""
+        self.door.settings = self.door.settings.model_copy(update={"read_wait_ms": 20})
 
     async def down(self) -> None:
         await self.door.close()

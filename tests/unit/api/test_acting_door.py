@@ -54,8 +54,8 @@ class Acting:
         number = next(self._numbers)
         encoded = [encode_event(one) for one in events]
         data = encode_block(9, number, 1_000, encoded, termed=True, flags=flags)
-        sequence = await self.standing.log.append(partition, data, f"block {number}", 1.0)
-        await self.door.feeds.parts[partition].reached(sequence, 1.0)
+        sequence = await self.standing.log.append(partition, data, f"block {number}", 10.0)
+        await self.door.feeds.parts[partition].reached(sequence, 10.0)
 
     def partition(self, entity_id: str) -> int:
         return self.door.partitioning.of_entity(entity_id)

@@ -45,8 +45,8 @@ def batches(standing):
 
 
 async def limited(per_minute, *names):
-    """Return a door with tokens on and a limit, and a holder for each of some namespaces."""
-    standing = await Standing.up(auth_enabled=True, admin_token="admin")
+    """Return a door with tokens on and a limit of one moment, and a holder for each of some namespaces."""
+    standing = await Standing.up(auth_enabled=True, admin_token="admin", clock=lambda: 0.0)
     limit = {"rate_limit_per_namespace_per_minute": per_minute}
     await standing.door.config.change(limit, "test", standing.door.audit)
     holders = []

@@ -77,6 +77,27 @@ async def test_another_doors_change_is_followed(book, keeper, store):
     await until(lambda: keeper.config.rate_limit_per_namespace_per_minute == 5)
 
 
+async def test_what_was_read_before_a_change_was_stored_does_not_undo_it(book, store, monkeypatch):
+    monkeypatch.setattr(limits, "config_poll_s", 0.0)
+    keeper = ConfigKeeper(store)
+    await keeper.change({"rate_limit_per_namespace_per_minute": 5}, WHO, book)
+    old = await store.get(CONFIG_KEY)
+    await keeper.change({"rate_limit_per_namespace_per_minute": 6}, WHO, book)
+    told = []
+    keeper.tell(lambda config, revision: told.append(config.rate_limit_per_namespace_per_minute))
+    answered = []
+
+    async def get(key):
+        answered.append(key)
+        return old
+
+    monkeypatch.setattr(store, "get", get)
+    await keeper.open()
+    await until(lambda: len(answered) > 3)
+    await keeper.close()
+    assert told == [6]
+
+
 async def test_a_change_is_merged_into_what_another_admin_stored_meanwhile(book, store):
     one, other = ConfigKeeper(store), ConfigKeeper(store)
     await one.change({"rate_limit_per_namespace_per_minute": 5}, WHO, book)

@@ -40,6 +40,7 @@ async def test_a_write_is_visible_once_its_position_is_reached(standing):
 
 
 async def test_a_position_that_does_not_come_is_unavailable(standing):
+    standing.hurry()
     with pytest.raises(Unavailable):
         await standing.door.reached({0: pack(99, 0)}, (0,))
     await standing.door.reached({0: pack(99, 0)}, (1, 2))

@@ -172,7 +172,7 @@ async def test_many_that_are_not_taken_are_answered_all_the_same(publisher, crow
         publisher.publish_all([event("a/1", {"v": 1})] * 3, ANYONE),
         publisher.delete_all(["a/1"] * 3, ANYONE),
     ):
-        outcomes = outcomes_of(await asyncio.wait_for(asked, 2))
+        outcomes = outcomes_of(await asyncio.wait_for(asked, 10))
         assert {type(outcome) for outcome in outcomes} == {Unavailable}
     crowded.set()
     await asyncio.gather(*waiting)
@@ -187,7 +187,7 @@ async def test_behind_one_that_is_not_taken_none_of_its_partition_is(publisher, 
     await settle()
     crowded.set()
     await asyncio.gather(*waiting)
-    found = [type(outcome) for outcome in outcomes_of(await asyncio.wait_for(submission, 2))]
+    found = [type(outcome) for outcome in outcomes_of(await asyncio.wait_for(submission, 10))]
     assert found == sorted(found, key=lambda kind: kind is Unavailable)
     assert Unavailable in found
 
@@ -195,17 +195,17 @@ async def test_behind_one_that_is_not_taken_none_of_its_partition_is(publisher, 
 async def test_many_of_a_door_that_closes_are_answered(publisher):
     await publisher.close()
     outcomes = outcomes_of(
-        await asyncio.wait_for(publisher.publish_all([event("a/1", {"v": 1})] * 3, ANYONE), 2)
+        await asyncio.wait_for(publisher.publish_all([event("a/1", {"v": 1})] * 3, ANYONE), 10)
     )
     assert {type(outcome) for outcome in outcomes} == {Unavailable}
-    outcomes = outcomes_of(await asyncio.wait_for(publisher.delete_all(["a/1"], ANYONE), 2))
+    outcomes = outcomes_of(await asyncio.wait_for(publisher.delete_all(["a/1"], ANYONE), 10))
     assert {type(outcome) for outcome in outcomes} == {Unavailable}
 
 
 async def test_one_of_many_that_is_too_large_for_the_log_fails_alone(publisher, log, monkeypatch):
     monkeypatch.setattr(type(log), "payload_bytes_max", limits.block_overhead_bytes_max + 1_000)
     bodies = [event("n/e", {"v": 1}), event("n/e", {"text": "x" * 1_000}), event("n/e", {"v": 2})]
-    outcomes = outcomes_of(await asyncio.wait_for(publisher.publish_all(bodies, ANYONE), 2))
+    outcomes = outcomes_of(await asyncio.wait_for(publisher.publish_all(bodies, ANYONE), 10))
     assert [type(outcome) for outcome in outcomes] == [Published, Refused, Published]
     assert outcomes[1].status == 413
     assert [(await kept(log, outcomes[index])).properties for index in (0, 2)] == [{"v": 1}, {"v": 2}]

@@ -243,7 +243,7 @@ async def test_a_client_that_does_not_answer_pings_goes_even_if_it_does_not_read
 
 
 async def test_a_client_that_answers_pings_stays(standing):
-    client = RawClient(standing, ws_ping_interval=0.001, ws_ping_timeout=1.0)
+    client = RawClient(standing, ws_ping_interval=0.001, ws_ping_timeout=20.0)
     await until(lambda: standing.door.hub.watchers)
     async with asyncio.timeout(DEADLINE_S):
         while [frame.opcode for frame in client.frames].count(Opcode.PING) < 4:

@@ -180,7 +180,7 @@ async def test_sockets_of_one_token_are_told_in_one_write_and_others_cost_nothin
 
 
 async def test_what_a_token_tied_to_a_socket_ends_when_the_token_is_taken_back(socket, tenants, monkeypatch):
-    monkeypatch.setattr(limits, "presence_ttl_ms", 200)
+    monkeypatch.setattr(limits, "presence_ttl_ms", 1_500)
     monkeypatch.setattr(limits, "presence_renew_s", 0.05)
     await authenticate(socket, tenants, "write")
     socket.say(type="publish", id=1, presence=True, **event("vault/me", {"here": True}))

@@ -151,6 +151,6 @@ async def test_a_door_that_closes_ends_it_in_order(listener, standing, reader):
     closing_door = asyncio.create_task(listener.close())
     while not reader.ended:
         await reader.read()
-    async with asyncio.timeout(2.0):  # uvicorn would wait for 5 s, and cut it off then
+    async with asyncio.timeout(4.0):  # uvicorn would wait for 5 s, and cut it off then
         await closing_door
     assert standing.door.hub.watchers == set()

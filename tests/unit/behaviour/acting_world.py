@@ -24,7 +24,7 @@ from flux_actors.log.committer import Committer
 from flux_actors.log.memory import MemoryLog
 from tests.unit.behaviour.local_workers import Codes, LocalWorkers, version_of
 
-DEADLINE_S = 5.0
+DEADLINE_S = 20.0
 PARTITIONS = 2
 
 

@@ -97,6 +97,9 @@ async def test_one_that_works_is_running_and_one_without_a_worker_waits(world: W
     assert (await row_of(world, "home/1")).state is ActorState.RUNNING
     world.workers.away = 1_000
     await world.publish("home/camera/1", {"v": 1})
+    dispatcher = world.dispatchers[world.partitioning.of_entity("home/camera/1")]
+    assert dispatcher is not None
+    await world.until(lambda: dispatcher.mailboxes["home/camera/1"].away)
     row = await row_of(world, "home/camera/1")
     assert (row.state, row.messages, row.fault) == (ActorState.WAITING, 1, "no worker can be started now")
 

@@ -82,9 +82,9 @@ class ContractServer:
         self._fixed += [Answer(status, body, headers or {}, promised_bytes)] * times
 
     def wait_for_requests(self, count: int) -> None:
-        """Return when so many requests have come; fails after ten seconds."""
+        """Return when so many requests have come; fails after thirty seconds."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.requests) >= count, timeout=10)
+            assert self._changed.wait_for(lambda: len(self.requests) >= count, timeout=30)
 
     def respond(self, request: Request) -> Answer:
         with self._changed:

@@ -131,7 +131,7 @@ async def test_a_partition_between_two_shards_is_waited_for(actors, calls, store
 
 
 async def test_a_partition_that_does_not_arrive_is_not_waited_for_any_longer(actors, calls, monkeypatch):
-    monkeypatch.setattr(limits, "moving_wait_s", 0.03)
+    monkeypatch.setattr(limits, "moving_wait_s", 0.5)
     actors["one"] = moving()
     with pytest.raises(Moved):
         await calls.call(0, "get")

@@ -53,7 +53,7 @@ async def test_of_many_who_come_at_once_one_gets_it(take):
 
 
 async def test_the_holder_renews_with_its_token_or_without(take):
-    first = (await take("me", 1_000)).json()
+    first = (await take("me", 30_000)).json()
     for more in ({}, {"token": first["token"]}):
         renewed = (await take("me", 60_000, **more)).json()
         assert renewed["token"] == first["token"]
@@ -105,7 +105,7 @@ async def test_a_claim_that_has_run_out_is_free_already(client, take, release, m
 
 
 async def test_a_claim_runs_out_by_itself(client, take):
-    first = (await take("me", 400)).json()["token"]
+    first = (await take("me", 1_500)).json()["token"]
     async with asyncio.timeout(5):
         while (await take("you", 60_000)).status_code == 409:  # noqa: ASYNC110 - time has to pass
             await asyncio.sleep(0.005)

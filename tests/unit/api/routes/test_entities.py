@@ -68,6 +68,7 @@ async def test_a_read_includes_the_position_it_names_or_says_that_it_cannot(clie
     ):
         assert answer.json()["properties"] == {"v": 1}
     partition = position.partition(".")[0]
+    standing.hurry()
     late = await client.get("/api/state/entities/n/e", params={"at_least": f"{partition}.99.0"})
     assert (late.status_code, "retry-after" in late.headers) == (503, True)
     assert (await client.get("/api/state/entities/n/e", params={"at_least": "x"})).status_code == 400

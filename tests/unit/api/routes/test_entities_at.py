@@ -131,7 +131,8 @@ async def test_a_position_of_another_partition_says_nothing(client, standing, la
     assert (everything.status_code, "another partition" in everything.json()["error"]) == (400, True)
 
 
-async def test_a_position_that_is_not_there_yet_is_waited_for(client, lamp):
+async def test_a_position_that_is_not_there_yet_is_waited_for(client, standing, lamp):
+    standing.hurry()
     partition = lamp[0][0].partition(".")[0]
     answer = await client.get(f"{ENTITIES}/n/lamp", params={"at": f"{partition}.999.0"})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
