@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -137,7 +137,8 @@ def left(tmp_path: Path) -> Iterator[psutil.Process]:
     holder.communicate(timeout=30)
     (server,) = of_run(run.run_id)
     yield server
-    server.kill()
+    with suppress(psutil.NoSuchProcess):
+        server.kill()
     psutil.wait_procs([server], 10)
 
 

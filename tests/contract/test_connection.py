@@ -51,19 +51,19 @@ async def test_a_server_of_another_authority_is_told_nothing(three: NatsCluster,
     other = make_pair(tmp_path, "localhost")
     access = replace(three.access, ca_file=str(other.certificate))
     with pytest.raises(Unavailable, match=r"certificate is not trusted .*; check FLUX_NATS_CA"):
-        await connect(access, "test", 1.0)
+        await connect(access, "test", 3.0)
 
 
 async def test_a_client_without_a_certificate_is_not_let_in(three: NatsCluster) -> None:
     access = replace(three.access, certificate_file=None, key_file=None)
     with pytest.raises(Unavailable, match="cannot reach NATS at tls://127"):
-        await connect(access, "test", 1.0)
+        await connect(access, "test", 3.0)
 
 
 async def test_a_login_is_not_told_to_a_server_without_tls(nats_server, three: NatsCluster) -> None:
     access = replace(nats_server.access, ca_file=three.access.ca_file)
     with pytest.raises(Unavailable, match="offers no TLS, which was asked for"):
-        await connect(access, "test", 1.0)
+        await connect(access, "test", 3.0)
 
 
 async def test_a_single_server_says_that_it_never_keeps_three_copies(nats_server) -> None:

@@ -21,7 +21,7 @@ from flux_actors.log.ports import LogBounds, Reader, StoredBlock, TracedLog
 from tests.contract.conftest import RunningNats
 
 LOG_ID = "this-log"
-TIMEOUT_S = 5.0
+TIMEOUT_S = 20.0
 
 
 @dataclass

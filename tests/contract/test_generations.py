@@ -57,7 +57,7 @@ async def logs(request: pytest.FixtureRequest) -> AsyncIterator[Logs]:
 
 
 async def put(log: EventLog, name: str, partition: int = 0) -> int:
-    return await log.append(partition, name.encode(), name, 2.0)
+    return await log.append(partition, name.encode(), name, 10.0)
 
 
 async def all_of(log: EventLog, partition: int = 0) -> list[bytes]:

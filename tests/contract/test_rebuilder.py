@@ -70,13 +70,13 @@ async def test_blocks_stand_where_they_stood(built: Built, first: int) -> None:
     await built.rebuilder.append(0, first + 300, blocks[300:])
     assert await built.log.bounds(0) == LogBounds(first, first + 699, LOG_ID)
     assert await built.blocks(first - 1) == list(enumerate(blocks, first))
-    assert await built.log.append(0, b"next", "next", 2.0) == first + 700
+    assert await built.log.append(0, b"next", "next", 10.0) == first + 700
 
 
 async def test_log_of_no_blocks_goes_on_where_the_old_one_ended(built: Built) -> None:
     await built.rebuilder.make(0, 7, LOG_ID)
     await built.rebuilder.append(0, 7, [])
-    assert await built.log.append(0, b"x", "id", 2.0) == 7
+    assert await built.log.append(0, b"x", "id", 10.0) == 7
     assert await built.log.bounds(0) == LogBounds(7, 7, LOG_ID)
 
 

@@ -56,7 +56,7 @@ class Flux:
         event = Event(entity, {"v": number}, f"e{number}", True, "s", "t", 1)
         data = encode_block(1, number, 1_000_000 + number, [encode_event(event)])
         log = JetStreamLog(self.client, registry.generation)
-        await log.append(registry.partitioning().of_entity(entity), data, f"b{number}", 2.0)
+        await log.append(registry.partitioning().of_entity(entity), data, f"b{number}", 10.0)
         self.acked[entity] = number
 
     async def repartition(self, partitions: int) -> Repartitioned:

@@ -61,5 +61,5 @@ def test_it_ends_at_once_although_no_server_answers():
     time.sleep(0.2)  # it tries to connect by now
     began = time.monotonic()
     telling.end()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4.5  # and not for as long as it would try
     assert "telling" not in {thread.name for thread in threading.enumerate()}

@@ -123,7 +123,7 @@ class CoolingMachine(TwinMachine):
         self.driver.relieve(turn % PARTITIONS)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("driver", "machine"),
     [(TwinDriver, TwinMachine), (CoolingDriver, CoolingMachine)],

@@ -142,7 +142,7 @@ def test_nats_reads_its_file_whatever_the_folder_is_called(tmp_path, name):
     folder = opened(tmp_path / name)
     NatsServer(folder, {})
     command = [binary(), "-t", "-c", str(folder.nats / "server.conf")]
-    checked = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert checked.returncode == 0, checked.stderr
 
 
@@ -190,4 +190,4 @@ def test_one_that_is_filled_by_a_restore_flushes_later(folder):
     text = (folder.nats / "server.conf").read_text()
     assert re.search(r"jetstream \{[^}]*sync_interval: 60s[^}]*\}", text)
     command = [binary(), "-t", "-c", str(folder.nats / "server.conf")]
-    assert subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
+    assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0

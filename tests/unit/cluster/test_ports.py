@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import uuid
 from collections import deque
 from contextlib import closing
 from pathlib import Path
@@ -80,7 +81,8 @@ class TestClaims:
 
     @pytest.fixture
     def few(self, monkeypatch):
-        """Four ports to choose from, the first of which is claimed."""
+        """Four ports to choose from, the first of which is claimed; nobody else claims any of them."""
+        monkeypatch.setattr(ports, "_CLAIM", f"\0flux-test-{uuid.uuid4().hex}-{{}}")
         offers = (free_ports(1)[0] for _ in range(100))
         first = next(port for port in offers if all(map(unused, range(port, port + 4))))
         monkeypatch.setattr(ports, "_BEHIND_RAYS", first)
@@ -88,9 +90,9 @@ class TestClaims:
         return range(first, first + 4)
 
     def test_are_not_given_to_another_process(self, few):
-        asks = "from flux_cluster import ports; ports._BEHIND_RAYS = {0}; "
+        asks = "from flux_cluster import ports; ports._BEHIND_RAYS = {0}; ports._CLAIM = {2!r}; "
         asks += "ports._first_given_port = lambda: {1}; print(*ports.free_ports(3), flush=True); input()"
-        code = asks.format(few[0], few[-1] + 1)
+        code = asks.format(few[0], few[-1] + 1, ports._CLAIM)  # noqa: SLF001
         with subprocess.Popen(
             [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as other:

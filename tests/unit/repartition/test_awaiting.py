@@ -65,11 +65,11 @@ class World:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "roll_wait_s", 0.001)
+    monkeypatch.setattr(limits, "roll_wait_s", 0.02)
     monkeypatch.setattr(limits, "roll_fresh_s", 0.0)
     monkeypatch.setattr(limits, "log_look_s", 0.001)
-    monkeypatch.setattr(limits, "repartition_served_s", 0.05)
-    monkeypatch.setattr(awaiting, "_SILENT_S", 0.02)
+    monkeypatch.setattr(limits, "repartition_served_s", 0.5)
+    monkeypatch.setattr(awaiting, "_SILENT_S", 0.3)
 
 
 @pytest.fixture

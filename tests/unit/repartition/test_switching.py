@@ -276,6 +276,7 @@ class Tardy(MemoryGenerations):
         super().__init__(world.logs)
         self.goes_on = asyncio.Event()
         self._fails = fails
+        self._sending = False
 
     async def close(self, generation: int, partition: int, last_block: bytes) -> int:
         if partition == 0 and self._fails:
@@ -285,6 +286,9 @@ class Tardy(MemoryGenerations):
         return await asyncio.shield(sent)  # the server does what it was asked for, whoever waits
 
     async def _sent(self, generation: int, partition: int, last_block: bytes) -> int:
+        if not self._sending:
+            self._sending = True
+            asyncio.get_running_loop().call_later(0.05, self.goes_on.set)
         await self.goes_on.wait()
         return await super().close(generation, partition, last_block)
 
@@ -296,7 +300,6 @@ async def test_what_is_closed_late_is_open_when_the_switch_has_failed(monkeypatc
     world.generations = generations = Tardy(world, fails=fails)
     if not fails:
         monkeypatch.setattr("flux_actors.limits.switch_s_max", 0.01)
-        asyncio.get_running_loop().call_later(0.05, generations.goes_on.set)
     with pytest.raises(Unavailable):
         await switch(world, copier).carry_through()
     assert generations.goes_on.is_set()

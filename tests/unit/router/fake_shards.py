@@ -13,7 +13,7 @@ from flux_actors.log.memory import MemoryKeyValue
 from flux_actors.router.shard_host import ShardGone
 from flux_actors.shard.partition import PartitionStatus
 
-DEADLINE_S = 5.0
+DEADLINE_S = 20.0
 
 
 @dataclass

@@ -9,6 +9,7 @@ import pytest
 from flux_actors.router.counting import RouterCounts
 from flux_actors.router.looking import Looks
 from flux_actors.router.shard_host import ShardGone
+from tests.unit.log.virtual_clock import on_virtual_clock
 
 
 class Shard:
@@ -49,6 +50,7 @@ async def silences(looks: Looks) -> int:
     raise AssertionError("it never did")
 
 
+@on_virtual_clock
 async def test_one_that_has_answered_at_once_is_waited_for_shortly(looks, shard):
     for _ in range(8):
         await looks.look("one")
@@ -57,6 +59,7 @@ async def test_one_that_has_answered_at_once_is_waited_for_shortly(looks, shard)
     assert shard.waited_s == [2.0] * 8 + [0.75] * 3
 
 
+@on_virtual_clock
 async def test_one_that_has_hardly_answered_yet_is_waited_for_longer(looks, shard):
     await looks.look("one")
     shard.takes_s = 60.0
@@ -64,6 +67,7 @@ async def test_one_that_has_hardly_answered_yet_is_waited_for_longer(looks, shar
     assert shard.waited_s == [2.0] * 4
 
 
+@on_virtual_clock
 async def test_one_that_was_slow_is_waited_for_longer_until_it_is_quick_again(looks, shard):
     for _ in range(8):
         await looks.look("one")
@@ -78,6 +82,7 @@ async def test_one_that_was_slow_is_waited_for_longer_until_it_is_quick_again(lo
     assert shard.waited_s[29] == 0.75
 
 
+@on_virtual_clock
 async def test_a_successor_begins_anew(looks, shard):
     for _ in range(8):
         await looks.look("one")

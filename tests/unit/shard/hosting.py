@@ -20,7 +20,7 @@ from flux_actors.shard.snapshotting import Snapshotter
 from flux_actors.snapshot.memory import MemorySnapshotStore
 from tests.unit.domain.strategies import rows_of
 
-DEADLINE_S = 5.0
+DEADLINE_S = 20.0
 NEWER_BLOCK = MAGIC + bytes([VERSION + 1]) + bytes(64)
 TORN_BLOCK = b"FX\x01 torn"
 POISON = b"\xa6poison"

@@ -192,7 +192,7 @@ async def test_adopting_again_does_not_begin_a_second_life(hosting, shard):
 
 
 async def test_it_announces_its_place_when_asked(hosting, shard, monkeypatch):
-    monkeypatch.setattr(limits, "heartbeat_s", 0.02)
+    monkeypatch.setattr(limits, "heartbeat_s", 1.0)
     await adopted(hosting, shard)
     await until(lambda: hosting.heard)
     hosting.heard.clear()

@@ -67,7 +67,7 @@ async def test_a_partition_that_lags_tells_how_old_its_state_is(shard):
     data = encode_block(1, 1, time.time_ns() // 1_000 - 30_000_000, [encode_event(event("n/e", {"a": 1}))])
     host.apply([StoredBlock(1, data, pending=7)], feed=False)
     assert value(shard, table.LAG_BLOCKS, "1") == 7
-    assert 29 < value(shard, table.LAG_SECONDS, "1") < 32
+    assert 29 < value(shard, table.LAG_SECONDS, "1") < 60
 
 
 async def test_what_cannot_be_read_is_counted_for_good(shard):

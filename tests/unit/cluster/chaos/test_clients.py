@@ -35,6 +35,7 @@ def script(monkeypatch) -> Iterator[Script]:
     """A server that answers what it is told to, then 200, and has its client stop with the last."""
     for module in (publisher, counter, prober):
         monkeypatch.setattr(module, "_AGAIN_S", 0.001)
+        monkeypatch.setattr(module, "_TIMEOUT_S", 60.0)
     monkeypatch.setattr(counter, "_PAUSE_S", 0.0)
     monkeypatch.setattr(prober, "_PAUSE_S", 0.0)
     script = Script()
@@ -191,7 +192,7 @@ def test_a_prober_ends_with_its_last_event_acknowledged_and_knows_what_its_entit
 def test_a_prober_whose_last_event_is_never_taken_says_so(script, monkeypatch):
     monkeypatch.setattr(prober, "RETRY_S", 0.01)
     script.stop.set()
-    script.answers = [(503, {})] * 1_000
+    script.answers = [(503, {})] * 1_000_000
     made = Prober(script.url, "n", threading.Event(), writes=True)
     thread = threading.Thread(target=made.run)
     thread.start()

@@ -58,11 +58,10 @@ def process(clock) -> Iterator[Process]:
 
 
 def test_a_clock_is_stepped_while_its_process_runs(clock, process, eventually):
-    assert process.ahead_s() == pytest.approx([0, 0, 0], abs=1)
-    for by_s in (120.0, -120.0, 0.0):
+    for by_s in (0.0, 120.0, -120.0, 0.0):
         clock.put(by_s)
         expected = pytest.approx([by_s, by_s, 0], abs=1)
-        eventually(lambda expected=expected: process.ahead_s() == expected, 5, f"a clock {by_s:+g} s")
+        eventually(lambda expected=expected: process.ahead_s() == expected, 20, f"a clock {by_s:+g} s")
 
 
 def test_a_process_keeps_the_folders_that_it_had(clock):

@@ -16,8 +16,8 @@ import pytest
 from flux_cluster.chaos.relay import Relay, Trouble, owners_of
 from tests.conftest import wait_for
 
-SOON_S = 5.0
-NOT_YET_S = 0.15  # in which what is swallowed would have come
+SOON_S = 20.0
+NOT_YET_S = 1.0  # in which what is swallowed would have come
 
 
 class Echo:
@@ -136,9 +136,12 @@ def test_a_delay_is_one_of_each_way_and_bounds_nothing(relay, connect):
     assert received(connection, 150) == b"".join(pieces)
     assert 1.0 <= time.monotonic() - began < 50 * 0.5
     relay.heal()
-    began = time.monotonic()
-    assert said(connection) == b"hello"  # nothing of it was lost, so it goes on
-    assert time.monotonic() - began < 0.9
+    took_s = []
+    for _ in range(5):  # others may have taken the cores during one of them
+        began = time.monotonic()
+        assert said(connection) == b"hello"  # nothing of it was lost, so it goes on
+        took_s.append(time.monotonic() - began)
+    assert min(took_s) < 0.9
 
 
 @pytest.mark.parametrize("trouble", [Trouble(loses_down=True), Trouble(loses_up=True)], ids=["down", "up"])

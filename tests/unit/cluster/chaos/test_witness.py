@@ -57,7 +57,7 @@ async def flux() -> AsyncIterator[Flux]:
 
 
 async def test_refusals_in_time_and_reads_are_what_must_be_seen(flux):
-    await see_refusals(flux.world, 2.0)
+    await see_refusals(flux.world, 15.0)
 
 
 @pytest.mark.parametrize(
@@ -68,19 +68,19 @@ async def test_refusals_in_time_and_reads_are_what_must_be_seen(flux):
 async def test_any_other_answer_to_a_publish_is_objected_to(flux, answer):
     flux.publish = lambda body: answer
     with pytest.raises(Unavailable, match="without a log a publish was answered"):
-        await see_refusals(flux.world, 2.0)
+        await see_refusals(flux.world, 15.0)
 
 
 async def test_a_publish_without_an_answer_is_objected_to(flux):
     flux.publish = lambda body: None
-    with pytest.raises(Unavailable, match="gave no answer: ReadTimeout"):
+    with pytest.raises(Unavailable, match=r"gave no answer: [A-Z][a-z]+Timeout"):
         await see_refusals(flux.world, 0.3)
 
 
 async def test_a_read_that_fails_is_objected_to(flux):
     flux.read = lambda entity_id, at: (503, {}, {})
     with pytest.raises(Unavailable, match="an entity that doors know was answered 503"):
-        await see_refusals(flux.world, 2.0)
+        await see_refusals(flux.world, 15.0)
 
 
 async def test_who_takes_no_event_before_it_is_broken_cannot_be_seen(flux, monkeypatch):
