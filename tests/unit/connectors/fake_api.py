@@ -75,6 +75,7 @@ class FakeApi:
             yield self
         finally:
             server.close()
+            await asyncio.sleep(0)  # for a connection that was taken just before
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -124,9 +125,9 @@ def serving_beside(answer: Answering) -> Iterator[FakeApi]:
     thread = threading.Thread(target=loop.run_until_complete, args=[serve()])
     thread.start()
     try:
-        assert ready.wait(5)
+        assert ready.wait(20)
         yield api
     finally:
         loop.call_soon_threadsafe(done.set)
-        thread.join(5)
+        thread.join(20)
         loop.close()
