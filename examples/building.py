@@ -69,7 +69,7 @@ class Alarm(flux.Behaviour):
         if entity.state.get("felt") is None:
             return  # it has cooled down since
         rooms = next_door(room_of(entity.id))
-        answers = await asyncio.gather(
+        answers = await asyncio.gather(  # others may be before it by the thousand
             *(entity.ask(f"{room}/sensor", "how warm?", deadline_s=30) for room in rooms)
         )
         if any(celsius is not None and celsius > FELT for celsius in answers):

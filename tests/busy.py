@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 _MOST: Final = 8.0  # what takes longer than that is wrong on any machine
+_MOST_IN_A_BURST: Final = 3.0  # that something waits says less of how long than the load does
 _PRESSURE: Final = Path("/proc/pressure/cpu")
 
 
@@ -19,7 +20,8 @@ def busy() -> float:
     seconds, where it does, counts as well.
     """
     by_load = 2 * os.getloadavg()[0] / (os.cpu_count() or 1)
-    return min(_MOST, max(1.0, by_load, 1 / max(0.01, 1 - _waiting())))
+    by_pressure = min(_MOST_IN_A_BURST, 1 / max(0.01, 1 - _waiting()))
+    return min(_MOST, max(1.0, by_load, by_pressure))
 
 
 def _waiting() -> float:

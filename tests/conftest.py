@@ -28,7 +28,7 @@ from flux_cluster.ray_head import ray_environment
 hypothesis.settings.register_profile("flux", deadline=None)
 hypothesis.settings.load_profile("flux")
 
-READ_WAIT_MS = 8_000  # the default is for people; here all of a machine may be busy with tests
+READ_WAIT_MS = 4_000  # the default is for people; here all of a machine may be busy with tests
 START_S = 90.0
 STOP_S = 60.0
 

@@ -92,11 +92,11 @@ class ConfigKeeper:
             raise error from None
 
     async def _read(self) -> int:
+        """Look at the store and return the revision of what is held: it may be newer than what was read."""
         stored = await self._store.get(CONFIG_KEY)
-        if stored is None:
-            return 0
-        self._hold(_decode(stored.value), stored.revision)
-        return stored.revision
+        if stored is not None:
+            self._hold(_decode(stored.value), stored.revision)
+        return self._revision
 
     def _hold(self, config: RuntimeConfig, revision: int) -> None:
         if revision <= self._revision:  # an older one: read before a change was stored, or of a server behind

@@ -19,7 +19,7 @@ BOUND_S = {"ray::ServeReplica": 15, "ray::ShardProcess": 15, "ray::NamespaceRout
 
 @pytest.mark.parametrize("role", sorted(BOUND_S))
 def test_a_killed_part_comes_back_and_nothing_acked_is_lost(restartable_flux, load, eventually, role):
-    load.start(pace_s=0.1)
+    load.start(pace_s=0.3)
     eventually(lambda: load.acked() > 30, 30, "the load to begin")
     victim = restartable_flux.pid_of(role)
     os.kill(victim, signal.SIGKILL)
@@ -33,7 +33,7 @@ def test_a_killed_part_comes_back_and_nothing_acked_is_lost(restartable_flux, lo
 
 
 def test_a_shard_killed_again_and_again_keeps_everything(restartable_flux, load, eventually):
-    load.start(pace_s=0.1)
+    load.start(pace_s=0.3)
     for _ in range(3):
         before = load.acked()
         eventually(lambda before=before: load.acked() > before + 20, 30, "writes")
@@ -62,7 +62,7 @@ def test_everything_killed_at_once_and_started_again_is_the_same_world(restartab
 
 
 def test_ray_head_killed_is_started_again_by_the_supervisor(restartable_flux, load, eventually):
-    load.start(pace_s=0.1)
+    load.start(pace_s=0.3)
     eventually(lambda: load.acked() > 30, 30, "the load to begin")
     victim = restartable_flux.pid_of("gcs_server")
     os.kill(victim, signal.SIGKILL)

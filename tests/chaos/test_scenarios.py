@@ -31,7 +31,13 @@ SHORT = "parts-kill"  # that of every run: three faults in a row
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
+def scale() -> float:
+    """How many times longer an outage may last where others have taken cores from the three nodes."""
+    return min(2.0, busy())
+
+
+@pytest.fixture(scope="module")
+def world(scale: float) -> Iterator[World]:
     """The world that all are played in; each leaves it at rest."""
     world = World(lambda text: None)
     try:
@@ -43,8 +49,7 @@ def world() -> Iterator[World]:
         assert of_run(world.mark) == []
 
 
-def play(world: World, scenario: Scenario) -> None:
-    scale = busy()  # what others take of the cores is missing to all three nodes
+def play(world: World, scenario: Scenario, scale: float) -> None:
     check = scenario.check
     scenario = replace(
         scenario,
@@ -61,17 +66,17 @@ def play(world: World, scenario: Scenario) -> None:
     assert outcome.changes > 500
 
 
-def test_parts_that_are_killed_one_after_the_other_lose_nothing(world):
+def test_parts_that_are_killed_one_after_the_other_lose_nothing(world, scale):
     (scenario,) = chosen((SHORT,))
-    play(world, scenario)
+    play(world, scenario, scale)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
     "scenario", [one for one in chosen(()) if one.name != SHORT], ids=lambda one: one.name
 )
-def test_nothing_is_lost_twice_or_out_of_order(world, scenario):
-    play(world, scenario)
+def test_nothing_is_lost_twice_or_out_of_order(world, scale, scenario):
+    play(world, scenario, scale)
 
 
 def of_folder(folder: Path) -> list[psutil.Process]:

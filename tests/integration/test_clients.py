@@ -98,8 +98,9 @@ def test_odd_ids_work_through_the_shell(shell, namespace, eventually, name):
     assert shell("batch-delete", entity_id) == {"deleted": 1, "failed": 0, "errors": []}
 
 
-def test_the_rest_of_the_shell(shell, eventually):
-    eventually(lambda: shell("health")["status"] == "ok")
+def test_the_rest_of_the_shell(flux, shell, eventually):
+    eventually(lambda: httpx.get(f"{flux.url}/api/health").status_code == 200)
+    assert shell("health")["status"] == "ok"
     assert [one["name"] for one in shell("connectors")["connectors"]] == [
         *("github", "gmail", "linkedin", "calendar")
     ]

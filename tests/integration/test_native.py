@@ -140,12 +140,12 @@ def test_many_events_go_in_blocks(flux, api, namespace):
         fx, space = flux.connect(), sys.argv[1]
         pairs = [(f"{space}/s{n % 20_000}", {"n": n, "at": "roof", "celsius": n / 7}) for n in range(200_000)]
         fx.publish_many(pairs[:10_000])
-        began = time.monotonic()
-        for pair in pairs[:200]:
-            fx.publish(*pair)
-        single = 200 / (time.monotonic() - began)
-        many = 0.0
+        single = many = 0.0
         for _ in range(3):  # others may have taken the cores during one of them
+            began = time.monotonic()
+            for pair in pairs[:200]:
+                fx.publish(*pair)
+            single = max(single, 200 / (time.monotonic() - began))
             began = time.monotonic()
             receipts = fx.publish_many(pairs)
             many = max(many, len(pairs) / (time.monotonic() - began))

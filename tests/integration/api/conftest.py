@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -13,15 +14,25 @@ from websockets.sync.client import connect
 from tests.integration.api.support import RawConnection, Watcher, event
 
 POSITION = "Flux-Position"
+SLOW_READ_S = 1.0
 
 
 class ReadingItsWrites(httpx.Client):
     """A client that sends back the newest `Flux-Position` it was given, so that reads include its writes."""
 
     def __init__(self, url: str) -> None:
+        self.reads = self.slow_reads = 0  # that include a write; those that took longer than that should take
         super().__init__(
             base_url=url, timeout=60, trust_env=False, event_hooks={"response": [self._remember]}
         )
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        began = time.monotonic()
+        answer = super().send(request, **options)
+        if request.method == "GET" and POSITION in request.headers and "at" not in request.url.params:
+            self.reads += 1
+            self.slow_reads += time.monotonic() - began > SLOW_READ_S
+        return answer
 
     def _remember(self, answer: httpx.Response) -> None:
         if POSITION in answer.headers:
@@ -35,6 +46,7 @@ class ReadingItsWrites(httpx.Client):
 def _own_client(flux: Any) -> Iterator[ReadingItsWrites]:
     with ReadingItsWrites(flux.url) as client:
         yield client
+        assert client.slow_reads <= 3 + client.reads // 50  # the machine may have been busy, but not always
 
 
 @pytest.fixture(scope="session")

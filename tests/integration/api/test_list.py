@@ -6,7 +6,11 @@ import gzip
 import itertools
 import json
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import httpx
 import pytest
@@ -302,67 +306,64 @@ def test_the_head_of_a_list_promises_no_length_and_varies_as_the_list_does(api, 
     assert count.json() == {"count": 2_000}
 
 
-def test_who_lives_while_pages_are_read_comes_once_whatever_others_write(flux, api, crowd):
-    """Two writers add, change and delete without a pause between; pages are read beside them."""
-    all_write = threading.Barrier(2 + 1)  # each has written once
-    ended = threading.Event()
+@contextmanager
+def beside(flux: Any, *turns: Callable[[httpx.Client, int], None]) -> Iterator[None]:
+    """Have each turn taken again and again, with a client and its number; all have been taken once before."""
+    once, ended = threading.Barrier(len(turns) + 1), threading.Event()
 
-    def write(first):
-        with httpx.Client(base_url=flux.url, timeout=10) as client:
-            for rounds in itertools.count(1):
-                bodies = [event(f"{crowd}/{n:05d}", {"touched": rounds}) for n in range(first, 2_000, 40)]
-                bodies += [event(f"{crowd}/{n:05d}+{first}", {"n": -1}) for n in range(first, 2_000, 40)]
-                assert client.post("/api/events/batch", json=bodies).json()["failed"] == 0
-                gone = [
-                    event(f"{crowd}/{n:05d}+{first}", {"__deleted__": True}) for n in range(first, 2_000, 40)
-                ]
-                assert client.post("/api/events/batch", json=gone).json()["failed"] == 0
-                if rounds == 1:
-                    all_write.wait(30)
-                if ended.is_set():
-                    return
-
-    with ThreadPoolExecutor(2) as pool:
-        writers = [pool.submit(write, first) for first in (0, 7)]
+    def go_on(turn: Callable[[httpx.Client, int], None]) -> None:
         try:
-            all_write.wait(30)
-            for more in ({"limit": 37}, {"limit": 150, "where": "n >= -1", "fields": "n"}):
-                listed = [
-                    entity["id"] for page in pages(api, {"namespace": crowd} | more) for entity in page.json()
-                ]
-                assert listed == sorted(set(listed))
-                stayed = [i for i in listed if "+" not in i]
-                assert stayed == [f"{crowd}/{n:05d}" for n in range(2_000)]
+            with httpx.Client(base_url=flux.url, timeout=20) as client:
+                turn(client, 1)
+                once.wait(30)
+                for number in itertools.count(2):
+                    if ended.is_set():
+                        return
+                    turn(client, number)
+        except BaseException:
+            once.abort()
+            raise
+
+    with ThreadPoolExecutor(len(turns)) as pool:
+        going_on = [pool.submit(go_on, turn) for turn in turns]
+        try:
+            once.wait(30)
+            yield
         finally:
             ended.set()
-        for writer in writers:
-            writer.result()
+            for one in going_on:
+                one.result()
+
+
+def test_who_lives_while_pages_are_read_comes_once_whatever_others_write(flux, api, crowd):
+    """Two writers add, change and delete; pages are read beside them."""
+
+    def write(first: int, client: httpx.Client, number: int) -> None:
+        bodies = [event(f"{crowd}/{n:05d}", {"touched": number}) for n in range(first, 2_000, 40)]
+        bodies += [event(f"{crowd}/{n:05d}+{first}", {"n": -1}) for n in range(first, 2_000, 40)]
+        assert client.post("/api/events/batch", json=bodies).json()["failed"] == 0
+        gone = [event(f"{crowd}/{n:05d}+{first}", {"__deleted__": True}) for n in range(first, 2_000, 40)]
+        assert client.post("/api/events/batch", json=gone).json()["failed"] == 0
+
+    with beside(flux, partial(write, 0), partial(write, 7)):
+        for more in ({"limit": 37}, {"limit": 150, "where": "n >= -1", "fields": "n"}):
+            listed = [
+                entity["id"] for page in pages(api, {"namespace": crowd} | more) for entity in page.json()
+            ]
+            assert listed == sorted(set(listed))
+            stayed = [i for i in listed if "+" not in i]
+            assert stayed == [f"{crowd}/{n:05d}" for n in range(2_000)]
 
 
 def test_a_condition_that_matches_nothing_holds_nobody_up(flux, api, crowd, publish):
     """Six readers have the shard look at all entities again and again; events are applied meanwhile."""
     query = {"namespace": crowd, "where": " or ".join(["n < 0"] * 400), "count": "true"}
-    all_ask = threading.Barrier(6 + 1)  # each has been answered once
-    ended = threading.Event()
 
-    def ask():
-        with httpx.Client(base_url=flux.url, timeout=20) as client:
-            for rounds in itertools.count(1):
-                assert client.get(ENTITIES, params=query).json() == {"count": 0}
-                if rounds == 1:
-                    all_ask.wait(30)
-                if ended.is_set():
-                    return
+    def ask(client: httpx.Client, number: int) -> None:
+        assert client.get(ENTITIES, params=query).json() == {"count": 0}, number
 
-    with ThreadPoolExecutor(6) as pool:
-        readers = [pool.submit(ask) for _ in range(6)]
-        try:
-            all_ask.wait(30)
-            slowest_s = max(
-                publish(f"{crowd}/late", {"n": number}).elapsed.total_seconds() for number in range(20)
-            )
-        finally:
-            ended.set()
-        for reader in readers:
-            reader.result()
+    with beside(flux, *[ask] * 6):
+        slowest_s = max(
+            publish(f"{crowd}/late", {"n": number}).elapsed.total_seconds() for number in range(20)
+        )
     assert slowest_s < 1.0 * busy()

@@ -96,6 +96,9 @@ async def test_what_was_read_before_a_change_was_stored_does_not_undo_it(book, s
     await until(lambda: len(answered) > 3)
     await keeper.close()
     assert told == [6]
+    await keeper.change({"rate_limit_enabled": False}, WHO, book)  # and is no other admin's change
+    assert keeper.config == RuntimeConfig(rate_limit_enabled=False, rate_limit_per_namespace_per_minute=6)
+    assert [what for _, what, _ in book.records] == ["config.change"] * 3
 
 
 async def test_a_change_is_merged_into_what_another_admin_stored_meanwhile(book, store):

@@ -81,8 +81,9 @@ def test_one_that_was_asked_ends_by_itself(spawn):
 
 def test_one_that_does_not_listen_is_killed_after_its_grace(spawn):
     stubborn, quiet = spawn(STUBBORN), spawn()
-    end_all([stubborn, quiet], 0.05)
-    until(lambda: not lives(stubborn) and not lives(quiet))
+    end_all([stubborn, quiet], 1.0)
+    assert not lives(stubborn)
+    assert not lives(quiet)
 
 
 def test_ending_the_dead_and_nobody_is_no_error(spawn):

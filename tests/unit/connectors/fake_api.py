@@ -75,7 +75,8 @@ class FakeApi:
             yield self
         finally:
             server.close()
-            await asyncio.sleep(0)  # for a connection that was taken just before
+            for _ in range(5):
+                await asyncio.sleep(0)  # a connection that was taken just before comes to its task
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -67,7 +67,7 @@ def test_the_block_that_fails_lets_it_go(fx):
 
 
 def test_it_is_renewed_for_as_long_as_it_is_wanted(fx):
-    with fx.entity("work/task").claim(ttl_s=6.0) as claimed:
+    with fx.entity("work/task").claim(ttl_s=3.0) as claimed:
         first = claimed.expires_at
         until(lambda: claimed.expires_at != first)
         second = claimed.expires_at

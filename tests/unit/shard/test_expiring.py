@@ -131,7 +131,7 @@ async def test_many_that_are_due_at_once_end_at_once(hosting, living):
         await hosting.write(*events[first : first + 1_000], clock_us=began_us)
     await until(lambda: host.state.sequence >= 3)
     await until(lambda: host.state.alive == 0)
-    assert HERE.now_us() - began_us < 1_500_000 + 2 * SECOND_US * busy()
+    assert 1_500_000 <= HERE.now_us() - began_us < 1_500_000 + 2 * SECOND_US * busy()
 
 
 async def test_it_waits_no_longer_than_for_what_is_due_next(hosting):
@@ -160,7 +160,7 @@ async def test_a_lease_ends_in_time_although_the_clock_of_the_log_is_ahead(hosti
     began_us = HERE.now_us()
     await until(lambda: properties_of(host).keys() == {"n/e"})
     await until(lambda: properties_of(host) == {})
-    assert 250_000 <= HERE.now_us() - began_us < 5 * SECOND_US * busy()  # and not an hour
+    assert 250_000 <= HERE.now_us() - began_us < 300_000 + 2 * SECOND_US * busy()
 
 
 async def test_a_lease_that_a_door_with_a_slow_clock_took_lasts_as_long_as_it_should(hosting, living):
@@ -172,7 +172,7 @@ async def test_a_lease_that_a_door_with_a_slow_clock_took_lasts_as_long_as_it_sh
     )
     await until(lambda: properties_of(host).keys() == {"n/e", "n/r"})
     await until(lambda: properties_of(host).keys() == {"n/r"})
-    assert 200_000 <= HERE.now_us() - began_us < 5 * SECOND_US * busy()  # and not an hour
+    assert 200_000 <= HERE.now_us() - began_us < 200_000 + 2 * SECOND_US * busy()
 
 
 @pytest.mark.parametrize(("stored_after_us", "ends"), [(1_000, ["n/e"]), (3 * SECOND_US, [])])

@@ -127,21 +127,18 @@ def test_who_is_refused_is_torn_and_may_come_when_it_is_mended(relay, connect):
 def test_a_delay_is_one_of_each_way_and_bounds_nothing(relay, connect):
     connection = connect()
     assert said(connection) == b"hello"
-    relay.suffer(Trouble(delay_s=0.5))
+    relay.suffer(Trouble(delay_s=1.0))
     began = time.monotonic()
     pieces = [b"%03d" % number for number in range(50)]
     for piece in pieces:
         connection.sendall(piece)
         time.sleep(0.001)  # each a piece of its own
     assert received(connection, 150) == b"".join(pieces)
-    assert 1.0 <= time.monotonic() - began < 50 * 0.5
+    assert 2.0 <= time.monotonic() - began < 50 * 1.0
     relay.heal()
-    took_s = []
-    for _ in range(5):  # others may have taken the cores during one of them
-        began = time.monotonic()
-        assert said(connection) == b"hello"  # nothing of it was lost, so it goes on
-        took_s.append(time.monotonic() - began)
-    assert min(took_s) < 0.9
+    began = time.monotonic()
+    assert said(connection) == b"hello"  # nothing of it was lost, so it goes on
+    assert time.monotonic() - began < 1.9
 
 
 @pytest.mark.parametrize("trouble", [Trouble(loses_down=True), Trouble(loses_up=True)], ids=["down", "up"])
