@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import nats
 import nats.errors
 import structlog
 from nats.aio.client import Client
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _CHECK_S: Final = 5.0
+_CANCEL_AGAIN_S: Final = 0.05
 _PENDING_BYTES: Final = 64 * 1024 * 1024  # what may wait in the client while it reconnects
 
 
@@ -92,17 +92,32 @@ async def connect(access: NatsAccess, name: str, timeout_s: float = 10.0) -> Cli
         del faults[:-1]
         await _on_error(error)
 
+    client = TlsClient() if access.asks_for_tls else Client()
     options = _options(access, name, timeout_s, note)
     try:
-        async with asyncio.timeout(timeout_s):  # nats-py tries for ever, the first time too
-            if access.asks_for_tls:
-                client = TlsClient()
-                await client.connect(access.servers, **options)
-                return client
-            return await nats.connect(access.servers, **options)
+        await _within(timeout_s, client.connect(access.servers, **options))
+        return client
     except Exception as error:
         # nats-py raises plain OSError, its own errors and TimeoutError alike here.
         raise Unavailable(f"cannot reach NATS at {_told(access)}: {_reason(error, faults)}") from error
+
+
+async def _within(timeout_s: float, attempt: Coroutine[Any, Any, None]) -> None:
+    """Await an attempt to connect: nats-py tries for ever, the first time too.
+
+    That is cancelled until it has ended: nats-py loses a cancellation that comes while it closes a
+    connection, or just as one is made, and goes on.
+    """
+    task = asyncio.create_task(attempt)
+    try:
+        await asyncio.wait([task], timeout=timeout_s)
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=_CANCEL_AGAIN_S)
+    if task.cancelled():
+        raise TimeoutError
+    task.result()
 
 
 def _options(

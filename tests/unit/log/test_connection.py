@@ -4,12 +4,12 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import nats
 import nats.errors
 import pytest
+from nats.aio.client import Client
 
 from flux_actors.errors import Refused, Unavailable
-from flux_actors.log.connection import NatsAccess, TlsClient, check_jetstream, connect
+from flux_actors.log.connection import NatsAccess, check_jetstream, connect
 from flux_actors.settings import Settings
 from flux_actors.settings_loading import load_settings
 from flux_cluster.ports import free_ports
@@ -39,8 +39,7 @@ async def test_server_that_cannot_be_reached_is_told_without_the_login(
     async def refuse(*args: Any, **kwargs: Any) -> None:
         raise fault
 
-    monkeypatch.setattr(nats, "connect", refuse)
-    monkeypatch.setattr(TlsClient, "connect", refuse)
+    monkeypatch.setattr(Client, "connect", refuse)
     with pytest.raises(Unavailable) as caught:
         await connect(NatsAccess(url), "test")
     assert caught.value.message == f"cannot reach NATS at {told}: {type(fault).__name__}"
@@ -59,15 +58,32 @@ async def test_login_is_handed_to_the_client(
 ) -> None:
     asked: dict[str, Any] = {}
 
-    async def note(url: str, **kwargs: Any) -> str:
+    async def note(_: Client, url: str, **kwargs: Any) -> None:
         asked.update(kwargs, url=url)
-        return "client"
 
-    monkeypatch.setattr(nats, "connect", note)
-    assert await connect(access, "test") == "client"
+    monkeypatch.setattr(Client, "connect", note)
+    assert type(await connect(access, "test")) is Client
     logins = {name: asked[name] for name in ("user", "password", "user_credentials") if name in asked}
     assert (asked["url"], logins) == (["u"], options)
     assert (asked["allow_reconnect"], asked["max_reconnect_attempts"]) == (True, -1)
+
+
+async def test_it_gives_up_although_nats_py_loses_a_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = []
+
+    async def goes_on(*_: Any, **__: Any) -> None:
+        while len(lost) < 3:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError as cancellation:
+                lost.append(cancellation)
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(Client, "connect", goes_on)
+    async with asyncio.timeout(20):
+        with pytest.raises(Unavailable, match="cannot reach NATS at nats://a: TimeoutError"):
+            await connect(NatsAccess("nats://a"), "test", timeout_s=0.01)
+    assert len(lost) == 3
 
 
 async def test_address_where_nobody_listens_is_unavailable_within_the_timeout() -> None:
@@ -126,17 +142,15 @@ async def test_files_of_tls_that_cannot_be_used_are_told(tmp_path: Path) -> None
 
 
 async def test_a_nats_that_takes_too_small_messages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Small:
-        max_payload = 1 << 20
+    async def small(client: Client, *_: Any, **__: Any) -> None:
+        client._max_payload = 1 << 20  # noqa: SLF001 - which only a server sets
 
-        async def close(self) -> None:
-            closed.append(True)
-
-    async def small(*_: Any, **__: Any) -> Small:
-        return Small()
+    async def close(_: Client) -> None:
+        closed.append(True)
 
     closed: list[bool] = []
-    monkeypatch.setattr(nats, "connect", small)
+    monkeypatch.setattr(Client, "connect", small)
+    monkeypatch.setattr(Client, "close", close)
     with pytest.raises(Refused, match=r"takes messages of 1048576 bytes; set `max_payload: 16777216`"):
         await check_jetstream(NatsAccess("nats://a"))
     assert closed
