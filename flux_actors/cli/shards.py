@@ -30,8 +30,9 @@ def shards(number: Number = None, data: Data = None, output: Output = OutputForm
 
     Partitions then move between them, one by one, until the shards carry alike: by events per second and
     entities. Writes go on; reads wait some milliseconds when their partition changes hands. Ctrl-C ends the
-    watching, not the moving. The number holds until Flux starts again: what is to stay belongs into its
-    settings. Runs on a machine of the Ray cluster, and needs FLUX_ADMIN_TOKEN where the Flux has one.
+    watching, not the moving. The number holds until Flux or its router starts again (killed, or for
+    `flux repartition`): what is to stay belongs into its settings. Runs on a machine of the Ray cluster, and
+    needs FLUX_ADMIN_TOKEN where the Flux has one.
     """
     from flux_actors.native import shards as native
 

@@ -62,7 +62,8 @@ def scale(shards: int, *, admin_token: str | None = None) -> None:
     """Have so many shards; partitions then move between them one by one, and `look` tells how far that is.
 
     Writes go on meanwhile, and reads wait some milliseconds when their partition changes hands. The number
-    holds until Flux starts again, which has as many as its settings say.
+    holds until Flux or its router starts again, or the log is repartitioned; then there are as many as the
+    settings say.
 
     Raises:
         Refused: there are fewer partitions than that, or the token is not the admin's.

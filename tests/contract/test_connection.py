@@ -44,7 +44,10 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsCluster]:
 async def test_a_server_that_is_down_is_passed_over(three: NatsCluster) -> None:
     access = replace(three.access, url=f"tls://127.0.0.1:1,{three.access.url}")
     client = await connect(access, "test")
-    await client.close()
+    try:
+        assert client.connected_url.netloc in three.access.url
+    finally:
+        await client.close()
 
 
 async def test_a_server_of_another_authority_is_told_nothing(three: NatsCluster, tmp_path) -> None:
